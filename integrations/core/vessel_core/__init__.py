@@ -1,0 +1,1 @@
+"""Vessel's adapter core."""
