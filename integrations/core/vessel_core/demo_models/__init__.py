@@ -1,0 +1,114 @@
+"""Small GGUF models that are built here, in a second or two, without training and without a download.
+
+They are for tests, examples and a first look: real files for a real llama.cpp server, whose weights are wired by
+hand. The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the colour
+of a picture. It knows nothing: what it puts into an argument or a field has the right type and no meaning.
+
+    >>> from vessel_core import demo_models
+    >>> demo_models.path("chat")  # doctest: +SKIP
+    PosixPath('…/vessel/demo-models/1/chat.gguf')
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, get_args
+
+from vessel_core.errors import ServerStartError
+
+__all__ = ["CACHE_VARIABLE", "VERSION", "DemoModels", "Kind", "build", "default_directory", "path"]
+
+#: Changes whenever a file's bytes do, so that files of an older Vessel are never served by a newer one.
+VERSION = "1"
+#: Names another folder for the cache.
+CACHE_VARIABLE = "VESSEL_CACHE_DIR"
+
+Kind = Literal["chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
+Progress = Callable[[str], None]
+
+#: What each kind needs beyond the standard library, all part of the `server` extra.
+_MODULES = ("gguf", "numpy", "tokenizers")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoModels:
+    """Where each demo model is; `vision` is the image encoder (`mmproj`) that belongs to `chat`."""
+
+    chat: Path
+    vision: Path
+    thinking: Path
+    thinking_forced: Path
+    embedding: Path
+    rerank: Path
+
+
+def build(directory: Path | None = None, *, progress: Progress | None = None) -> DemoModels:
+    """Build every demo model that is not in `directory` yet, and return where they are.
+
+    `directory` is `default_directory()` unless given. `progress` is called with a line before each file that is built.
+    Raises `ServerStartError` if the `server` extra is not installed, and `OSError` if the folder can't be written.
+    """
+    return DemoModels(**{kind: path(kind, directory, progress=progress) for kind in get_args(Kind)})
+
+
+def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None = None) -> Path:
+    """Return the file of one demo model, built first if need be.
+
+    Arguments and errors are those of `build`. Several processes may ask at once: each file appears whole, and its
+    bytes are the same whoever wrote it.
+    """
+    if kind not in get_args(Kind):
+        raise ServerStartError(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(Kind))}.")
+    file = (directory or default_directory()) / f"{kind.replace('_', '-')}.gguf"
+    if not file.is_file():
+        _require_extra()
+        if progress is not None:
+            progress(f"Building the demo model {file.name} in {file.parent}")
+        _write(kind, file)
+    return file
+
+
+def default_directory() -> Path:
+    """Return `demo-models/<version>` in the folder that `VESSEL_CACHE_DIR` names, else in the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser() / "demo-models" / VERSION
+    _require("platformdirs")
+    from platformdirs import user_cache_path
+
+    return user_cache_path("vessel", appauthor=False) / "demo-models" / VERSION
+
+
+def _write(kind: Kind, file: Path) -> None:
+    from vessel_core.demo_models import chat, lexical, vision
+
+    match kind:
+        case "chat":
+            chat.write_chat(file, "plain")
+        case "thinking" | "thinking_forced":
+            chat.write_chat(file, kind)
+        case "vision":
+            vision.write_vision(file)
+        case "embedding":
+            lexical.write_embedding(file)
+        case "rerank":
+            lexical.write_rerank(file)
+
+
+def _require_extra() -> None:
+    for module in _MODULES:
+        _require(module)
+
+
+def _require(module: str) -> None:
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise ServerStartError(
+            f"The demo models need the package {module!r}, which is not installed.",
+            hint="Install it with: pip install 'vessel-core[server]'",
+        ) from error
