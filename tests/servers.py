@@ -1,0 +1,96 @@
+"""Real llama.cpp servers for the tests, one child process each: started when first asked for, stopped at the end.
+
+They serve the demo models, which are built once into the user's cache folder. Each fixture yields the running
+`LocalServer`; its `base_url` has no `/v1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from vessel_core.local import LocalServer
+
+#: What `keyed_server` wants to be told.
+KEY = "secret-key"
+
+#: A template that knows nothing of tools: llama.cpp drops them without a word.
+NO_TOOLS = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+
+#: A template with named channels, which llama.cpp expects in the answer too. The demo model writes none, so a stream
+#: opens with 200 and one delta, then breaks off with an error and no `[DONE]`.
+CHANNELS = """\
+{%- for message in messages -%}
+{{- '<|start|>' + message.role + ('<|channel|>final' if message.role == 'assistant' else '') -}}
+{{- '<|message|>' + message.content + '<|end|>' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|start|>assistant\\n' -}}{%- endif -%}
+"""
+
+
+@pytest.fixture(scope="session")
+def chat_server() -> Iterator[LocalServer]:
+    """Chat with tools and JSON schemas, pictures, embeddings."""
+    with LocalServer.demo() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def thinking_server() -> Iterator[LocalServer]:
+    """A model that opens `<think>` itself, unless `enable_thinking` is false."""
+    with LocalServer.demo("thinking") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def forced_thinking_server() -> Iterator[LocalServer]:
+    """A model whose template opens `<think>`, always."""
+    with LocalServer.demo("thinking_forced") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def embedding_server() -> Iterator[LocalServer]:
+    """Lexical embeddings; no chat."""
+    with LocalServer.demo("embedding") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rerank_server() -> Iterator[LocalServer]:
+    """A reranker; no chat."""
+    with LocalServer.demo("rerank") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def keyed_server() -> Iterator[LocalServer]:
+    """Like `chat_server`, but it wants `KEY`."""
+    with LocalServer.demo(api_key=KEY) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small_context_server() -> Iterator[LocalServer]:
+    """Like `chat_server`, with two slots and room for 1024 tokens."""
+    with LocalServer.demo(context_length=1024, parallel=2) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def no_tools_server() -> Iterator[LocalServer]:
+    """Like `chat_server`, with a template that can't show tools to the model."""
+    with LocalServer.demo(chat_template=NO_TOOLS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def broken_stream_server() -> Iterator[LocalServer]:
+    """A server that fails in the middle of every chat stream, and with 500 outside of one."""
+    with LocalServer.demo(chat_template=CHANNELS) as server:
+        yield server
