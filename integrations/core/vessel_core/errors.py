@@ -163,7 +163,13 @@ class NoServerFound(VesselError, ConnectionError):
 
 
 class ServerUnreachable(VesselError, ConnectionError):
-    """Nobody answers at the URL: refused, reset before any reply, or the host name is unknown."""
+    """Nobody answers at the URL: refused, reset before any reply, or the host name is unknown.
+
+    `reset` tells that a connection was there and broke before any byte of a reply; `refused` that the port is closed.
+    """
+
+    reset = False
+    refused = False
 
 
 class ConnectTimeout(ServerUnreachable, TimeoutError):

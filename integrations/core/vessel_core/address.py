@@ -1,0 +1,89 @@
+"""Base URLs: checked, cleaned, and told apart into local and remote."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from vessel_core.errors import InvalidConfig
+
+_LOCAL_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server's root, without `/v1`, a trailing slash or a user name; `authorization` is what the user name became."""
+
+    root: str
+    authorization: SecretStr | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether the server is reached by TLS."""
+        return self.root.startswith("https://")
+
+    @property
+    def local(self) -> bool:
+        """Whether the host is this machine or on its network, so that no proxy may see what is sent there."""
+        host = urlsplit(self.root).hostname or ""
+        if host in _LOCAL_NAMES or host.endswith((".local", ".localhost", ".internal")) or "." not in host.strip("[]"):
+            return ":" not in host or _is_private(host)
+        return _is_private(host)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_private or address.is_loopback or address.is_link_local
+
+
+def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) -> Address:
+    """Return the address in `url`; raise `InvalidConfig` naming `source` if it has no scheme or host.
+
+    `/v1`, `/api` and slashes at the end are dropped, and `0.0.0.0` (where servers listen) becomes `127.0.0.1` (where they
+    are reached). With `lenient=True` a missing scheme means `http://`, as in `OLLAMA_HOST=0.0.0.0:11434`.
+    """
+    text = url.strip()
+    if lenient and text and "://" not in text:
+        text = f"http://{text}"
+    parts = _split(text, source)
+    if parts.scheme not in ("http", "https"):
+        hint = f"Did you mean {source}='http://{text}'?" if "://" not in text and text else None
+        raise InvalidConfig(f"{source}={_shown(text)!r} has no scheme http:// or https://.", hint=hint)
+    if not parts.hostname:
+        raise InvalidConfig(f"{source}={_shown(text)!r} has no host.", hint="Write it like http://localhost:8080.")
+    path = parts.path.rstrip("/")
+    for ending in ("/v1/chat/completions", "/chat/completions", "/v1", "/api"):
+        path = path.removesuffix(ending)
+    host = "127.0.0.1" if parts.hostname == "0.0.0.0" else parts.hostname  # noqa: S104 - compared, not bound
+    host = f"[{host}]" if ":" in host else host
+    root = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{path.rstrip('/')}"
+    return Address(root, _basic(parts) if parts.username else None)
+
+
+def _split(text: str, source: str) -> SplitResult:
+    try:
+        if any(character.isspace() or ord(character) < 32 for character in text):
+            raise ValueError("it holds white space")
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidConfig(f"{source}={_shown(text)!r} is no URL: {error}.") from None
+    return parts
+
+
+def _shown(text: str) -> str:
+    """Return a URL without what stands before its `@`."""
+    scheme, found, rest = text.partition("://")
+    return f"{scheme}{found}{rest.rpartition('@')[2]}" if "@" in rest else text
+
+
+def _basic(parts: SplitResult) -> SecretStr:
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return SecretStr(f"Basic {base64.b64encode(pair.encode()).decode()}")

@@ -1,0 +1,112 @@
+"""What a row of the server table holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from vessel_core.errors import InvalidConfig, ResponseError, Unsupported
+from vessel_core.types import ModelInfo
+from vessel_core.wire import Call, Dialect, Quirks, Reply
+from vessel_core.wire.failures import json_body
+
+T = TypeVar("T")
+
+Flow = Generator[Call, Reply, T]
+"""An operation of one or several requests: it yields calls, is sent replies, and returns its result. The shells drive it."""
+
+Evidence = Mapping[str, Any]
+"""The JSON documents a server answered, by path; what it did not answer is absent. `""` holds its `Server` header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One kind of server.
+
+    - `name`: how it is called in code; `title`: how people call it; `aliases`: other spellings
+    - `env`: the environment variable with its URL; `urls`: its default addresses
+    - `start`: how to start one, for error messages
+    - `dialect`, `quirks`: how it speaks
+    - `health`: the path that answers 200 once a model can be used
+    - `recognises`: whether the evidence is this server's
+    - `models`: lists its models; `model`: describes one; `version`: asks for its version
+    """
+
+    name: str
+    title: str
+    dialect: Dialect
+    models: Callable[[], Flow[list[ModelInfo]]]
+    model: Callable[[str | None], Flow[ModelInfo]]
+    version: Callable[[], Flow[str | None]]
+    recognises: Callable[[Evidence], bool]
+    start: str
+    quirks: Quirks = Quirks()
+    aliases: tuple[str, ...] = ()
+    env: str | None = None
+    urls: tuple[str, ...] = ()
+    health: str = "/health"
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+
+def parse_backend(name: str, known: Sequence[Backend]) -> Backend:
+    """Return the backend of that name or alias; raise `InvalidConfig` naming those there are."""
+    wanted = _plain(name)
+    for backend in known:
+        if wanted in {_plain(spelling) for spelling in (backend.name, backend.title, *backend.aliases)}:
+            return backend
+    names = ", ".join(repr(backend.name) for backend in known)
+    raise InvalidConfig(f"There is no backend {name!r}.", hint=f"Backends are 'auto', {names}.")
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def get_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[dict[str, Any]]:
+    """Ask for a JSON object; raise what the server says went wrong."""
+    document = json_body((yield Call(method, path, body)))
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {"data": document}
+
+
+def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[dict[str, Any]]:
+    """Ask for a JSON object; return an empty one if the server hasn't got it."""
+    try:
+        document = json_body((yield Call(method, path, body)))
+    except (ResponseError, Unsupported):
+        return {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+
+
+def items(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the objects in a list field; `null` and a missing field are empty (quirk 84)."""
+    value = document.get(name)
+    found = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", item) for item in found if isinstance(item, dict)]
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a JSON object, an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:
+    """Return the model of that name, the only or the first loaded one without a name, or one of which nothing is known."""
+    if name is None:
+        chosen = choose_model(models, "chat")
+        return chosen or ModelInfo("")
+    return next((model for model in models if same_model(model.id, name)), ModelInfo(name))
+
+
+def same_model(one: str, other: str) -> bool:
+    """Tell whether two names mean the same model; Ollama adds `:latest` and ignores case."""
+    return one.lower().removesuffix(":latest") == other.lower().removesuffix(":latest")
+
+
+def choose_model(models: Sequence[ModelInfo], kind: str) -> ModelInfo | None:
+    """Return the model to use when none was named: one of that kind, loaded before unloaded, in the server's order."""
+    fitting = [model for model in models if model.kind in (kind, None)] or list(models)
+    loaded = [model for model in fitting if model.state == "loaded"]
+    return next(iter(loaded or fitting), None)

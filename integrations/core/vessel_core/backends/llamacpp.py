@@ -1,0 +1,97 @@
+"""llama.cpp's `llama-server` (servers.md §1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, mapping, try_json
+from vessel_core.types import Capabilities, ModelInfo
+from vessel_core.wire import Quirks, openai
+
+
+def models() -> Flow[list[ModelInfo]]:
+    """List the models; a single-model server has one, a router one for each file."""
+    document = yield from get_json("/v1/models")
+    found = items(document, "data")
+    if len(found) != 1 or "status" in found[0]:
+        return [_read(item, {}) for item in found]
+    return [_read(found[0], (yield from try_json("/props")))]
+
+
+def _read(item: dict[str, Any], props: dict[str, Any]) -> ModelInfo:
+    meta = mapping(item.get("meta"))
+    status = mapping(item.get("status")).get("value")
+    capabilities = _capabilities(props)
+    return ModelInfo(
+        id=str(item.get("id")),
+        kind="chat" if capabilities.chat else None,
+        state=status or "loaded",
+        context_length=meta.get("n_ctx"),  # what one slot has, not what the model could take
+        max_context_length=meta.get("n_ctx_train"),
+        embedding_length=meta.get("n_embd"),
+        size=meta.get("size"),
+        parameters=str(meta["n_params"]) if meta.get("n_params") else None,
+        quantization=meta.get("ftype") or props.get("model_ftype"),
+        capabilities=capabilities,
+    )
+
+
+def _capabilities(props: dict[str, Any]) -> Capabilities:
+    """Read what the chat template and the projector can do (`GET /props`)."""
+    if not props:
+        return Capabilities(structured_output=True, grammar=True, image_urls=True, count_tokens=True)
+    caps, modalities = mapping(props.get("chat_template_caps")), mapping(props.get("modalities"))
+    template = str(props.get("chat_template") or "")
+    return Capabilities(
+        chat=True if template else None,
+        tools=caps.get("supports_tools"),
+        parallel_tool_calls=caps.get("supports_parallel_tool_calls"),
+        structured_output=True,
+        grammar=True,
+        vision=modalities.get("vision"),
+        image_urls=True,
+        audio=modalities.get("audio"),
+        reasoning=("<think>" in template or "enable_thinking" in template) or None,
+        count_tokens=True,
+    )
+
+
+def model(name: str | None) -> Flow[ModelInfo]:
+    """Describe a model; a single-model server answers with the one it has, whatever the name."""
+    found = yield from models()
+    return found[0] if len(found) == 1 else find_model(found, name)
+
+
+def version() -> Flow[str | None]:
+    """Ask for the build."""
+    return (yield from try_json("/props")).get("build_info")
+
+
+def recognises(evidence: Evidence) -> bool:
+    """Its `Server` header, its name in the model list, or its `/props`."""
+    owners = {item.get("owned_by") for item in items(mapping(evidence.get("/v1/models")), "data")}
+    props = mapping(evidence.get("/props"))
+    return evidence.get("") == "llama.cpp" or "llamacpp" in owners or "build_info" in props or "role" in props
+
+
+BACKEND = Backend(
+    name="llamacpp",
+    title="llama.cpp",
+    aliases=("llama.cpp", "llama-cpp", "llama_cpp", "llama-server", "llamacpp-server"),
+    env="LLAMACPP_URL",
+    urls=("http://localhost:8080", "http://localhost:8081"),
+    dialect=openai,
+    quirks=Quirks(
+        json_object_schema=True,
+        image_urls=True,
+        image_types=frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"}),
+        refused=frozenset({"num_ctx", "keep_alive", "ttl"}),
+        thinking="template",
+        schema_with_tools=False,
+    ),
+    models=models,
+    model=model,
+    version=version,
+    recognises=recognises,
+    start="llama-server -m model.gguf --jinja",
+)

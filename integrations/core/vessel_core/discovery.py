@@ -1,0 +1,184 @@
+"""Finds running servers: environment → candidates → probes → what answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
+
+from vessel_core.address import Address, parse_address
+from vessel_core.backends import BACKENDS, Backend
+from vessel_core.backends.base import Flow
+from vessel_core.drive import arun, run
+from vessel_core.errors import (
+    AuthFailed,
+    ModelLoading,
+    NoServerFound,
+    ResponseError,
+    ServerTimeout,
+    Unsupported,
+    VesselError,
+)
+from vessel_core.retry import Retries
+from vessel_core.transport import AsyncTransport, Connection, Transport
+from vessel_core.types import ServerInfo, Timeout
+from vessel_core.wire import Call
+from vessel_core.wire.jsontext import loads
+
+PROBE_TIMEOUT = 3.0
+NO_RETRIES = Retries(most=0, load=0.0)
+PROBES = ("/v1/models", "/api/version", "/api/ps", "/api/v1/models", "/props")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An address where a server may be: from the environment variable `source`, or a default address."""
+
+    backend: Backend
+    address: Address
+    source: str | None = None
+
+
+def candidates(environ: Mapping[str, str] | None = None, backends: Sequence[Backend] = BACKENDS) -> list[Candidate]:
+    """Return where to look: each backend's variable if it is set, else its default addresses.
+
+    `OLLAMA_HOST`, which Ollama itself reads, counts after `OLLAMA_URL`. Raises `InvalidConfig` naming a variable that
+    holds no URL.
+    """
+    environ = os.environ if environ is None else environ
+    given: list[Candidate] = []
+    default: list[Candidate] = []
+    for backend in backends:
+        names = [backend.env, "OLLAMA_HOST"] if backend.env == "OLLAMA_URL" else [backend.env]
+        source = next((name for name in names if name and environ.get(name, "").strip()), None)
+        if source:
+            given.append(Candidate(backend, _from_environment(environ[source], source), source))
+        else:
+            default += [Candidate(backend, parse_address(url)) for url in backend.urls]
+    return given + default
+
+
+def _from_environment(url: str, source: str) -> Address:
+    address = parse_address(url, source=source, lenient=True)
+    if source == "OLLAMA_HOST" and address.root.count(":") == 1:
+        return Address(f"{address.root}:11434", address.authorization)  # Ollama's own default when the port is left out
+    return address
+
+
+def identify() -> Flow[Backend]:
+    """Tell what kind of server answers, by the shape of what it says: status codes lie (servers.md §4.3)."""
+    evidence: dict[str, object] = {}
+    for path in PROBES:
+        try:
+            reply = yield Call("GET", path)
+            evidence[""] = reply.headers.get("server", "")
+            evidence[path] = loads(reply.body)
+        except (ResponseError, Unsupported) as error:
+            evidence[""] = error.response.headers.get("server", "") if error.response else ""
+        except ValueError:
+            continue
+        if any(backend.recognises(evidence) for backend in BACKENDS[:-1]):
+            break
+    return next((backend for backend in BACKENDS[:-1] if backend.recognises(evidence)), BACKENDS[-1])
+
+
+def survey(candidate: Candidate) -> Flow[ServerInfo]:
+    """Ask a candidate what it is, which version, and which models it has.
+
+    One that wants a key or is still loading is there all the same; `error` says what it wants.
+    """
+    backend, root = candidate.backend, candidate.address.root
+    try:
+        if candidate.source is None:
+            backend = yield from identify()
+        version = yield from backend.version()
+        models = yield from backend.models()
+    except (AuthFailed, ModelLoading) as error:
+        return ServerInfo(backend.name, root, True, error=error.message, source=candidate.source)
+    return ServerInfo(backend.name, root, True, version, tuple(models), source=candidate.source)
+
+
+def not_found(candidate: Candidate, error: VesselError) -> ServerInfo:
+    """Return the result for a candidate that did not answer."""
+    return ServerInfo(
+        candidate.backend.name, candidate.address.root, False, error=error.message, source=candidate.source
+    )
+
+
+def _connection(candidate: Candidate, timeout: float) -> Connection:
+    """Return how to probe an address: no key, no long wait."""
+    return Connection(candidate.address, timeout=Timeout(connect=timeout, request=timeout))
+
+
+def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None = None) -> list[ServerInfo]:
+    """Probe all addresses at once and say what answers at each, within `timeout` seconds.
+
+    The addresses are those of `OLLAMA_URL`, `LLAMACPP_URL` and `LMSTUDIO_URL`, else each server's default ones.
+    """
+    places = candidates() if places is None else places
+    if not places:
+        return []
+    pool = ThreadPoolExecutor(len(places), thread_name_prefix="vessel-discovery")
+    probes = [pool.submit(_probe, place, timeout) for place in places]
+    wait(probes, timeout)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return [
+        probe.result() if probe.done() else not_found(place, _too_slow(timeout))
+        for place, probe in zip(places, probes, strict=True)
+    ]
+
+
+def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
+    with closing(Transport(_connection(candidate, timeout))) as transport:
+        try:
+            return run(survey(candidate), transport, NO_RETRIES)
+        except VesselError as error:
+            return not_found(candidate, error)
+
+
+async def adiscover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None = None) -> list[ServerInfo]:
+    """Probe all addresses at once, as `discover`."""
+    places = candidates() if places is None else places
+    return list(await asyncio.gather(*(_aprobe(place, timeout) for place in places)))
+
+
+async def _aprobe(candidate: Candidate, timeout: float) -> ServerInfo:
+    transport = AsyncTransport(_connection(candidate, timeout))
+    try:
+        async with asyncio.timeout(timeout):
+            return await arun(survey(candidate), transport, NO_RETRIES)
+    except VesselError as error:
+        return not_found(candidate, error)
+    except TimeoutError:
+        return not_found(candidate, _too_slow(timeout))
+    finally:
+        await transport.aclose()
+
+
+def _too_slow(timeout: float) -> ServerTimeout:
+    return ServerTimeout(f"No answer within {timeout:g} s.")
+
+
+def choose(found: Sequence[ServerInfo]) -> ServerInfo:
+    """Return the server to use: one from the environment, else one with a loaded model, else any; or `NoServerFound`."""
+    available = [one for one in found if one.connected]
+    loaded = [one for one in available if any(model.state in ("loaded", None) for model in one.models)]
+    chosen = next((one for one in available if one.source), None) or next(iter(loaded or available), None)
+    if chosen is None:
+        raise no_server(found)
+    return chosen
+
+
+def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
+    """Return the error that names the addresses tried and the ways to start a server."""
+    tried = "\n".join(f"  {one.base_url}  ({one.source or 'default of ' + one.backend}): {one.error}" for one in found)
+    starts = "\n".join(f"  {backend.title}: {backend.start}" for backend in BACKENDS if backend.urls)
+    variables = ", ".join(backend.env for backend in BACKENDS if backend.env)
+    return NoServerFound(
+        f"No LLM server answers. Tried:\n{tried}",
+        hint=f"Start one:\n{starts}\n  embedded demo: vessel_core.LocalServer.demo()  "
+        f"(pip install 'vessel-core[server]')\nor say where it is: base_url='http://host:port', or {variables}.",
+    )

@@ -1,0 +1,163 @@
+"""Makes a `ChatRequest` from what a caller passes, and refuses what can't be right before anything is sent."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Unpack, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from vessel_core.errors import InvalidRequest, Unsupported
+from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, ResponseFormat, Tool
+from vessel_core.wire import Quirks
+
+_OPTIONS = TypeAdapter(ChatOptions)
+OPTION_NAMES = frozenset(ChatOptions.__annotations__)
+ROLES = ("system", "user", "assistant", "tool")
+
+
+class ChatFields(ChatOptions, total=False):
+    """Everything of a chat request but its messages: what `Client.chat` and `Client.stream` take by name.
+
+    `tool_choice` is `"auto"`, `"none"`, `"required"` or a tool's name; `extra_body` goes into the JSON body as it is.
+    """
+
+    model: str | None
+    tools: Iterable[Tool] | None
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    response_format: ResponseFormat | None
+    extra_body: Mapping[str, Any] | None
+
+
+def chat_request(messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatRequest:
+    """Return a checked request; raise `InvalidRequest` that names what was wrong and where."""
+    return _request(messages, **cast("dict[str, Any]", fields))
+
+
+def _request(
+    messages: Iterable[Message],
+    *,
+    model: str | None = None,
+    tools: Iterable[Tool] | None = None,
+    tool_choice: str | None = None,
+    parallel_tool_calls: bool | None = None,
+    response_format: ResponseFormat | None = None,
+    extra_body: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ChatRequest:
+    checked_tools = [checked_tool(tool, f"tools[{at}]") for at, tool in enumerate(tools or ())]
+    return ChatRequest(
+        messages=_checked_messages(list(messages)),
+        model=model,
+        tools=checked_tools,
+        tool_choice=_checked_choice(tool_choice, checked_tools),
+        parallel_tool_calls=parallel_tool_calls,
+        response_format=response_format,
+        options=checked_options(options),
+        extra_body=extra_body or {},
+    )
+
+
+def checked_options(options: Mapping[str, Any]) -> ChatOptions:
+    """Return the options that say something, checked by type; raise `InvalidRequest` on an unknown name or a wrong value."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in OPTION_NAMES:
+            raise InvalidRequest(
+                f"There is no option {name!r}{did_you_mean(name, OPTION_NAMES)}",
+                hint="What only this server knows goes into `extra_body={…}`.",
+            )
+    try:
+        return _OPTIONS.validate_python(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidRequest(f"{first['loc'][0]}={first['input']!r}: {first['msg']}.") from None
+
+
+def refuse_unsupported(request: ChatRequest, server: str, quirks: Quirks) -> None:
+    """Raise `Unsupported` naming an option that this server is known not to have."""
+    for name in request.options:
+        if name in quirks.refused:
+            raise Unsupported(f"{server} has no option {name!r}.", hint="Leave it out for this server.")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `: did you mean 'x'?` for the nearest known name, else a full stop."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f": did you mean {near[0]!r}?" if near else "."
+
+
+def checked_tool(tool: Tool, where: str = "tool") -> Tool:
+    """Return the tool if it has the form of one."""
+    function: Any = tool.get("function") if isinstance(tool, Mapping) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(function, Mapping):
+        raise InvalidRequest(
+            f"{where} is no tool: it needs {{'type': 'function', 'function': {{'name': …, 'parameters': …}}}}."
+        )
+    if not isinstance(name := cast("Mapping[str, Any]", function).get("name"), str) or not name.strip():
+        raise InvalidRequest(f"{where} has no name.", hint="Give the function a name the model can call it by.")
+    return tool
+
+
+def _checked_choice(choice: str | None, tools: Sequence[Tool]) -> str | None:
+    names = [tool["function"]["name"] for tool in tools]
+    if choice is None or choice in ("auto", "none", "required") or choice in names:
+        if choice == "required" and not tools:
+            raise InvalidRequest("tool_choice is 'required', but no tools were given.")
+        return choice
+    raise InvalidRequest(
+        f"tool_choice is {choice!r}, which is none of the tools{did_you_mean(choice, names)}",
+        hint=f"Choose 'auto', 'none', 'required' or one of {names}.",
+    )
+
+
+def _checked_messages(messages: list[Message]) -> list[Message]:
+    if not messages:
+        raise InvalidRequest("The list of messages is empty.", hint="Give at least one message with role 'user'.")
+    checked: list[Message] = []
+    for at, message in enumerate(messages):
+        role = message.get("role")
+        if role not in ROLES:
+            raise InvalidRequest(f"messages[{at}] has the role {role!r}; roles are {', '.join(ROLES)}.")
+        checked.append(_checked_message(message, f"messages[{at}]"))
+    return _images_out_of_tool_results(checked)
+
+
+def _checked_message(message: Message, where: str) -> Message:
+    content: Any = message.get("content")
+    if content is None or isinstance(content, str):
+        return message
+    if not isinstance(content, Sequence):
+        raise InvalidRequest(f"{where}.content is a {type(content).__name__}; it must be a text or a list of parts.")
+    for number, part in enumerate(cast("Sequence[Any]", content)):
+        part = cast("dict[str, Any]", part) if isinstance(part, dict) else {"": part}
+        kind = part.get("type")
+        if kind not in ("text", "image_url", "input_audio") or kind not in part:
+            raise InvalidRequest(
+                f"{where}.content[{number}] is no text, image_url or input_audio part: {str(part)[:100]!r}.",
+                hint="`vessel_core.image_part` makes an image part from bytes, a path object, base64 or a URL.",
+            )
+    return message
+
+
+def _images_out_of_tool_results(messages: Sequence[Message]) -> list[Message]:
+    """Write tool results as text, as every server wants them, and hand their pictures on in a user turn after them."""
+    out: list[Message] = []
+    pictures: list[ContentPart] = []
+    for message in messages:
+        if message["role"] != "tool" and pictures:
+            out.append(_picture_turn(pictures))
+            pictures = []
+        content = message.get("content")
+        if message["role"] == "tool" and content is not None and not isinstance(content, str):
+            pictures += [part for part in content if part["type"] != "text"]
+            text = "\n".join(part["text"] for part in content if part["type"] == "text")
+            message = cast("Message", {**message, "content": text or "(see the picture)"})
+        out.append(message)
+    return [*out, _picture_turn(pictures)] if pictures else out
+
+
+def _picture_turn(pictures: Sequence[ContentPart]) -> Message:
+    return {"role": "user", "content": [{"type": "text", "text": "This is what the tool returned:"}, *pictures]}

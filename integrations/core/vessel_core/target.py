@@ -1,0 +1,217 @@
+"""Which server and which model: given, or found at first use and then remembered."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
+
+from pydantic import SecretStr
+
+from vessel_core.address import Address, parse_address
+from vessel_core.backends import Backend, find_backend
+from vessel_core.backends.base import Flow, choose_model
+from vessel_core.discovery import Candidate, candidates, identify
+from vessel_core.errors import (
+    InvalidConfig,
+    ModelNotFound,
+    NoServerFound,
+    ResponseError,
+    ServerUnreachable,
+    Unsupported,
+    VesselError,
+)
+from vessel_core.request import did_you_mean
+from vessel_core.retry import Retries
+from vessel_core.transport import Connection
+from vessel_core.types import ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is known: its backend and its address."""
+
+    backend: Backend
+    address: Address
+
+
+@dataclass(slots=True)
+class Target:
+    """What a client talks to. Construction checks everything that can be checked and does no I/O.
+
+    `known` is the server once it is found, `chosen` the model used for each kind when none was named, `described` what
+    the server said of its models. A sync and an async client may share one target.
+    """
+
+    backend: Backend | None
+    address: Address | None
+    model: str | None
+    api_key: SecretStr | None = field(repr=False)
+    headers: Mapping[str, SecretStr] = field(repr=False)
+    timeout: Timeout
+    max_retries: int
+    verify: bool | str = True
+    known: Server | None = None
+    chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
+    described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
+
+    @property
+    def server(self) -> Server:
+        """The server, once it is known; `NoServerFound` before."""
+        if self.known is None:
+            raise NoServerFound("The server is not known yet.")
+        return self.known
+
+    def places(self) -> list[Candidate]:
+        """Return where the server may be, when no address was given."""
+        return candidates(os.environ, [self.backend]) if self.backend else candidates(os.environ)
+
+    def settle(self) -> Server | None:
+        """Return the server if it takes no request to know it."""
+        if self.known is None and self.backend is not None:
+            if self.address is not None:
+                self.known = Server(self.backend, self.address)
+            elif len(places := self.places()) == 1:
+                self.known = Server(self.backend, places[0].address)
+            elif not places:
+                raise InvalidConfig(
+                    f"backend={self.backend.name!r} has no default address.",
+                    hint="Say where the server is: base_url='http://host:port/v1'.",
+                )
+        return self.known
+
+    def found(self, found: ServerInfo) -> Server:
+        """Remember the server that discovery chose."""
+        self.known = Server(find_backend(found.backend), parse_address(found.base_url))
+        return self.known
+
+    def recognise(self, address: Address) -> Flow[Server]:
+        """Find out what kind of server answers at a given address."""
+        self.known = Server((yield from identify()), address)
+        return self.known
+
+    def connection(self, address: Address) -> Connection:
+        """Return how to reach an address. The key goes to the server that was given or found for it, and nowhere else."""
+        headers = dict(self.headers)
+        if self.api_key is not None:
+            headers.setdefault("Authorization", SecretStr(f"Bearer {self.api_key.get_secret_value()}"))
+        return Connection(address, headers, self.timeout, self.verify)
+
+    @property
+    def retries(self) -> Retries:
+        """How often to try again, and how to ask whether a loading model is ready."""
+        health = self.known.backend.health if self.known else "/health"
+        return Retries(self.max_retries, self.timeout.load, health)
+
+    def label(self) -> str:
+        """Say what is talked to, for a `repr`: no key, no header."""
+        backend = self.known.backend.name if self.known else self.backend.name if self.backend else "auto"
+        address = self.known.address if self.known else self.address
+        parts = [
+            repr(backend),
+            f"base_url={address.root!r}" if address else "",
+            f"model={self.model!r}" if self.model else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    def disconnected(self, error: VesselError) -> ServerInfo:
+        """Return the state of a server that did not answer."""
+        backend = self.known.backend if self.known else self.backend
+        address = self.known.address if self.known else self.address
+        return ServerInfo(
+            backend.name if backend else "auto", address.root if address else "", False, error=error.message
+        )
+
+    def explain(self, error: VesselError, received: Sequence[Delta] = ()) -> VesselError:
+        """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""
+        if received and error.partial is None:
+            error.partial = ChatReply.gather(received)
+        address = self.known.address if self.known else self.address
+        if address is not None and error.url is None:
+            backend = self.known.backend if self.known else self.backend
+            error.backend, error.url = backend.title if backend else None, address.root
+            if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
+                error.hint = f"Start it ({backend.start}), or give the right base_url."
+        return error
+
+    def choose(self, kind: ModelKind) -> Flow[str | None]:
+        """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""
+        if self.model is not None:
+            return self.model
+        if kind not in self.chosen:
+            try:
+                found = choose_model((yield from self.server.backend.models()), kind)
+            except (ResponseError, Unsupported):
+                found = None  # a server without a list may need no name
+            self.chosen[kind] = found.id if found else None
+        return self.chosen[kind]
+
+    def describe(self, name: str | None) -> Flow[ModelInfo]:
+        """Return what the server says of a model, remembered."""
+        if name not in self.described:
+            self.described[name] = yield from self.server.backend.model(name)
+        return self.described[name]
+
+    def nearest(self, error: ModelNotFound, name: str | None) -> Flow[ModelNotFound]:
+        """Put the names nearest to the missing one on the error."""
+        try:
+            names = [model.id for model in (yield from self.server.backend.models())]
+        except (ResponseError, Unsupported):
+            return error
+        close = did_you_mean(name or "", names)
+        error.nearest = tuple(sorted(names, key=lambda known: _distance(name or "", known))[:3])
+        error.message = f"There is no model {name!r} on this server{close}"
+        listed = ", ".join(repr(known) for known in names[:10]) or "none"
+        error.hint = f"It has: {listed}. {error.hint or ''}".strip()
+        return error
+
+
+def _distance(name: str, known: str) -> float:
+    return -difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio()
+
+
+class TargetOptions(TypedDict, total=False):
+    """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates."""
+
+    base_url: str | None
+    model: str | None
+    api_key: str | SecretStr | None
+    headers: Mapping[str, str | SecretStr] | None
+    timeout: Timeout | float | None
+    max_retries: int
+    verify: bool | str
+
+
+def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
+    """Return a checked target; raise `InvalidConfig` naming what can't be right."""
+    base_url, model = options.get("base_url"), options.get("model")
+    max_retries, key = options.get("max_retries", 2), options.get("api_key")
+    if max_retries < 0:
+        raise InvalidConfig(f"max_retries={max_retries} is below 0.")
+    key = SecretStr(key) if isinstance(key, str) else key
+    return Target(
+        backend=None if backend.strip().lower() == "auto" else find_backend(backend),
+        address=None if base_url is None else parse_address(base_url),
+        model=model or None,
+        api_key=key if key and key.get_secret_value() else None,
+        headers={name: _secret(value) for name, value in (options.get("headers") or {}).items()},
+        timeout=_timeout(options.get("timeout")),
+        max_retries=max_retries,
+        verify=options.get("verify", True),
+    )
+
+
+def _secret(value: str | SecretStr) -> SecretStr:
+    return value if isinstance(value, SecretStr) else SecretStr(value)
+
+
+def _timeout(timeout: Timeout | float | None) -> Timeout:
+    if isinstance(timeout, Timeout):
+        return timeout
+    if timeout is None:
+        return Timeout()
+    if timeout <= 0:
+        raise InvalidConfig(f"timeout={timeout} is not above 0.", hint="It is in seconds.")
+    return Timeout(first_token=float(timeout))

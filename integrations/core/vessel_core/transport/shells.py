@@ -1,0 +1,162 @@
+"""The two shells around httpx, sync and async: each makes a call, or opens one whose reply is read as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import cast
+
+import httpx
+
+from vessel_core.transport.connection import Connection
+from vessel_core.transport.faults import mapped
+from vessel_core.transport.incoming import Incoming
+from vessel_core.wire import Call, Reply
+
+LAST_BYTES = 0.03
+"""Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
+
+
+class Transport:
+    """Makes calls on one server. Safe in threads, and after a fork: a child makes its own connections."""
+
+    def __init__(self, connection: Connection, http_transport: httpx.BaseTransport | None = None) -> None:
+        self._connection = connection
+        self._http_transport = http_transport
+        self._client: httpx.Client | None = None
+        self._pid = 0
+
+    def send(self, call: Call) -> Reply:
+        """Make a call and read its whole reply."""
+        with self.open(call) as incoming:
+            return self.read(incoming)
+
+    def read(self, incoming: Incoming) -> Reply:
+        """Read the whole body of a reply."""
+        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(self.pieces(incoming)))
+
+    @contextmanager
+    def open(self, call: Call) -> Generator[Incoming]:
+        """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
+        client = self._clients()
+        with mapped(lambda: False, call.stream):
+            response = client.send(client.build_request(**self._connection.request_arguments(call)), stream=True)
+        try:
+            yield Incoming(response)
+        finally:
+            response.close()
+
+    def pieces(self, incoming: Incoming) -> Iterator[bytes]:
+        """Read the body as it comes, one piece a read."""
+        with mapped(lambda: incoming.begun and incoming.streams, incoming.streams):
+            for data in cast("httpx.SyncByteStream", incoming.response.stream):
+                if not incoming.begun:
+                    incoming.begun = True
+                    if incoming.streams:
+                        incoming.patience(self._connection.timeout.between_tokens)
+                yield incoming.body.plain(data)
+        incoming.forget()
+
+    def finish(self, incoming: Incoming, pieces: Iterator[bytes]) -> None:
+        """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
+        incoming.patience(LAST_BYTES)
+        with suppress(Exception):
+            for _ in pieces:
+                pass
+        incoming.forget()
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None and self._pid == os.getpid():
+            self._client.close()
+        self._client = None
+
+    def _clients(self) -> httpx.Client:
+        if self._client is None or self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._client = httpx.Client(transport=self._http_transport, **self._connection.client_arguments())
+        return self._client
+
+
+class AsyncTransport:
+    """Makes calls on one server, from any number of event loops: each has its own connections, closed with the loop."""
+
+    def __init__(self, connection: Connection, http_transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._connection = connection
+        self._http_transport = http_transport
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
+
+    async def send(self, call: Call) -> Reply:
+        """Make a call and read its whole reply."""
+        async with self.open(call) as incoming:
+            return await self.read(incoming)
+
+    async def read(self, incoming: Incoming) -> Reply:
+        """Read the whole body of a reply."""
+        body = [data async for data in self.pieces(incoming)]
+        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(body))
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncGenerator[Incoming]:
+        """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
+        client = await self._client()
+        with mapped(lambda: False, call.stream):
+            response = await client.send(client.build_request(**self._connection.request_arguments(call)), stream=True)
+        try:
+            yield Incoming(response)
+        finally:
+            await response.aclose()
+
+    async def pieces(self, incoming: Incoming) -> AsyncGenerator[bytes]:
+        """Read the body as it comes, one piece a read."""
+        with mapped(lambda: incoming.begun and incoming.streams, incoming.streams):
+            async for data in cast("httpx.AsyncByteStream", incoming.response.stream):
+                if not incoming.begun:
+                    incoming.begun = True
+                    if incoming.streams:
+                        incoming.patience(self._connection.timeout.between_tokens)
+                yield incoming.body.plain(data)
+        incoming.forget()
+
+    async def finish(self, incoming: Incoming, pieces: AsyncGenerator[bytes]) -> None:
+        """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
+        incoming.patience(LAST_BYTES)
+        with suppress(Exception):
+            async for _ in pieces:
+                pass
+        incoming.forget()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        held = self._clients.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            await held.life.aclose()
+
+    async def _client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        held = self._clients.get(loop)
+        if held is None or held.pid != os.getpid():
+            for other in [other for other in self._clients if other.is_closed()]:
+                del self._clients[other]
+            held = _LoopClient(httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()))
+            self._clients[loop] = held
+            await anext(held.life)
+        return held.client
+
+
+class _LoopClient:
+    """An async client that ends with its loop: a running loop closes the generators begun in it before it closes."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.pid = os.getpid()
+        self.life = self._live()
+
+    async def _live(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.client.aclose()
