@@ -1,0 +1,45 @@
+# One environment in .venv, made from the hash-locked requirements; every target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock docs bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements/dev.txt $(MANIFESTS)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vessel needs Python 3.11 or newer")'
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+demo: $(READY) ## find a server or start the embedded one, and show everything through both frameworks
+	$(RUN)/python docs/examples/demo.py
+
+test: $(READY) ## run all tests, the style and type checks among them
+	$(RUN)/python -m pytest
+
+check: $(READY) ## lint, check the formatting and the types, run the tests
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/pyright
+	$(RUN)/python -m pytest
+
+format: $(READY) ## put the code into its form
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+lock: $(READY) ## pin the newest versions of what is needed, with hashes
+	$(RUN)/python -m pip install --quiet uv
+	cd requirements && for name in *.in; do \
+		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+			--custom-compile-command "make lock" $$name -o $${name%.in}.txt || exit 1; done
+
+clean: ## remove what was built
+	rm -rf $(VENV) .venv-* dist build site .pytest_cache .ruff_cache .coverage
