@@ -1,0 +1,14 @@
+"""What every test stands on: the real servers, and an environment that points at none."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["tests.servers"]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server, key or proxy of the machine is seen by a test."""
+    for name in ("OLLAMA_URL", "OLLAMA_HOST", "LLAMACPP_URL", "LMSTUDIO_URL", "OPENAI_API_KEY", "LANGSMITH_TRACING"):
+        monkeypatch.delenv(name, raising=False)
