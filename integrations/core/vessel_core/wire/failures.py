@@ -1,0 +1,267 @@
+"""The one place where a server's error becomes one of ours: `(status, headers, body)` → exception.
+
+Servers put an error in `error` as a string, an object, or JSON inside a string; flat beside `"object": "error"`; in
+FastAPI's `detail`; in `message`; as HTML or plain text; or say nothing (quirks 19 to 29). What it means is read from its
+type and text before its status: llama.cpp answers 500 to client mistakes, mlx-lm 404 to exceptions, LM Studio 200 to
+unknown routes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from vessel_core.errors import (
+    AuthFailed,
+    BadRequest,
+    ContextOverflow,
+    FailedResponse,
+    InputTooLarge,
+    ModelLoading,
+    ModelNotFound,
+    ProtocolError,
+    RateLimited,
+    ServerBusy,
+    ServerError,
+    Unsupported,
+    VesselError,
+)
+from vessel_core.wire import Reply
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.reading import count, mapping
+
+MAX_TEXT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a server said went wrong: its words, its name for the kind, its numbers."""
+
+    message: str
+    kind: str = ""
+    details: Mapping[str, Any] | None = None
+
+
+# What a text or type means, most telling first. The sources are the samples of each server.
+_PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), error)
+    for pattern, error in (
+        (r"exceed_context_size|exceeds? the available context size|maximum context length", ContextOverflow),
+        (r"context length|context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
+        (r"input length exceeds the context|prompt is too long|no user query found in messages", ContextOverflow),
+        (r"is too large to process|increase the physical batch size", InputTooLarge),
+        (r"loading model|model is loading|is currently loading", ModelLoading),
+        (r"server busy|maximum pending requests", ServerBusy),
+        (r"invalid api key|authentication_error|unauthorized|incorrect api key", AuthFailed),
+        (r"unexpected endpoint or method|not_supported_error|feature_disabled|file not found", Unsupported),
+        (r"does not support|is not supported|404 page not found|method not allowed", Unsupported),
+        (r"no models loaded|model_not_found|model .{0,200}not found|model name is missing", ModelNotFound),
+        (r"model .{0,200}(does not exist|is not loaded)|no such model|unknown model", ModelNotFound),
+        (r"did not match|does not match the expected|failed to parse (input|output)", ServerError),
+        (r"failed to parse messages|json\.exception|cannot use custom grammar|invalid_request|must be", BadRequest),
+        (r"unsupported content|invalid message|parse error|failed to load image|badrequest", BadRequest),
+    )
+)
+
+_BY_STATUS: dict[int, type[VesselError]] = {
+    401: AuthFailed,
+    403: AuthFailed,
+    404: Unsupported,
+    405: Unsupported,
+    408: ServerError,
+    413: BadRequest,
+    429: RateLimited,
+    501: Unsupported,
+    503: ServerBusy,
+}
+
+_BY_SILENCE = {
+    403: "The server refused the request without a word (Ollama does so when it is bound to loopback and called by "
+    "another host name).",
+    413: "The request is larger than the server takes (llama.cpp: 100 MB).",
+}
+
+_HINTS: dict[type[VesselError], str] = {
+    AuthFailed: "Give the server's key with `api_key=…`.",
+    ContextOverflow: "Send less, or start the server with a larger context (llama.cpp `-c`, Ollama `num_ctx=…`, "
+    "LM Studio: the model's load settings).",
+    InputTooLarge: "Split the text, or start llama-server with a larger `-ub`.",
+    ModelLoading: "Wait longer with `Timeout(load=…)`, or load the model before.",
+    ModelNotFound: "Choose one of the names that `models()` lists, or load it first (`ollama pull`, `lms load`).",
+    RateLimited: "Wait, or send fewer requests at once.",
+    ServerBusy: "Send fewer requests at once, or start the server with more slots.",
+    ServerError: "See the server's own log.",
+    Unsupported: "Use a server or a model that has it, or start the server with it switched on.",
+}
+
+
+def failure_in(document: Any) -> Failure | None:
+    """Return the error that a JSON document says, or `None` if it says none."""
+    if not isinstance(document, dict):
+        return None
+    fields = cast("dict[str, Any]", document)
+    error = fields.get("error")
+    if isinstance(error, dict):
+        return _from_fields(cast("dict[str, Any]", error))
+    if isinstance(error, str) and error:
+        return _nested(error)
+    if fields.get("object") == "error":
+        return _from_fields(fields)
+    if error:
+        return Failure(str(cast("object", error))[:MAX_TEXT])
+    return None
+
+
+def failure_of(reply: Reply) -> Failure:
+    """Return what a reply that is an error says, whatever its form."""
+    try:
+        document = loads(reply.body) if reply.body.strip() else None
+    except ValueError:
+        return Failure(_plain(reply.body))
+    if (failure := failure_in(document)) is not None:
+        return failure
+    if isinstance(document, dict):
+        fields = cast("dict[str, Any]", document)
+        for key in ("detail", "message", "status"):
+            if value := fields.get(key):
+                return Failure(_detail(value))
+    return Failure(_plain(reply.body))
+
+
+def _from_fields(fields: dict[str, Any]) -> Failure:
+    message = fields.get("message") or fields.get("detail") or fields.get("error")
+    nested = _nested(message) if isinstance(message, str) else Failure(str(message or fields)[:MAX_TEXT])
+    kind = " ".join(fields[key][:100] for key in ("type", "code") if isinstance(fields.get(key), str))
+    return Failure(nested.message, nested.kind or kind, nested.details or fields)
+
+
+def _nested(text: str) -> Failure:
+    """Read an error that is JSON inside a string, as Ollama passes its runner's on (quirk 23)."""
+    if text.lstrip().startswith("{"):
+        try:
+            inner = failure_in(loads(text))
+        except ValueError:
+            inner = None
+        if inner is not None:
+            return inner
+    return Failure(text[:MAX_TEXT])
+
+
+def _detail(value: Any) -> str:
+    """Write FastAPI's `detail`: a text, or a list of `{loc, msg}`."""
+    if not isinstance(value, list):
+        return str(value)[:MAX_TEXT]
+    parts: list[str] = []
+    for item in cast("list[Any]", value):
+        fields = mapping(item) or {"msg": item}
+        loc = fields.get("loc")
+        where = ".".join(str(step) for step in cast("list[Any]", loc)) if isinstance(loc, list) else ""
+        parts.append(f"{where}: {fields.get('msg')}" if where else str(fields.get("msg")))
+    return "; ".join(parts)[:MAX_TEXT]
+
+
+def _plain(body: bytes) -> str:
+    """Return the readable part of HTML or text."""
+    text = body[: 20 * MAX_TEXT].decode("utf-8", "replace")
+    if "<" in text:
+        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text)
+    return " ".join(text.split())[:MAX_TEXT]
+
+
+def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
+    """Return the exception for an error reply; `failure` is what was already read from it."""
+    failure = failure or failure_of(reply)
+    said = f"{failure.kind} {failure.message}"
+    cls = next((error for pattern, error in _PATTERNS if pattern.search(said)), None)
+    if cls is None or reply.status in (401, 429):
+        cls = _BY_STATUS.get(reply.status) or cls
+    if cls is None:
+        cls = BadRequest if 400 <= reply.status < 500 else ServerError
+    if issubclass(cls, ModelLoading) and reply.status not in (503, 500):
+        cls = ServerError
+    message = failure.message or _BY_SILENCE.get(reply.status) or f"HTTP {reply.status} without a body."
+    snapshot = FailedResponse(reply.status, dict(reply.headers), reply.body[: 20 * MAX_TEXT].decode("utf-8", "replace"))
+    error = cls(
+        f"{_WHAT.get(cls, 'The server failed')}: {message}",
+        hint=_HINTS.get(cls),
+        response=snapshot,
+        request_id=reply.headers.get("x-request-id"),
+    )
+    _fill(error, failure, reply)
+    return error
+
+
+_WHAT: dict[type[VesselError], str] = {
+    AuthFailed: "The key is missing or wrong",
+    BadRequest: "The server refused the request",
+    ContextOverflow: "The prompt does not fit the context",
+    InputTooLarge: "The input is longer than the server's batch",
+    ModelLoading: "The model is still loading",
+    ModelNotFound: "The server has no such model",
+    RateLimited: "Too many requests",
+    ServerBusy: "The server is busy",
+    Unsupported: "The server does not have this",
+}
+
+
+def _fill(error: VesselError, failure: Failure, reply: Reply) -> None:
+    """Put the numbers of a failure on its exception."""
+    details = failure.details or {}
+    if isinstance(error, ContextOverflow):
+        error.prompt_tokens = count(details.get("n_prompt_tokens")) or _search(r"\((\d+) tokens\)", failure.message)
+        error.context_length = count(details.get("n_ctx")) or _search(
+            r"(?:context length is|context size \(|only the first|num_ctx[^0-9]{0,20})\s*(\d+)", failure.message
+        )
+    if isinstance(error, RateLimited):
+        error.retry_after = retry_after(reply.headers)
+
+
+def _search(pattern: str, text: str) -> int | None:
+    found = re.search(pattern, text)
+    return int(found[1]) if found else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds the server asks to wait (`retry-after-ms`, `Retry-After` in seconds or as a date)."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        value = headers.get("retry-after")
+        if value is None:
+            return None
+        is_number = value.strip().replace(".", "").isdigit()
+        return max(0.0, float(value)) if is_number else _until(value, headers.get("date"))
+    except (ValueError, TypeError):  # a date that isn't one, or one without a time zone beside one with
+        return None
+
+
+def _until(value: str, now: str | None) -> float | None:
+    """Return the seconds between the reply's own `Date` and a date: no clock of ours is needed."""
+    if now is None:
+        return None
+    return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
+
+
+def json_body(reply: Reply) -> Any:
+    """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON."""
+    if reply.status >= 300:
+        raise error_from(reply)
+    try:
+        document = loads(reply.body)
+    except ValueError as error:
+        raise not_json(reply.body) from error
+    if (failure := failure_in(document)) is not None:  # quirk 22: an error with status 200
+        raise error_from(reply, failure)
+    return document
+
+
+def not_json(body: bytes) -> ProtocolError:
+    """Return the exception for a body or an event that should be JSON and isn't."""
+    said = _plain(body)
+    return ProtocolError(
+        f"The reply is not JSON: {said!r}." if said else "The reply is empty.",
+        hint="Is this the URL of an LLM server, and not of a proxy or a web page?",
+    )

@@ -1,0 +1,85 @@
+"""A forced tool call where the server has no `tool_choice`: an answer bound to the call's schema is read as one.
+
+The tools are sent as well. A schema binds what the model may write but is not shown to it: it is the tools that tell it,
+through its own template, what each parameter means. A server that reads the answer as a call by itself is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from vessel_core.errors import InvalidOutput
+from vessel_core.types import ChatReply, ChatRequest, Tool
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.reading import mapping
+from vessel_core.wire.tools import forced_tool, inline_refs
+
+NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
+def forced_tools(request: ChatRequest) -> Sequence[Tool]:
+    """Return the tools of which one must be called; none if the model is free."""
+    named = forced_tool(request.tools, request.tool_choice)
+    if named is not None:
+        return [named]
+    return request.tools if request.tool_choice == "required" else ()
+
+
+def parameters_of(tool: Tool) -> Mapping[str, Any]:
+    """Return the JSON schema of a tool's arguments."""
+    return tool["function"].get("parameters") or NO_PARAMETERS
+
+
+def call_schema(tools: Sequence[Tool]) -> Mapping[str, Any]:
+    """Return the schema of a call of one of the tools: its arguments, or `{name, arguments}` if there are several."""
+    if len(tools) == 1:
+        return parameters_of(tools[0])
+    return {"anyOf": [_named_call(tool) for tool in tools]}
+
+
+def _named_call(tool: Tool) -> dict[str, Any]:
+    # References point from the root of a schema, so they would be lost one level down.
+    properties = {
+        "name": {"type": "string", "enum": [tool["function"]["name"]]},
+        "arguments": inline_refs(parameters_of(tool)),
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]]:
+    """Return the tool and the arguments in an answer bound by `call_schema`; raise `InvalidOutput` if it is no call."""
+    try:
+        document = loads(text)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        name, arguments = _call(mapping(document), tools)
+        tool = next((tool for tool in tools if tool["function"]["name"] == name), None)
+        if tool is not None and isinstance(arguments, dict) and not _missing(mapping(arguments), tool):
+            return name, dict(mapping(arguments))
+    names = ", ".join(tool["function"]["name"] for tool in tools)
+    raise InvalidOutput(
+        f"The model was made to call {names} and wrote something else: {text[:200]!r}.",
+        hint="Use a newer server (Ollama takes a schema since 0.5), or another model.",
+        partial=ChatReply(text=text),
+    )
+
+
+def _call(document: Mapping[str, Any], tools: Sequence[Tool]) -> tuple[str, Any]:
+    """Return name and arguments, also if the model wrote `{name, arguments}` though only arguments were asked for."""
+    only = tools[0]["function"]["name"] if len(tools) == 1 else None
+    wrapped: object = document.get("arguments", document.get("parameters"))
+    if only is None or (document.get("name") == only and isinstance(wrapped, dict) and len(document) == 2):
+        return str(document.get("name")), cast("object", wrapped)
+    return only, document
+
+
+def _missing(arguments: Mapping[str, Any], tool: Tool) -> bool:
+    required: Sequence[str] = parameters_of(tool).get("required") or ()
+    return any(name not in arguments for name in required)

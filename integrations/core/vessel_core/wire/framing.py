@@ -1,0 +1,152 @@
+"""Cuts a stream of bytes into payloads: server-sent events and newline-delimited JSON.
+
+Lines end at `\\n`, `\\r\\n` or `\\r` and nowhere else: U+2028 and U+0085 stand raw inside JSON that llama.cpp sends,
+and text splitters cut there (quirk 15). Bytes are never decoded before a line is whole, so a character split over two
+reads stays whole (quirk 14).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from vessel_core.errors import ResponseTooLarge
+from vessel_core.wire import MAX_EVENT
+from vessel_core.wire.jsontext import loads
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Lines:
+    """Bytes in, whole lines out, without their ends. `limit` bounds one line, in bytes."""
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._limit = limit
+        self._held = bytearray()
+        self._skip_newline = False
+        self._started = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` completes; raise `ResponseTooLarge` above the limit."""
+        if not data:
+            return []
+        if b"\r" in data or self._skip_newline:
+            data = self._only_newlines(data)
+        if not self._started:
+            data = self._without_bom(data)
+        if b"\n" not in data:
+            self._hold(data)
+            return []
+        if self._held:
+            data, self._held = bytes(self._held) + data, bytearray()
+        lines = data.split(b"\n")
+        self._hold(lines.pop())
+        return lines
+
+    def close(self) -> bytes:
+        """Return the last line if it had no end."""
+        held, self._held = bytes(self._held), bytearray()
+        return held
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > self._limit:
+            raise ResponseTooLarge(
+                f"One line of the reply is longer than {self._limit:,} bytes.",
+                hint="This is no LLM server's answer: check the URL, or raise the limit.",
+            )
+
+    def _only_newlines(self, data: bytes) -> bytes:
+        if self._skip_newline and data.startswith(b"\n"):
+            data = data[1:]
+        self._skip_newline = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _without_bom(self, data: bytes) -> bytes:
+        data, self._held = bytes(self._held) + data, bytearray()
+        if len(data) < len(BOM) and BOM.startswith(data):
+            self._held += data
+            return b""
+        self._started = True
+        return data.removeprefix(BOM)
+
+
+class EventStream:
+    """Server-sent events: bytes in, the `data` of each event out.
+
+    An event of the type `error`, or a field named `error` (llama.cpp before 2025), comes out as the JSON document
+    `{"error": …}`, so that a reader meets one form only.
+    """
+
+    def __init__(self, limit: int = MAX_EVENT) -> None:
+        self._lines = Lines(limit)
+        self._limit = limit
+        self._data: list[bytes] = []
+        self._size = 0
+        self._event = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the payloads that `data` completes."""
+        payloads: list[bytes] = []
+        for line in self._lines.feed(data):
+            if line.startswith(b"data:") and not self._data:
+                self._take(line[6:] if line.startswith(b"data: ") else line[5:])
+            elif line:
+                self._field(line, payloads)
+            elif self._data:
+                payloads.append(self._dispatch())
+            else:
+                self._event = b""
+        return payloads
+
+    def close(self) -> list[bytes]:
+        """Return the payload of a last event that no blank line ended, if there is one (quirk 10)."""
+        payloads: list[bytes] = []
+        if line := self._lines.close():
+            self._field(line, payloads)
+        if self._data:
+            payloads.append(self._dispatch())
+        return payloads
+
+    def _take(self, value: bytes) -> None:
+        self._size += len(value)
+        if self._size > self._limit:
+            raise ResponseTooLarge(f"One event of the stream is longer than {self._limit:,} bytes.")
+        self._data.append(value)
+
+    def _field(self, line: bytes, payloads: list[bytes]) -> None:
+        name, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if name == b"data":
+            if self._data and value.startswith((b"{", b"[DONE]")) and _is_document(b"\n".join(self._data)):
+                payloads.append(self._dispatch())  # quirk 5: events that no blank line parts
+            self._take(value)
+        elif name == b"event":
+            self._event = value
+        elif name == b"error":  # quirk 8
+            payloads.append(_error_document(value))
+
+    def _dispatch(self) -> bytes:
+        payload = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        is_error = self._event == b"error"
+        self._data, self._size, self._event = [], 0, b""
+        return _error_document(payload) if is_error else payload
+
+
+def _is_document(payload: bytes) -> bool:
+    try:
+        loads(payload)
+    except ValueError:
+        return payload == b"[DONE]"
+    return True
+
+
+def _error_document(payload: bytes) -> bytes:
+    """Wrap what an error event holds, unless it already says `error`."""
+    try:
+        document = loads(payload)
+    except ValueError:
+        document = payload.decode("utf-8", "replace")
+    if isinstance(document, dict) and cast("dict[str, Any]", document).get("error"):
+        return payload
+    return json.dumps({"error": document or "The server sent an error without a word."}).encode()

@@ -1,0 +1,46 @@
+"""JSON as servers really write it: NaN, lone surrogates and hostile depth included."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import from_json
+
+MAX_DEPTH = 128
+
+# An escaped backslash, a surrogate pair, or a surrogate that stands alone.
+_SURROGATES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def loads(data: bytes | str) -> Any:
+    """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
+
+    NaN and Infinity are taken; bytes that aren't UTF-8 and lone surrogates become U+FFFD (quirk 45).
+    """
+    try:
+        return from_json(data, cache_strings="keys")
+    except ValueError:
+        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+        if _deeper_than(MAX_DEPTH, text):
+            raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
+        return json.loads(_SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text))
+
+
+def dumps(document: Mapping[str, Any]) -> bytes:
+    """Write a request body: UTF-8, NaN refused with `ValueError`, lone surrogates replaced (llama.cpp answers 500)."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _deeper_than(limit: int, text: str) -> bool:
+    """Tell whether more than `limit` brackets are open at once, those inside strings counted too."""
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > limit:
+            return True
+    return False

@@ -1,0 +1,220 @@
+"""Ollama's native dialect: `/api/chat` and `/api/embed`, one JSON document a line.
+
+Its `/v1` is not used: it ignores options and loses errors inside a stream (quirk 26).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vessel_core.errors import ProtocolError, ServerError, StreamInterrupted, VesselError
+from vessel_core.types import ChatRequest, Delta, Embeddings, Message, Timings, Usage
+from vessel_core.wire import Quirks, Reply
+from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.forcing import forced_tools, read_call
+from vessel_core.wire.framing import Lines
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.ollama_request import encode_chat, encode_embed
+from vessel_core.wire.reading import count, mapping, mappings, number, reasoning_of, string, text_of
+from vessel_core.wire.thinking import ThinkSplitter
+from vessel_core.wire.tools import ToolCallAssembler
+from vessel_core.wire.vectors import check_vectors, decode_vector
+
+__all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
+
+# No natural language has more characters to a token; a prompt that has was cut by the server without a word.
+MOST_CHARACTERS_A_TOKEN = 8
+LONG_PROMPT = 2000
+
+
+class ChatStream:
+    """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
+
+    def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
+        self.done = False
+        self._request = request
+        self._lines = Lines()
+        names = [tool["function"]["name"] for tool in request.tools]
+        self._calls = ToolCallAssembler(names, parallel=request.parallel_tool_calls is not False)
+        self._thinking = ThinkSplitter()
+        self._thinking.passing = not quirks.think_tags
+        self._forced = forced_tools(request)
+        self._bound: list[str] = []
+        self._came = 0
+        self._started = False
+        self._error: VesselError | None = None
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Return the deltas that `data` completes; raise the error a line holds, or let `close` do it after deltas."""
+        deltas: list[Delta] = []
+        try:
+            for line in self._lines.feed(data):
+                self._line(line, deltas)
+        except VesselError as error:
+            if not deltas or self._error is not None:
+                raise
+            self._error, self.done = error, True
+        return deltas
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Read a reply that came as one JSON document (quirk 20)."""
+        deltas: list[Delta] = []
+        self._document(json_body(Reply(200, body=body)), deltas)
+        if not self.done:
+            raise _interrupted(self._started)
+        return deltas
+
+    def close(self) -> list[Delta]:
+        """Take the end of the stream; raise what went wrong. Without a line that says `done` the answer was cut."""
+        if self._error is not None:
+            raise self._error
+        deltas: list[Delta] = []
+        self._line(self._lines.close(), deltas)
+        if not self.done:
+            raise _interrupted(self._started)
+        return deltas
+
+    def _line(self, line: bytes, deltas: list[Delta]) -> None:
+        if self.done or not line.strip():
+            return
+        try:
+            document = loads(line)
+        except ValueError as error:
+            raise not_json(line) from error
+        self._document(document, deltas)
+
+    def _document(self, document: Any, deltas: list[Delta]) -> None:
+        if not isinstance(document, dict):
+            raise not_json(repr(document).encode())  # pyright: ignore[reportUnknownArgumentType]
+        fields = mapping(document)  # pyright: ignore[reportUnknownArgumentType]
+        if "error" in fields and (failure := failure_in(fields)) is not None:
+            raise error_from(Reply(200), failure)
+        delta = self._delta(fields)
+        if fields.get("done") is True:
+            self._finish(fields, delta)
+        if delta.text or delta.reasoning or delta.tool_calls or delta.logprobs or delta.finish:
+            if not self._started:
+                delta.model = string(fields.get("model"))
+            self._started = True
+            deltas.append(delta)
+
+    def _delta(self, fields: Mapping[str, Any]) -> Delta:
+        message = mapping(fields.get("message"))
+        text = text_of(message.get("content"))
+        reasoning = reasoning_of(message) if len(message) > 2 else ""
+        if text and not self._thinking.passing:
+            thought, text = self._thinking.feed(text)
+            reasoning += thought
+        delta = Delta(self._unbound(text), reasoning)
+        if calls := mappings(message.get("tool_calls")):
+            delta.tool_calls = self._calls.feed([self._whole_call(call) for call in calls])
+        if "logprobs" in fields:
+            delta.logprobs = mappings(fields["logprobs"]) or None
+        return delta
+
+    def _unbound(self, text: str) -> str:
+        """Return text that is an answer; what is bound to be a call is held until it is whole."""
+        if not self._forced:
+            return text
+        self._bound.append(text)
+        return ""
+
+    def _whole_call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a call a place of its own: each comes whole here, with an equal id or index or with none (quirk 50)."""
+        self._came += 1
+        return {"index": self._came, "id": call.get("id"), "function": call.get("function")}
+
+    def _finish(self, fields: Mapping[str, Any], last: Delta) -> None:
+        reason = string(fields.get("done_reason")) or "stop"
+        reasoning, text = self._thinking.close()
+        last.reasoning += reasoning
+        last.text += self._unbound(text)
+        if reason in ("load", "unload") and not (self._started or last.text or last.tool_calls):
+            raise ServerError(
+                f"Ollama {reason}ed the model and wrote no answer.",
+                hint="It does so when no message is left for the model; end with a message of the user, and ask again.",
+            )
+        if self._forced:
+            self._read_bound(last, reason)
+        last.tool_calls = [*last.tool_calls, *self._calls.close()]
+        last.finish = "tool_calls" if self._calls and reason == "stop" else reason  # quirk 41
+        last.usage = _usage(fields)
+        last.timings = _timings(fields)
+        last.truncated = self._cut(last.usage)
+        self.done = True
+
+    def _read_bound(self, last: Delta, reason: str) -> None:
+        """Make the call of a text that was bound to be one; cut off by length, it is a call that can't be run."""
+        text = "".join(self._bound)
+        if self._calls:  # the server read it as a call itself
+            last.text += text
+        elif reason != "length":
+            name, arguments = read_call(text, self._forced)
+            last.tool_calls = self._calls.feed([{"function": {"name": name, "arguments": arguments}}])
+        elif len(self._forced) == 1 and text.lstrip().startswith("{"):
+            call = {"name": self._forced[0]["function"]["name"], "arguments": text}
+            last.tool_calls = self._calls.feed([{"function": call}])
+        else:
+            last.text += text
+
+    def _cut(self, usage: Usage | None) -> bool:
+        """Tell whether the server must have cut the prompt, since it counts far too few tokens for its length."""
+        characters = sum(len(_words(message)) for message in self._request.messages)
+        tokens = usage.prompt_tokens if usage else 0
+        return 0 < tokens * MOST_CHARACTERS_A_TOKEN < characters and characters > LONG_PROMPT
+
+
+def _words(message: Message) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _interrupted(started: bool) -> StreamInterrupted:
+    if started:
+        return StreamInterrupted(
+            "The stream ended before the answer did: no line said `done`.",
+            hint="Ollama stopped, unloaded the model or cut a text that repeated itself; see its log. "
+            "What came is in `partial`.",
+        )
+    return StreamInterrupted(
+        "Ollama ended the stream without an answer.",
+        hint="Often the model failed to load or ran out of memory; see Ollama's log.",
+    )
+
+
+def _usage(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the counts; zeros are left out, so one that is missing beside the other is 0 (quirk 43)."""
+    prompt, completion = count(fields.get("prompt_eval_count")), count(fields.get("eval_count"))
+    if prompt is None and completion is None:
+        return None
+    return Usage(prompt or 0, completion or 0, (prompt or 0) + (completion or 0))
+
+
+def _timings(fields: Mapping[str, Any]) -> Timings | None:
+    """Read the durations, nanoseconds there; zeros are left out."""
+    timings = Timings(
+        prompt_tokens=count(fields.get("prompt_eval_count")),
+        prompt_ms=_milliseconds(fields.get("prompt_eval_duration")),
+        completion_tokens=count(fields.get("eval_count")),
+        completion_ms=_milliseconds(fields.get("eval_duration")),
+        load_ms=_milliseconds(fields.get("load_duration")),
+        total_ms=_milliseconds(fields.get("total_duration")),
+    )
+    return timings if timings != Timings() else None
+
+
+def _milliseconds(nanoseconds: Any) -> float | None:
+    found = number(nanoseconds)
+    return found / 1_000_000 if found else None
+
+
+def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
+    """Read vectors, which come in the order of the inputs."""
+    fields = mapping(json_body(Reply(200, body=body)))
+    vectors = fields.get("embeddings", ())
+    if not isinstance(vectors, list | tuple):
+        raise ProtocolError(f"The embeddings are no list but {type(vectors).__name__}.")
+    decoded = [decode_vector(vector) for vector in vectors]  # pyright: ignore[reportUnknownVariableType]
+    check_vectors(decoded, count, dimensions)
+    return Embeddings(decoded, string(fields.get("model")), _usage(fields))

@@ -1,0 +1,183 @@
+"""What is asked of Ollama: `/api/chat` and `/api/embed`.
+
+Facts without another source are from Ollama's own source and docs of August 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vessel_core.errors import InvalidMedia, InvalidRequest, Unsupported
+from vessel_core.media import data_url_parts
+from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, Tool
+from vessel_core.wire import Call, Quirks
+from vessel_core.wire.forcing import call_schema, forced_tools, parameters_of
+from vessel_core.wire.reading import mapping
+from vessel_core.wire.tools import inline_refs, parse_arguments
+
+SAME = (
+    *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "presence_penalty", "frequency_penalty"),
+    *("repeat_penalty", "repeat_last_n", "num_ctx"),
+)
+RUNNER_OPTIONS = {"max_tokens": "num_predict", **{name: name for name in SAME}}
+REFUSED = ("logit_bias", "n", "grammar", "cache_prompt", "id_slot", "ttl")
+
+
+def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
+    """Write `POST /api/chat`, streamed; raise `Unsupported` for an option that Ollama would ignore."""
+    _refuse(request)
+    body: dict[str, Any] = {"model": request.model, "messages": _messages(request.messages, quirks), "stream": True}
+    tools = () if request.tool_choice == "none" else (forced_tools(request) or request.tools)
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    if (form := _format(request)) is not None:
+        body["format"] = form
+    if options := _runner_options(request.options):
+        body["options"] = options
+    for name in ("keep_alive", "logprobs", "top_logprobs"):
+        if (value := request.options.get(name)) is not None:
+            body[name] = value
+    if (reasoning := request.options.get("reasoning")) is not None:
+        body["think"] = _think(reasoning)
+    return Call("POST", "/api/chat", _merged(body, request.extra_body), stream=True)
+
+
+def _refuse(request: ChatRequest) -> None:
+    if request.model is None:
+        raise InvalidRequest("Ollama needs the name of a model.", hint="Give `model=…`, such as 'qwen3:8b'.")
+    for name in REFUSED:
+        value = request.options.get(name)
+        if value is not None and (name, value) != ("n", 1):
+            raise Unsupported(f"Ollama has no option {name!r}.", hint="Leave it out, or use another server.")
+
+
+def _runner_options(options: ChatOptions) -> dict[str, Any]:
+    """Return what goes under `options`. A value of the wrong type is an error there, so `stop` is always a list."""
+    found = {theirs: value for ours, theirs in RUNNER_OPTIONS.items() if (value := options.get(ours)) is not None}
+    if isinstance(found.get("stop"), str):
+        found["stop"] = [found["stop"]]
+    return found
+
+
+def _think(reasoning: bool | str) -> bool | str:
+    """Return Ollama's `think`: a switch or a level. It has no `minimal`, and reads it as `low` on its own `/v1`."""
+    if reasoning == "none":
+        return False
+    return "low" if reasoning == "minimal" else reasoning
+
+
+def _merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the caller's own fields in; those under `options` stand beside ours, they don't replace them."""
+    merged = {**body, **extra}
+    if isinstance(extra.get("options"), Mapping):
+        merged["options"] = {**body.get("options", {}), **extra["options"]}
+    return merged
+
+
+def _format(request: ChatRequest) -> Any:
+    """Return `format`: the form of the answer, or the schema of the call that `tool_choice` demands."""
+    forced = forced_tools(request)
+    wanted = request.response_format
+    if wanted is None or wanted["type"] == "text":
+        return call_schema(forced) if forced else None
+    if request.tools and request.tool_choice != "none":
+        raise InvalidRequest(
+            "Ollama can't combine tools with a JSON response format: it binds the whole answer, calls included.",
+            hint="Ask for the structured answer in a call without tools, or as a tool itself.",
+        )
+    schema = wanted.get("json_schema")
+    return "json" if schema is None else schema["schema"]
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    """Return a tool with what Ollama's lossy schema type would drop written another way."""
+    function = tool["function"]
+    written: dict[str, Any] = {"name": function["name"], "parameters": _kept(inline_refs(parameters_of(tool)))}
+    if description := function.get("description"):
+        written["description"] = description
+    return {"type": "function", "function": written}
+
+
+def _kept(schema: Any) -> Any:
+    """Return a schema without `const` and `oneOf`, which Ollama drops where it keeps `enum` and `anyOf`."""
+    if isinstance(schema, list):
+        return [_kept(item) for item in schema]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(schema, dict):
+        return schema
+    fields = {name: _kept(value) for name, value in mapping(schema).items()}  # pyright: ignore[reportUnknownArgumentType]
+    if "const" in fields and "enum" not in fields and not isinstance(fields["const"], dict):
+        fields["enum"] = [fields.pop("const")]
+    if isinstance(fields.get("oneOf"), list) and "anyOf" not in fields:
+        fields["anyOf"] = fields.pop("oneOf")
+    return fields
+
+
+def _messages(messages: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
+    names = {call["id"]: call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()}
+    return [_message(message, names, quirks) for message in messages]
+
+
+def _message(message: Message, names: Mapping[str, str], quirks: Quirks) -> dict[str, Any]:
+    content = message.get("content")
+    wire: dict[str, Any] = {"role": message["role"], "content": content or ""}
+    if content and not isinstance(content, str):
+        wire["content"] = "\n".join(part["text"] for part in content if part["type"] == "text")
+        if images := [_image(part, quirks) for part in content if part["type"] != "text"]:
+            wire["images"] = images
+    if reasoning := message.get("reasoning"):
+        wire["thinking"] = reasoning
+    if calls := message.get("tool_calls"):
+        wire["tool_calls"] = [
+            {"id": call["id"], "function": {"index": index, **_function(call["function"])}}
+            for index, call in enumerate(calls)
+        ]
+    if message["role"] == "tool":
+        call_id = message.get("tool_call_id")
+        if name := message.get("name") or names.get(call_id or ""):
+            wire["tool_name"] = name
+        if call_id:
+            wire["tool_call_id"] = call_id
+    return wire
+
+
+def _function(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call of the history with its arguments as an object: a string is an error in Ollama."""
+    arguments = parse_arguments(call["arguments"])
+    if arguments is None:
+        raise InvalidRequest(
+            f"The history holds a call of {call['name']!r} with arguments that are no JSON object: "
+            f"{call['arguments'][:80]!r}.",
+            hint="Leave calls that can't be run out of the history.",
+        )
+    return {"name": call["name"], "arguments": arguments}
+
+
+def _image(part: ContentPart, quirks: Quirks) -> str:
+    """Return a picture as bare base64, the one form Ollama takes."""
+    if part["type"] != "image_url":
+        raise InvalidMedia("Ollama's API takes no audio in a message.")
+    url = part["image_url"]["url"]
+    if url.lower().startswith(("http://", "https://")):
+        raise InvalidMedia(
+            f"Ollama does not fetch images, and the message holds the URL {url[:100]!r}.",
+            hint="Fetch the picture yourself and pass its bytes.",
+        )
+    kind, data = data_url_parts(url)
+    if kind not in quirks.image_types:
+        raise InvalidMedia(
+            f"Ollama does not decode {kind}; it takes {', '.join(sorted(quirks.image_types))}.",
+            hint="Convert the picture to PNG or JPEG.",
+        )
+    return data
+
+
+def encode_embed(texts: Sequence[str], model: str | None, dimensions: int | None) -> Call:
+    """Write `POST /api/embed`. `truncate: false` makes Ollama refuse a text that is too long, where it would cut it
+    without a word (quirk 82)."""
+    if model is None:
+        raise InvalidRequest("Ollama needs the name of a model.", hint="Give `model=…`, such as 'nomic-embed-text'.")
+    body: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    return Call("POST", "/api/embed", body)

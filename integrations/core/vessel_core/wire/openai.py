@@ -1,0 +1,231 @@
+"""The OpenAI-compatible dialect: `/v1/chat/completions` and `/v1/embeddings`, as a dozen servers speak it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from vessel_core.errors import ProtocolError, StreamInterrupted, VesselError
+from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, Usage
+from vessel_core.wire import Quirks, Reply
+from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.framing import EventStream
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.openai_request import encode_chat, encode_embed
+from vessel_core.wire.reading import (
+    count,
+    decode_timings,
+    decode_usage,
+    mapping,
+    mappings,
+    reasoning_of,
+    string,
+    text_of,
+)
+from vessel_core.wire.thinking import ThinkSplitter
+from vessel_core.wire.tools import ToolCallAssembler
+from vessel_core.wire.vectors import check_vectors, decode_vector
+
+__all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
+
+
+class _Choice:
+    """What is known of one choice of a reply."""
+
+    __slots__ = ("calls", "finish", "started", "thinking")
+
+    def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
+        names = [tool["function"]["name"] for tool in request.tools]
+        self.calls = ToolCallAssembler(names, parallel=request.parallel_tool_calls is not False)
+        self.thinking = ThinkSplitter()
+        self.thinking.passing = not quirks.think_tags
+        self.finish: str | None = None
+        self.started = False
+
+
+class ChatStream:
+    """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
+
+    def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
+        self.done = False
+        self._request = request
+        self._quirks = quirks
+        self._events = EventStream()
+        self._choices: dict[int, _Choice] = {}
+        self._head: dict[str, Any] | None = None
+        self._usage: Usage | None = None
+        self._timings: Timings | None = None
+        self._error: VesselError | None = None
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Return the deltas that `data` completes; raise the error a frame holds, or let `close` do it after deltas."""
+        deltas: list[Delta] = []
+        try:
+            for payload in self._events.feed(data):
+                self._payload(payload, deltas)
+        except VesselError as error:
+            if not deltas or self._error is not None:
+                raise
+            self._error, self.done = error, True
+        return deltas
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Read a reply that came as one JSON document (quirk 20)."""
+        document = json_body(Reply(200, body=body))
+        deltas: list[Delta] = []
+        self._chunk(document, deltas)
+        if not self._choices:
+            raise ProtocolError("The reply has no choices.", hint="Is this a chat model? See the server's log.")
+        self._end(deltas)
+        return deltas
+
+    def close(self) -> list[Delta]:
+        """Take the end of the stream; raise what went wrong. Without a finish reason or `[DONE]` the answer was cut
+        (quirks 9, 12, 26, 32)."""
+        if self._error is not None:
+            raise self._error
+        deltas: list[Delta] = []
+        for payload in self._events.close():
+            self._payload(payload, deltas)
+        if self.done:
+            return deltas
+        if not self._choices or (self._quirks.finishes and any(c.finish is None for c in self._choices.values())):
+            raise _interrupted(self._choices)
+        self._end(deltas)
+        return deltas
+
+    def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
+        if self.done or not payload:
+            return
+        if payload == b"[DONE]":
+            if not any(choice.started or choice.finish for choice in self._choices.values()):
+                raise _interrupted({})
+            self._end(deltas)
+            return
+        try:
+            chunk = loads(payload)
+        except ValueError as error:
+            raise not_json(payload) from error
+        self._chunk(chunk, deltas)
+
+    def _chunk(self, chunk: Any, deltas: list[Delta]) -> None:
+        if not isinstance(chunk, dict):
+            raise not_json(repr(chunk).encode("utf-8", "replace"))  # pyright: ignore[reportUnknownArgumentType]
+        fields = cast("dict[str, Any]", chunk)
+        if ("error" in fields or "choices" not in fields) and (failure := failure_in(fields)) is not None:
+            raise error_from(Reply(200), failure)
+        if self._head is None:
+            self._head = _head(fields)
+        if usage := fields.get("usage"):
+            self._usage = decode_usage(usage) or self._usage  # quirk 42: the last one that says something
+        if timings := fields.get("timings"):
+            self._timings = decode_timings(timings) or self._timings
+        if progress := fields.get("prompt_progress"):
+            deltas.append(Delta(progress=_progress(progress)))
+        choices = fields.get("choices")
+        if isinstance(choices, list):
+            for choice in cast("list[Any]", choices):
+                if isinstance(choice, dict):
+                    self._choice(cast("dict[str, Any]", choice), deltas)
+
+    def _choice(self, choice: dict[str, Any], deltas: list[Delta]) -> None:
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
+        state = self._choices.get(index)
+        if state is None:
+            state = self._choices[index] = _Choice(self._request, self._quirks)
+        if state.finish is not None:  # quirk 40: the first finish wins
+            return
+        delta = choice.get("delta") or choice.get("message")
+        if isinstance(delta, dict):
+            self._delta(cast("dict[str, Any]", delta), choice.get("logprobs"), state, index, deltas)
+        if finish := choice.get("finish_reason"):
+            self._finish(str(finish), state, index, deltas)
+
+    def _delta(self, delta: dict[str, Any], logprobs: Any, state: _Choice, index: int, deltas: list[Delta]) -> None:
+        text = text_of(delta.get("content"))
+        reasoning = reasoning_of(delta) if len(delta) > 1 or not text else ""
+        if text and not state.thinking.passing:
+            thought, text = state.thinking.feed(text)
+            reasoning += thought
+        pieces = delta.get("tool_calls") or _legacy_call(delta)
+        calls = state.calls.feed(cast("list[Any]", pieces)) if isinstance(pieces, list) else ()
+        refusal = string(delta.get("refusal")) or ""
+        tokens = mappings(mapping(logprobs).get("content")) if logprobs else None
+        if not (text or reasoning or calls or refusal or tokens):
+            return
+        state.started = True
+        made = Delta(text, reasoning, calls, index=index)
+        if refusal:
+            made.refusal = refusal
+        if tokens:
+            made.logprobs = tokens
+        self._emit(made, deltas)
+
+    def _emit(self, delta: Delta, deltas: list[Delta]) -> None:
+        """Hand a delta on; the first one says who answers."""
+        if self._head:
+            delta.model = self._head.get("model")
+            delta.response_id = self._head.get("id")
+            delta.system_fingerprint = self._head.get("system_fingerprint")
+            self._head = {}
+        deltas.append(delta)
+
+    def _finish(self, finish: str, state: _Choice, index: int, deltas: list[Delta]) -> None:
+        """End a choice: let go what was held back, check its tool calls, and name the reason (quirk 41)."""
+        reasoning, text = state.thinking.close()
+        calls = state.calls.close()
+        if state.calls and finish in ("stop", "function_call", "eos"):
+            finish = "tool_calls"
+        elif finish == "tool_calls" and not state.calls:
+            finish = "stop"
+        state.finish = finish
+        self._emit(Delta(text, reasoning, calls, finish, index=index), deltas)
+
+    def _end(self, deltas: list[Delta]) -> None:
+        self.done = True
+        for index, state in self._choices.items():
+            if state.finish is None:
+                self._finish("stop", state, index, deltas)
+        if self._usage or self._timings:
+            deltas.append(Delta(usage=self._usage, timings=self._timings))
+
+
+def _interrupted(choices: Mapping[int, _Choice]) -> StreamInterrupted:
+    if any(choice.started for choice in choices.values()):
+        return StreamInterrupted(
+            "The stream ended before the answer did: no finish reason and no [DONE] came.",
+            hint="The server stopped, unloaded the model or was cut off; see its log. What came is in `partial`.",
+        )
+    return StreamInterrupted(
+        "The server ended the stream without an answer.",
+        hint="Often the prompt does not fit the context, or the model failed to load; see the server's log.",
+    )
+
+
+def _head(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in ("model", "id", "system_fingerprint") if isinstance(fields.get(name), str)}
+
+
+def _legacy_call(delta: dict[str, Any]) -> list[Any] | None:
+    """Return an old `function_call` as a tool call (quirk 67)."""
+    call = delta.get("function_call")
+    return [{"index": 0, "function": call}] if call else None
+
+
+def _progress(progress: Any) -> Progress:
+    fields = mapping(progress)
+    return Progress("reading the prompt", count(fields.get("processed")), count(fields.get("total")), "tokens")
+
+
+def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
+    """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
+    document = json_body(Reply(200, body=body))
+    items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
+    indices = [item.get("index") for item in items]
+    if sorted(index for index in indices if isinstance(index, int)) == list(range(len(items))):
+        items = sorted(items, key=lambda item: cast("int", item["index"]))
+    vectors = [decode_vector(item.get("embedding")) for item in items]
+    check_vectors(vectors, count, dimensions)
+    fields = mapping(document)
+    return Embeddings(vectors, string(fields.get("model")), decode_usage(fields.get("usage")))

@@ -1,0 +1,90 @@
+"""Reads values out of JSON that may be of any shape: a field of the wrong type says nothing and breaks nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+from vessel_core.types import Timings, Usage
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object, an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a JSON list."""
+    items = cast("list[Any]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", item) for item in items if isinstance(item, dict)]
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, `None` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond the floats
+        return None
+
+
+def count(value: Any) -> int | None:
+    """Return a count of tokens, `None` for anything that isn't one."""
+    found = number(value)
+    return int(found) if found is not None and found >= 0 else None
+
+
+def string(value: Any) -> str | None:
+    """Return a text that says something, `None` for anything else."""
+    return value if isinstance(value, str) and value else None
+
+
+def text_of(content: Any) -> str:
+    """Return the text of a content field: a string, `None`, or a list of parts (quirk 44)."""
+    if isinstance(content, str):
+        return content
+    return "".join(string(part.get("text")) or "" for part in mappings(content))
+
+
+def reasoning_of(message: Mapping[str, Any]) -> str:
+    """Return the reasoning under whatever name it comes; two names with the same text count once (quirks 70, 74)."""
+    for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
+        value = message.get(name)
+        if isinstance(value, dict):
+            fields = mapping(cast("object", value))
+            value = fields.get("text") or fields.get("content")
+        if text := text_of(value):
+            return text
+    return ""
+
+
+def decode_usage(usage: Any) -> Usage | None:
+    """Read OpenAI's `usage`; missing counts are 0, and a field that isn't one is no usage."""
+    if not isinstance(usage, dict):
+        return None
+    fields = mapping(cast("object", usage))
+    prompt = count(fields.get("prompt_tokens")) or 0
+    completion = count(fields.get("completion_tokens")) or 0
+    return Usage(
+        prompt,
+        completion,
+        count(fields.get("total_tokens")) or prompt + completion,
+        count(mapping(fields.get("prompt_tokens_details")).get("cached_tokens")),
+        count(mapping(fields.get("completion_tokens_details")).get("reasoning_tokens")),
+    )
+
+
+def decode_timings(timings: Any) -> Timings | None:
+    """Read llama.cpp's `timings`."""
+    if not isinstance(timings, dict):
+        return None
+    fields = mapping(cast("object", timings))
+    return Timings(
+        prompt_tokens=count(fields.get("prompt_n")),
+        prompt_ms=number(fields.get("prompt_ms")),
+        completion_tokens=count(fields.get("predicted_n")),
+        completion_ms=number(fields.get("predicted_ms")),
+        cached_tokens=count(fields.get("cache_n")),
+    )

@@ -1,0 +1,69 @@
+"""Tells reasoning from the answer where a server leaves `<think>…</think>` in the text (quirks 71 and 72)."""
+
+from __future__ import annotations
+
+CLOSERS = {"<think>": "</think>", "<thinking>": "</thinking>"}
+
+
+class ThinkSplitter:
+    """Splits text, however it is cut, into reasoning and answer.
+
+    Only a tag at the very start of the answer counts: one in the middle is text somebody wrote. With `opened=True` the
+    prompt's template already opened the tag, so the text up to the closer is reasoning. The line breaks around the
+    thought are dropped. Once `passing` is true, `feed` hands everything on as it is.
+    """
+
+    def __init__(self, *, opened: bool = False) -> None:
+        self.passing = False
+        self._held = ""
+        self._closer = "</think>" if opened else ""
+        self._thought = False
+        self._closed = False
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Return the `(reasoning, answer)` that `text` adds."""
+        if self.passing:
+            return "", text
+        self._held += text
+        if self._closed:
+            return "", self._after()
+        return self._inside() if self._closer else self._before()
+
+    def close(self) -> tuple[str, str]:
+        """Return what was held back: the rest of an unclosed thought is reasoning, half a tag is text."""
+        held, self._held = self._held, ""
+        return (held, "") if self._closer and not self._closed else ("", held)
+
+    def _before(self) -> tuple[str, str]:
+        head = self._held.lstrip()
+        for opener, closer in CLOSERS.items():
+            if head.startswith(opener):
+                self._closer, self._held = closer, head[len(opener) :]
+                return self._inside()
+            if opener.startswith(head):
+                return "", ""
+        self.passing = True
+        held, self._held = self._held, ""
+        return "", held
+
+    def _inside(self) -> tuple[str, str]:
+        if not self._thought:
+            self._held = self._held.lstrip("\n")
+            self._thought = bool(self._held)
+        reasoning, found, rest = self._held.partition(self._closer)
+        if found:
+            self._closed, self._held = True, rest
+            return reasoning.rstrip("\n"), self._after()
+        end = len(self._held[: len(self._held) - _overlap(self._held, self._closer)].rstrip("\n"))
+        reasoning, self._held = self._held[:end], self._held[end:]
+        return reasoning, ""
+
+    def _after(self) -> str:
+        text, self._held = self._held.lstrip("\n"), ""
+        self.passing = bool(text)
+        return text
+
+
+def _overlap(text: str, tag: str) -> int:
+    """Return how many characters at the end of `text` could begin `tag`."""
+    return next((size for size in range(min(len(text), len(tag) - 1), 0, -1) if tag.startswith(text[-size:])), 0)

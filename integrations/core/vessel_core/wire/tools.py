@@ -1,0 +1,234 @@
+"""Tool calls: put together from pieces, repaired, and checked before anybody runs them. Shared by the dialects."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import unquote
+
+from vessel_core.errors import ResponseTooLarge
+from vessel_core.types import Tool, ToolCallDelta
+from vessel_core.wire.jsontext import loads
+
+MAX_ARGUMENTS = 4 * 1024 * 1024
+
+
+class _OpenCall:
+    """A call whose pieces are still coming."""
+
+    __slots__ = ("announced", "arguments", "held", "id", "index", "name", "said", "server_index", "size")
+
+    def __init__(self, index: int, server_index: int | None) -> None:
+        self.index = index
+        self.server_index = server_index
+        self.id = ""
+        self.name = ""
+        self.announced = False
+        self.held = False
+        self.said = False
+        self.arguments: list[str] = []
+        self.size = 0
+
+    def complete(self) -> bool:
+        """Tell whether the arguments so far are a JSON document."""
+        ends = bool(self.arguments) and self.arguments[-1].rstrip().endswith(("}", '"'))
+        return ends and parse_arguments("".join(self.arguments)) is not None
+
+
+class ToolCallAssembler:
+    """Turns the `tool_calls` of a stream's deltas into `ToolCallDelta`s with real indices, ids and whole names.
+
+    Servers leave the index out or send 0 for every call, repeat or blank ids and names, and send arguments as objects
+    (quirks 49 to 60, 66): a new id, or a new name after complete arguments, starts a new call; a repeat changes nothing.
+    Ids are unique in one reply, and calls nobody gave one get `call_` and 24 hex digits.
+
+    `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
+    quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
+    """
+
+    def __init__(self, declared: Sequence[str] = (), *, parallel: bool = True) -> None:
+        self._declared = {_loose(name): name for name in declared}
+        self._parallel = parallel
+        self._calls: list[_OpenCall] = []
+        self._ids: set[str] = set()
+
+    @property
+    def dropped(self) -> int:
+        """How many calls came beyond the one allowed."""
+        return 0 if self._parallel else max(0, len(self._calls) - 1)
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def feed(self, pieces: Sequence[Any]) -> list[ToolCallDelta]:
+        """Take the `tool_calls` of one delta; return what they add."""
+        deltas: list[ToolCallDelta] = []
+        for piece in pieces:
+            if isinstance(piece, dict):
+                self._piece(cast("dict[str, Any]", piece), deltas)
+        return deltas
+
+    def close(self) -> list[ToolCallDelta]:
+        """Take the end of the reply: fill in what never came, and mark each call that must not be run."""
+        deltas: list[ToolCallDelta] = []
+        for call in self._allowed():
+            if not call.announced:
+                deltas.append(self._announce(call))
+            text = "".join(call.arguments)
+            if call.held:
+                document = _parsed(text)
+                text = text if document is None else arguments_text(document)
+                deltas.append(ToolCallDelta(call.index, arguments=text))
+            if not text.strip():
+                deltas.append(ToolCallDelta(call.index, arguments="{}"))  # quirk 60: a call without parameters
+            elif error := argument_error(text):
+                deltas.append(ToolCallDelta(call.index, error=error))
+            if not call.name:
+                deltas.append(ToolCallDelta(call.index, error="the call has no tool name"))
+        return deltas
+
+    def _piece(self, piece: dict[str, Any], deltas: list[ToolCallDelta]) -> None:
+        function = piece.get("function")
+        function = cast("dict[str, Any]", function) if isinstance(function, dict) else piece
+        name = function.get("name")
+        name = name if isinstance(name, str) else ""
+        arguments = arguments_text(function.get("arguments"))
+        call_id = piece.get("id")
+        call_id = str(call_id) if isinstance(call_id, str | int) else ""
+        index = piece.get("index", function.get("index"))
+        call = self._which(index if isinstance(index, int) else None, call_id, name, arguments)
+        call.id = call.id or call_id
+        if name and name != call.name and not call.announced:
+            call.name = name if not call.name or name.startswith(call.name) else call.name + name  # quirks 56, 57
+        if arguments:
+            self._arguments(call, arguments, deltas)
+
+    def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
+        call.size += len(arguments)
+        if call.size > MAX_ARGUMENTS:
+            raise ResponseTooLarge(f"The arguments of tool {call.name!r} are longer than {MAX_ARGUMENTS:,} characters.")
+        if not call.said:
+            call.held = arguments.lstrip().startswith(
+                '"'
+            )  # quirk 59: JSON in a JSON string is unwrapped when it is whole
+            call.said = bool(arguments.strip())
+        call.arguments.append(arguments)
+        if call.index > 0 and not self._parallel:
+            return
+        if not call.announced:
+            if not call.name:
+                return
+            deltas.append(self._announce(call))
+        elif not call.held:
+            deltas.append(ToolCallDelta(call.index, arguments=arguments))
+
+    def _allowed(self) -> list[_OpenCall]:
+        return self._calls if self._parallel else self._calls[:1]
+
+    def _which(self, index: int | None, call_id: str, name: str, arguments: str) -> _OpenCall:
+        """Return the call a piece belongs to, a new one if it starts one."""
+        same = [call for call in self._calls if call.server_index == index] if index is not None else self._calls
+        if not same:
+            return self._open(index)
+        call = same[-1]
+        if call_id and call.id and call_id != call.id:
+            known = next((known for known in same if known.id == call_id), None)
+            return known or self._open(index)
+        if name and call.name and self._starts_over(call, name, arguments):
+            return self._open(index)
+        return call
+
+    def _starts_over(self, call: _OpenCall, name: str, arguments: str) -> bool:
+        """Tell whether a second name begins another call: after complete arguments (quirk 51), or if both are tools."""
+        if name == call.name:
+            return bool(arguments.strip()) and call.complete()
+        both_are_tools = not call.arguments and _loose(call.name) in self._declared and _loose(name) in self._declared
+        return both_are_tools or call.complete()
+
+    def _open(self, index: int | None) -> _OpenCall:
+        call = _OpenCall(len(self._calls), index)
+        self._calls.append(call)
+        return call
+
+    def _announce(self, call: _OpenCall) -> ToolCallDelta:
+        call.announced = True
+        call.name = self._declared.get(_loose(call.name), call.name)
+        if not call.id or call.id in self._ids:
+            call.id = f"call_{uuid.uuid4().hex[:24]}"
+        self._ids.add(call.id)
+        arguments = "" if call.held else "".join(call.arguments)
+        return ToolCallDelta(call.index, id=call.id, name=call.name, arguments=arguments)
+
+
+def _loose(name: str) -> str:
+    return name.replace("-", "_").replace(" ", "_").lower()
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return a call's arguments as JSON text: objects are dumped (quirk 59), `None` is empty (quirk 60)."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+
+
+def _parsed(text: str) -> Any:
+    """Return the JSON document in `text`, unwrapped if it is JSON in a JSON string (quirk 59); `None` if none is."""
+    try:
+        document = loads(text)
+        return loads(document) if isinstance(document, str) else document
+    except ValueError:
+        return None
+
+
+def parse_arguments(text: str) -> dict[str, Any] | None:
+    """Return a call's arguments as a dict, or `None` if the text isn't a JSON object."""
+    document: object = _parsed(text) if text.strip() else {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def argument_error(text: str) -> str | None:
+    """Say why `text` can't be the arguments of a call; `None` if it can."""
+    if parse_arguments(text) is not None:
+        return None
+    document: object = _parsed(text)
+    if document is None:
+        return f"the arguments are cut off or no JSON: {text[-80:]!r}"
+    return f"the arguments are no JSON object but {type(document).__name__}"
+
+
+def forced_tool(tools: Sequence[Tool], tool_choice: str | None) -> Tool | None:
+    """Return the tool that `tool_choice` names, if it names one."""
+    return next((tool for tool in tools if tool["function"]["name"] == tool_choice), None)
+
+
+def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema with its `$ref`s into itself written out: Ollama drops them. A cycle ends in `{}`."""
+
+    def inlined(node: Any, seen: tuple[str, ...]) -> Any:
+        if isinstance(node, list | tuple):
+            return [inlined(item, seen) for item in cast("Sequence[Any]", node)]
+        if not isinstance(node, Mapping):
+            return node
+        fields = cast("Mapping[str, Any]", node)
+        reference = fields.get("$ref")
+        if not isinstance(reference, str):
+            return {key: inlined(value, seen) for key, value in fields.items()}
+        if reference in seen:
+            return {}
+        rest = {key: inlined(value, seen) for key, value in fields.items() if key != "$ref"}
+        target = inlined(_pointed(schema, reference), (*seen, reference))
+        return {**cast("dict[str, Any]", target), **rest} if isinstance(target, dict) else rest
+
+    root = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
+    return cast("dict[str, Any]", inlined(root, ("#",)))
+
+
+def _pointed(schema: Mapping[str, Any], reference: str) -> Any:
+    """Return what a JSON pointer such as `#/$defs/City` points at, `{}` if it points out of the schema."""
+    node: Any = schema if reference.startswith("#") else {}
+    for step in unquote(reference[1:]).split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        node = cast("Mapping[str, Any]", node).get(step) if isinstance(node, Mapping) else None
+    return {} if node is None else node

@@ -1,0 +1,64 @@
+"""Embedding vectors as they travel, and the checks they pass before anybody stores them. Shared by the dialects."""
+
+from __future__ import annotations
+
+import binascii
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any, cast
+
+from vessel_core.errors import ProtocolError
+
+
+def decode_vector(embedding: Any) -> list[float]:
+    """Read one vector: floats, base64 of little-endian float32, or one row nested in a list (quirks 77, 78)."""
+    if isinstance(embedding, str):
+        return _from_base64(embedding)
+    if isinstance(embedding, list):
+        rows = cast("list[Any]", embedding)
+        if not rows or not isinstance(rows[0], list):
+            return cast("list[float]", rows)
+        if len(rows) == 1:
+            return cast("list[float]", rows[0])
+        raise ProtocolError(
+            f"The server sent {len(rows)} vectors for one text: one for each token.",
+            hint="Start it with a pooling type (llama-server `--pooling mean`).",
+        )
+    raise ProtocolError(f"An embedding is neither a list of numbers nor base64 but {type(embedding).__name__}.")
+
+
+def _from_base64(text: str) -> list[float]:
+    try:
+        data = binascii.a2b_base64(text, strict_mode=True)
+        return list(struct.unpack(f"<{len(data) // 4}f", data))
+    except (ValueError, struct.error) as error:
+        raise ProtocolError(f"An embedding is a text that is no base64 of floats: {text[:40]!r}.") from error
+
+
+def check_vectors(vectors: Sequence[Sequence[float]], texts: int, dimensions: int | None) -> None:
+    """Raise `ProtocolError` unless each text has a vector of numbers, all of one length, `dimensions` if given."""
+    if len(vectors) != texts:
+        raise ProtocolError(f"The server sent {len(vectors)} vectors for {texts} texts.")
+    lengths = {len(vector) for vector in vectors}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ProtocolError(f"The vectors have different lengths or none: {sorted(lengths)}.")
+    if dimensions is not None and lengths and dimensions not in lengths:
+        raise ProtocolError(
+            f"{dimensions} dimensions were asked for and {lengths.pop()} came: the server ignores `dimensions`.",
+            hint="Leave `dimensions` out, or use a server that shortens vectors.",
+        )
+    for vector in vectors:
+        _check_numbers(vector)
+
+
+def _check_numbers(vector: Sequence[float]) -> None:
+    """A sum shows NaN, infinity and what is no number at once, in a fiftieth of the time of looking at each."""
+    try:
+        if math.isfinite(sum(vector)):
+            return
+    except (TypeError, OverflowError):
+        pass
+    raise ProtocolError(
+        "A vector holds NaN or something that is no number: the model could not embed one of the texts."
+    )
