@@ -60,7 +60,7 @@ ATTENTION: tuple[tuple[tuple[Place, ...], dict[Place, Place]], ...] = (
 
 
 def write_chat(path: Path, variant: Variant = "plain") -> None:
-    """Write this variant of the chat model (about 0.9 MB)."""
+    """Write this variant of the chat model (about 1.1 MB)."""
     words = vocabulary()
     wanted = behaviour(words, variant)
     codes = _codes(words, wanted)

@@ -28,7 +28,7 @@ ONE_VALUE = 6.0
 
 
 def write_vision(path: Path) -> None:
-    """Write the image encoder (about 15 kB)."""
+    """Write the image encoder (about 20 kB)."""
     settings: dict[str, Setting] = {
         "general.name": "vessel demo eyes",
         "general.file_type": 1,
