@@ -26,7 +26,7 @@ class Call:
 
     method: str
     path: str
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | Sequence[Any] | None = None
     stream: bool = False
 
 
@@ -78,7 +78,7 @@ class ReplyStream(Protocol):
     def feed(self, data: bytes) -> list[Delta]:
         """Take the next bytes, however they were cut; raise on an error the server sent.
 
-        An error that comes in the same bytes as deltas is raised by `close`, so that no delta is lost: `done` is true then.
+        An error that comes in the same bytes as deltas is raised by the next call, so that no delta is lost.
         """
         ...
 
@@ -87,7 +87,7 @@ class ReplyStream(Protocol):
         ...
 
     def close(self) -> list[Delta]:
-        """Take the end of the stream, also if `done`; raise what went wrong, `StreamInterrupted` if nobody finished."""
+        """Take the end of the stream; raise `StreamInterrupted` if the server never finished."""
         ...
 
 

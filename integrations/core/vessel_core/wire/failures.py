@@ -166,9 +166,8 @@ def _detail(value: Any) -> str:
 def _plain(body: bytes) -> str:
     """Return the readable part of HTML or text."""
     text = body[: 20 * MAX_TEXT].decode("utf-8", "replace")
-    if "<" in text:
-        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text)
-    return " ".join(text.split())[:MAX_TEXT]
+    readable = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text) if "<" in text else text
+    return " ".join((readable.strip() or text).split())[:MAX_TEXT]
 
 
 def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:

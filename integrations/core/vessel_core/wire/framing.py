@@ -14,6 +14,7 @@ from vessel_core.errors import ResponseTooLarge
 from vessel_core.wire import MAX_EVENT
 from vessel_core.wire.jsontext import loads
 
+STRAY = 2000
 BOM = b"\xef\xbb\xbf"
 
 
@@ -75,7 +76,7 @@ class EventStream:
     """Server-sent events: bytes in, the `data` of each event out.
 
     An event of the type `error`, or a field named `error` (llama.cpp before 2025), comes out as the JSON document
-    `{"error": …}`, so that a reader meets one form only.
+    `{"error": …}`, so that a reader meets one form only. `stray` holds the first lines that are no part of such a stream.
     """
 
     def __init__(self, limit: int = MAX_EVENT) -> None:
@@ -84,6 +85,7 @@ class EventStream:
         self._data: list[bytes] = []
         self._size = 0
         self._event = b""
+        self.stray = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the payloads that `data` completes."""
@@ -125,6 +127,8 @@ class EventStream:
             self._event = value
         elif name == b"error":  # quirk 8
             payloads.append(_error_document(value))
+        elif name not in (b"", b"id", b"retry") and len(self.stray) < STRAY:
+            self.stray += line[:STRAY] + b"\n"
 
     def _dispatch(self) -> bytes:
         payload = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

@@ -36,6 +36,17 @@ def dumps(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+def cut_off(data: bytes) -> bool:
+    """Tell whether this is the beginning of a JSON object whose end never came."""
+    if not data.lstrip().startswith(b"{"):
+        return False
+    try:
+        loads(data)
+    except ValueError:
+        return True
+    return False
+
+
 def _deeper_than(limit: int, text: str) -> bool:
     """Tell whether more than `limit` brackets are open at once, those inside strings counted too."""
     depth = 0

@@ -14,9 +14,9 @@ from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
 from vessel_core.wire.framing import Lines
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import encode_chat, encode_embed
-from vessel_core.wire.reading import count, mapping, mappings, number, reasoning_of, string, text_of
+from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_usage, reasoning_of, string, text_of
 from vessel_core.wire.thinking import ThinkSplitter
 from vessel_core.wire.tools import ToolCallAssembler
 from vessel_core.wire.vectors import check_vectors, decode_vector
@@ -46,15 +46,17 @@ class ChatStream:
         self._error: VesselError | None = None
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a line holds, or let `close` do it after deltas."""
+        """Return the deltas that `data` completes; raise the error a line holds, after deltas at the next call."""
+        if self._error is not None:
+            raise self._error
         deltas: list[Delta] = []
         try:
             for line in self._lines.feed(data):
                 self._line(line, deltas)
         except VesselError as error:
-            if not deltas or self._error is not None:
+            if not deltas:
                 raise
-            self._error, self.done = error, True
+            self._error = error
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -70,7 +72,8 @@ class ChatStream:
         if self._error is not None:
             raise self._error
         deltas: list[Delta] = []
-        self._line(self._lines.close(), deltas)
+        if not cut_off(rest := self._lines.close()):
+            self._line(rest, deltas)
         if not self.done:
             raise _interrupted(self._started)
         return deltas
@@ -139,8 +142,8 @@ class ChatStream:
             self._read_bound(last, reason)
         last.tool_calls = [*last.tool_calls, *self._calls.close()]
         last.finish = "tool_calls" if self._calls and reason == "stop" else reason  # quirk 41
-        last.usage = _usage(fields)
-        last.timings = _timings(fields)
+        last.usage = ollama_usage(fields)
+        last.timings = ollama_timings(fields)
         last.truncated = self._cut(last.usage)
         self.done = True
 
@@ -183,32 +186,6 @@ def _interrupted(started: bool) -> StreamInterrupted:
     )
 
 
-def _usage(fields: Mapping[str, Any]) -> Usage | None:
-    """Read the counts; zeros are left out, so one that is missing beside the other is 0 (quirk 43)."""
-    prompt, completion = count(fields.get("prompt_eval_count")), count(fields.get("eval_count"))
-    if prompt is None and completion is None:
-        return None
-    return Usage(prompt or 0, completion or 0, (prompt or 0) + (completion or 0))
-
-
-def _timings(fields: Mapping[str, Any]) -> Timings | None:
-    """Read the durations, nanoseconds there; zeros are left out."""
-    timings = Timings(
-        prompt_tokens=count(fields.get("prompt_eval_count")),
-        prompt_ms=_milliseconds(fields.get("prompt_eval_duration")),
-        completion_tokens=count(fields.get("eval_count")),
-        completion_ms=_milliseconds(fields.get("eval_duration")),
-        load_ms=_milliseconds(fields.get("load_duration")),
-        total_ms=_milliseconds(fields.get("total_duration")),
-    )
-    return timings if timings != Timings() else None
-
-
-def _milliseconds(nanoseconds: Any) -> float | None:
-    found = number(nanoseconds)
-    return found / 1_000_000 if found else None
-
-
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors, which come in the order of the inputs."""
     fields = mapping(json_body(Reply(200, body=body)))
@@ -217,4 +194,4 @@ def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
         raise ProtocolError(f"The embeddings are no list but {type(vectors).__name__}.")
     decoded = [decode_vector(vector) for vector in vectors]  # pyright: ignore[reportUnknownVariableType]
     check_vectors(decoded, count, dimensions)
-    return Embeddings(decoded, string(fields.get("model")), _usage(fields))
+    return Embeddings(decoded, string(fields.get("model")), ollama_usage(fields))

@@ -33,7 +33,7 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
         body["tools"] = [_tool(tool) for tool in tools]
     if (form := _format(request)) is not None:
         body["format"] = form
-    if options := _runner_options(request.options):
+    if options := runner_options(request.options):
         body["options"] = options
     for name in ("keep_alive", "logprobs", "top_logprobs"):
         if (value := request.options.get(name)) is not None:
@@ -52,7 +52,7 @@ def _refuse(request: ChatRequest) -> None:
             raise Unsupported(f"Ollama has no option {name!r}.", hint="Leave it out, or use another server.")
 
 
-def _runner_options(options: ChatOptions) -> dict[str, Any]:
+def runner_options(options: ChatOptions) -> dict[str, Any]:
     """Return what goes under `options`. A value of the wrong type is an error there, so `stop` is always a list."""
     found = {theirs: value for ours, theirs in RUNNER_OPTIONS.items() if (value := options.get(ours)) is not None}
     if isinstance(found.get("stop"), str):

@@ -10,7 +10,7 @@ from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings,
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.openai_request import encode_chat, encode_embed
 from vessel_core.wire.reading import (
     count,
@@ -58,15 +58,17 @@ class ChatStream:
         self._error: VesselError | None = None
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a frame holds, or let `close` do it after deltas."""
+        """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
+        if self._error is not None:
+            raise self._error
         deltas: list[Delta] = []
         try:
             for payload in self._events.feed(data):
                 self._payload(payload, deltas)
         except VesselError as error:
-            if not deltas or self._error is not None:
+            if not deltas:
                 raise
-            self._error, self.done = error, True
+            self._error = error
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -74,8 +76,8 @@ class ChatStream:
         document = json_body(Reply(200, body=body))
         deltas: list[Delta] = []
         self._chunk(document, deltas)
-        if not self._choices:
-            raise ProtocolError("The reply has no choices.", hint="Is this a chat model? See the server's log.")
+        if not any(choice.started or choice.finish for choice in self._choices.values()):
+            raise ProtocolError("The reply holds no answer.", hint="Is this a chat model? See the server's log.")
         self._end(deltas)
         return deltas
 
@@ -86,9 +88,12 @@ class ChatStream:
             raise self._error
         deltas: list[Delta] = []
         for payload in self._events.close():
-            self._payload(payload, deltas)
+            if not cut_off(payload):
+                self._payload(payload, deltas)
         if self.done:
             return deltas
+        if not self._choices and self._events.stray:  # quirk 19: a web page or a proxy's words in place of a stream
+            raise not_json(self._events.stray)
         if not self._choices or (self._quirks.finishes and any(c.finish is None for c in self._choices.values())):
             raise _interrupted(self._choices)
         self._end(deltas)

@@ -88,3 +88,29 @@ def decode_timings(timings: Any) -> Timings | None:
         completion_ms=number(fields.get("predicted_ms")),
         cached_tokens=count(fields.get("cache_n")),
     )
+
+
+def ollama_usage(fields: Mapping[str, Any]) -> Usage | None:
+    """Read Ollama's counts; zeros are left out, so one that is missing beside the other is 0 (quirk 43)."""
+    prompt, completion = count(fields.get("prompt_eval_count")), count(fields.get("eval_count"))
+    if prompt is None and completion is None:
+        return None
+    return Usage(prompt or 0, completion or 0, (prompt or 0) + (completion or 0))
+
+
+def ollama_timings(fields: Mapping[str, Any]) -> Timings | None:
+    """Read Ollama's durations, nanoseconds there; zeros are left out."""
+    timings = Timings(
+        prompt_tokens=count(fields.get("prompt_eval_count")),
+        prompt_ms=_milliseconds(fields.get("prompt_eval_duration")),
+        completion_tokens=count(fields.get("eval_count")),
+        completion_ms=_milliseconds(fields.get("eval_duration")),
+        load_ms=_milliseconds(fields.get("load_duration")),
+        total_ms=_milliseconds(fields.get("total_duration")),
+    )
+    return timings if timings != Timings() else None
+
+
+def _milliseconds(nanoseconds: Any) -> float | None:
+    found = number(nanoseconds)
+    return found / 1_000_000 if found else None
