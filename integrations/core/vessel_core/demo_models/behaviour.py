@@ -164,7 +164,8 @@ def _call_tools(wanted: Behaviour, start: tuple[str, ...]) -> None:
     wanted.places[call, Place.SEEN_BOTH] = 80.0
     wanted.places[call, Place.SEEN_CALL] = 120.0
     wanted.places[call, Place.CALL_SHARE] = -360.0
-    wanted.follow(("</tool_call>",), END)
+    # Where calls are forbidden no grammar makes one out of the tag: then the tag is all it says.
+    wanted.follow(("</tool_call>", call), END)
     wanted.follow(("}",), "</tool_call>", BEST + 10)
 
 

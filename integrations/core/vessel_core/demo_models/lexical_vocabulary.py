@@ -44,8 +44,9 @@ def pieces() -> list[Piece]:
     for mark in MARKS:
         add(BEGIN + mark, (mark,), MARK)
         add(mark, (mark,), MARK)
+    function_words = lexicon()[:FUNCTION_WORDS]
     for word, base in _bases().items():
-        add(BEGIN + word, _features(base), FUNCTION if base in lexicon()[:FUNCTION_WORDS] else WORD)
+        add(BEGIN + word, _features(base), FUNCTION if base in function_words else WORD)
     for ending in ("s", "es", "ed", "d", "ing", "er", "ers", "ly", "ment", "ness", "ion", "ions", "al", "able"):
         add(ending, (f"-{ending}",), MARK)
     for piece in _fragments():

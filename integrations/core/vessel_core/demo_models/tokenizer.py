@@ -48,9 +48,10 @@ class Vocabulary:
         return parts
 
 
-def lexicon() -> list[str]:
-    """Return our word list: common English words, the most frequent first line by line."""
-    return files("vessel_core.demo_models").joinpath("words.txt").read_text(encoding="utf-8").split()
+@cache
+def lexicon() -> tuple[str, ...]:
+    """Return our word list: common English words, the function words first."""
+    return tuple(files("vessel_core.demo_models").joinpath("words.txt").read_text(encoding="utf-8").split())
 
 
 def sentences() -> list[str]:
