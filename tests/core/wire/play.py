@@ -10,7 +10,8 @@ from typing import Any
 
 from vessel_core.errors import VesselError
 from vessel_core.types import ChatReply, ChatRequest, Delta, Message, Tool
-from vessel_core.wire import Quirks, ReplyStream, ollama, openai
+from vessel_core.wire import Call, Quirks, ReplyStream, ollama, openai
+from vessel_core.wire.jsontext import dumps
 
 HELLO: Message = {"role": "user", "content": "Hello"}
 DEFAULT = Quirks()
@@ -27,6 +28,11 @@ TIME = tool("get_time", tz={"type": "string"})
 
 def ask(*messages: Message, model: str | None = "qwen3", **fields: Any) -> ChatRequest:
     return ChatRequest(messages=messages or (HELLO,), model=model, **fields)
+
+
+def body_of(call: Call) -> dict[str, Any]:
+    """Return the JSON body of a request, as it would be sent."""
+    return json.loads(dumps(call.body or {}))
 
 
 @dataclass

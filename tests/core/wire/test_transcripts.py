@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vessel_core.errors import ContextOverflow, ServerError, StreamInterrupted, VesselError
 
 from tests.core.wire.play import Played, play, stream_for
 from tests.fake_server import TRANSCRIPTS, transcript
-from vessel_core.errors import ContextOverflow, ServerError, StreamInterrupted, VesselError
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ MEANINGS = {
     ),
     "ollama/v1_erased_error.sse": Means("", "The user", error=StreamInterrupted),
     "lmstudio/text.sse": Means("Hello", "Hmm", finish="stop"),
-    "lmstudio/tool.sse": Means(
-        calls=(("get_current_weather", '{"location":"San Francisco"}'),), finish="tool_calls"
-    ),
+    "lmstudio/tool.sse": Means(calls=(("get_current_weather", '{"location":"San Francisco"}'),), finish="tool_calls"),
     "lmstudio/error.sse": Means(error=ContextOverflow),
     "vllm/reasoning_tool.sse": Means(
         "", "Hm", (("get_weather", '{"city": "Oslo"}'),), finish="tool_calls", tokens=(20, 13)

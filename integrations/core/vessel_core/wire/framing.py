@@ -14,6 +14,7 @@ from vessel_core.errors import ResponseTooLarge
 from vessel_core.wire import MAX_EVENT
 from vessel_core.wire.jsontext import loads
 
+FIELDS = (b"data", b"event", b"error", b"id", b"retry")  # a comment's name is empty; a cut line may hold half a name
 STRAY = 2000
 BOM = b"\xef\xbb\xbf"
 
@@ -127,7 +128,7 @@ class EventStream:
             self._event = value
         elif name == b"error":  # quirk 8
             payloads.append(_error_document(value))
-        elif name not in (b"", b"id", b"retry") and len(self.stray) < STRAY:
+        elif not any(field.startswith(name) for field in FIELDS) and len(self.stray) < STRAY:
             self.stray += line[:STRAY] + b"\n"
 
     def _dispatch(self) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
@@ -31,7 +31,7 @@ def loads(data: bytes | str) -> Any:
         return json.loads(_SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text))
 
 
-def dumps(document: Mapping[str, Any]) -> bytes:
+def dumps(document: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """Write a request body: UTF-8, NaN refused with `ValueError`, lone surrogates replaced (llama.cpp answers 500)."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 

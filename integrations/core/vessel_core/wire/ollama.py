@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vessel_core.errors import ProtocolError, ServerError, StreamInterrupted, VesselError
-from vessel_core.types import ChatRequest, Delta, Embeddings, Message, Timings, Usage
+from vessel_core.types import ChatRequest, Delta, Embeddings, Message, Usage
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
@@ -105,7 +105,7 @@ class ChatStream:
     def _delta(self, fields: Mapping[str, Any]) -> Delta:
         message = mapping(fields.get("message"))
         text = text_of(message.get("content"))
-        reasoning = reasoning_of(message) if len(message) > 2 else ""
+        reasoning = reasoning_of(message) if len(message) > 2 or "role" not in message else ""
         if text and not self._thinking.passing:
             thought, text = self._thinking.feed(text)
             reasoning += thought

@@ -1,0 +1,276 @@
+"""How bytes become payloads: server-sent events and lines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vessel_core.errors import (
+    ProtocolError,
+    ResponseTooLarge,
+    ServerError,
+    StreamInterrupted,
+)
+from vessel_core.types import ChatReply
+from vessel_core.wire.framing import EventStream, Lines
+from vessel_core.wire.jsontext import dumps, loads
+
+from tests.core.wire.play import (
+    DONE,
+    STOP,
+    chunk,
+    event,
+    last,
+    line,
+    ollama_stream,
+    openai_stream,
+    play,
+    said,
+    stream_for,
+    told,
+)
+
+
+def payloads(*pieces: bytes, limit: int = 1000) -> list[bytes]:
+    stream = EventStream(limit)
+    return [payload for piece in pieces for payload in stream.feed(piece)] + stream.close()
+
+
+def test_an_event_ends_at_a_blank_line() -> None:
+    stream = EventStream()
+    assert stream.feed(b"data: one\n") == []
+    assert stream.feed(b"\ndata: two\n\n") == [b"one", b"two"]
+
+
+def test_a_blank_line_without_data_is_no_event() -> None:
+    assert payloads(b"\n\n\nevent: x\n\ndata: one\n\n\n") == [b"one"]
+
+
+def test_a_field_without_a_colon_is_an_empty_one() -> None:
+    assert payloads(b"data\n\ndata: one\n\n") == [b"", b"one"]
+
+
+def test_quirk_01_the_space_after_data_may_be_missing_and_only_one_is_dropped() -> None:
+    assert payloads(b"data:one\n\ndata:  two\n\n") == [b"one", b" two"]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n"])
+def test_quirk_02_lines_end_at_any_line_end_cut_anywhere(end: bytes) -> None:
+    data = end.join([b"data: a", b"data: b", b"", b": note", b"data: c", b"", b""])
+    for at in range(len(data) + 1):
+        assert payloads(data[:at], b"", data[at:]) == [b"a\nb", b"c"], at
+
+
+def test_quirk_03_a_byte_order_mark_at_the_start_is_dropped() -> None:
+    data = b"\xef\xbb\xbfdata: one\n\n"
+    for at in range(len(data) + 1):
+        assert payloads(data[:at], data[at:]) == [b"one"]
+
+
+def test_quirk_04_several_data_lines_are_one_document() -> None:
+    assert payloads(b'data: {"a":\ndata: 1}\n\n') == [b'{"a":\n1}']
+    split = b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"Hi"}}]}\n\n'
+    assert said(split).text == "Hi"
+
+
+def test_quirk_05_events_that_no_blank_line_parts_are_told_apart() -> None:
+    frames = b"".join([chunk({"content": "Hel"}), chunk({"content": "lo"}), STOP, DONE])
+    assert said(frames.replace(b"\n\n", b"\n"), end=()).text == "Hello"
+
+
+def test_quirk_06_comments_are_no_events() -> None:
+    comments = b":\n\n: keep-alive\n\n: keepalive 12/512\n\n: ping - 2026-08-21 10:00:15\n\n"
+    assert payloads(comments) == []
+    assert said(comments, chunk({"content": "Hi"}), comments).text == "Hi"
+
+
+def test_quirk_07_event_id_and_retry_are_ignored_but_for_an_error() -> None:
+    assert payloads(b"event: message\nid: 7\nretry: 100\ndata: one\n\n") == [b"one"]
+    with pytest.raises(ServerError, match="it broke"):
+        said(chunk({"content": "Hi"}), b'event: error\ndata: {"message": "it broke"}\n\n')
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"", "without a word"), (b"it broke", "it broke"), (b'{"error": null, "message": "it broke"}', "it broke")],
+)
+def test_quirk_07_an_error_event_is_an_error_whatever_it_holds(data: bytes, words: str) -> None:
+    with pytest.raises(ServerError, match=words):
+        said(b"event: error\ndata: " + data + b"\n\n")
+
+
+def test_quirk_08_a_field_named_error_is_an_error() -> None:
+    with pytest.raises(ServerError, match="it broke"):
+        said(chunk({"content": "Hi"}), b'error: {"code":500,"message":"it broke","type":"server_error"}\n\n')
+
+
+def test_quirk_09_a_finish_is_enough_without_done() -> None:
+    assert said(chunk({"content": "Hi"}), STOP, end=()).text == "Hi"
+
+
+def test_quirk_10_done_needs_no_line_end() -> None:
+    played = play(openai_stream(), [chunk({"content": "Hi"}), STOP, b"data: [DONE]"])
+    assert (played.reply.text, played.error) == ("Hi", None)
+
+
+def test_quirk_11_what_follows_done_is_ignored() -> None:
+    stream = openai_stream()
+    stream.feed(chunk({"content": "Hi"}) + STOP + DONE)
+    assert stream.done
+    assert stream.feed(DONE + chunk({"content": "more"}) + b"data: nonsense\n\n") == []
+    assert stream.close() == []
+
+
+def test_quirk_11_done_in_front_of_other_data_without_a_blank_line_ends_the_stream() -> None:
+    assert said(chunk({"content": "Hi"}), STOP, b"data: [DONE]\n" + chunk({"content": "more"}), end=()).text == "Hi"
+
+
+def test_quirk_12_a_stream_without_a_finish_was_cut() -> None:
+    played = play(openai_stream(), [chunk({"content": "Hi"})])
+    assert played.reply.text == "Hi"
+    assert isinstance(played.error, StreamInterrupted)
+    assert isinstance(play(ollama_stream(), [line({"content": "Hi"})]).error, StreamInterrupted)
+
+
+def test_quirk_12_half_an_event_at_the_end_is_a_cut_and_no_nonsense() -> None:
+    assert isinstance(play(openai_stream(), [chunk({"content": "Hi"}), b'data: {"choi']).error, StreamInterrupted)
+    assert isinstance(play(ollama_stream(), [line({"content": "Hi"}), b'{"mess']).error, StreamInterrupted)
+
+
+def test_quirk_13_the_end_of_the_connection_ends_a_finished_answer() -> None:
+    stream = stream_for("mlx/keepalive.sse")
+    stream.feed(chunk({"content": "Hi"}) + STOP)
+    assert not stream.done
+    stream.close()
+
+
+def test_quirk_14_a_character_may_be_split() -> None:
+    data = 'data: {"choices":[{"index":0,"delta":{"content":"😀é"}}]}\n\n'.encode()
+    for at in range(len(data)):
+        assert said(data[:at], data[at:]).text == "😀é"
+
+
+def test_quirk_14_bytes_that_are_no_text_become_replacement_characters() -> None:
+    assert said(b'data: {"choices":[{"index":0,"delta":{"content":"a\xffb"}}]}\n\n').text == "a\ufffdb"
+
+
+def test_quirk_15_only_line_ends_end_lines() -> None:
+    odd = "\u2028\u2029\u0085\x1c\x1d\x1e\x0b\x0c"
+    assert Lines().feed(f"a{odd}b\n".encode()) == [f"a{odd}b".encode()]
+    raw = json.dumps({"choices": [{"index": 0, "delta": {"content": "\u2028\u0085"}}]}, ensure_ascii=False)
+    assert said(f"data: {raw}\n\n".encode()).text == "\u2028\u0085"
+
+
+def test_quirk_16_an_event_may_be_large() -> None:
+    text = "x" * 300_000
+    data = chunk({"content": text})
+    assert said(*(data[at : at + 1460] for at in range(0, len(data), 1460))).text == text
+
+
+def test_quirk_17_lines_are_put_together_and_blank_ones_skipped() -> None:
+    data = line({"content": "Hel"}) + b"\n \r\n" + line({"content": "lo"}) + last()
+    for at in range(len(data)):
+        assert told(data[:at], data[at:]).text == "Hello"
+
+
+def test_quirk_17_the_last_line_needs_no_end() -> None:
+    assert told(line({"content": "Hi"}), last().rstrip()).text == "Hi"
+
+
+def test_quirk_18_plain_text_as_data_is_a_protocol_error_with_the_text() -> None:
+    with pytest.raises(ProtocolError, match="Number of choices must be"):
+        said(b"data: Number of choices must be positive\n\n")
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html><head><style>p{}</style></head>\n<p>502 Bad Gateway</p></html>", b"502 Bad Gateway"]
+)
+def test_quirk_19_a_page_in_place_of_a_stream_is_told_by_its_words(page: bytes) -> None:
+    with pytest.raises(ProtocolError, match="502 Bad Gateway"):
+        said(page, end=())
+
+
+def test_quirk_19_a_page_in_place_of_ollamas_lines_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match="404 page not found"):
+        told(b"404 page not found\n")
+
+
+def test_quirk_20_a_whole_completion_in_place_of_a_stream_is_taken() -> None:
+    body = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Hi"}}]}
+    ours = ChatReply.gather(openai_stream().whole(json.dumps(body).encode()))
+    assert (ours.text, ours.finish) == ("Hi", "stop")
+    theirs = ChatReply.gather(ollama_stream().whole(last({"role": "assistant", "content": "Hi"})))
+    assert (theirs.text, theirs.finish) == ("Hi", "stop")
+
+
+def test_quirk_20_an_error_in_place_of_a_stream_is_raised() -> None:
+    with pytest.raises(ServerError, match="it broke"):
+        openai_stream().whole(b'{"error": "it broke"}')
+    with pytest.raises(ServerError, match="it broke"):
+        ollama_stream().whole(b'{"error": "it broke"}')
+
+
+@pytest.mark.parametrize("body", [b'{"choices": []}', b'{"choices": [{"message": null}]}', b"{}", b"[]", b"7"])
+def test_a_whole_reply_without_an_answer_is_a_protocol_error(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        openai_stream().whole(body)
+    with pytest.raises(ProtocolError):
+        ollama_stream().whole(body)
+
+
+def test_what_came_before_an_error_in_the_same_bytes_is_not_lost() -> None:
+    for stream, data in (
+        (openai_stream(), chunk({"content": "Hi"}) + event({"error": "it broke"})),
+        (ollama_stream(), line({"content": "Hi"}) + b'{"error": "it broke"}\n'),
+    ):
+        assert [delta.text for delta in stream.feed(data)] == ["Hi"]
+        with pytest.raises(ServerError, match="it broke"):
+            stream.feed(b"")
+        with pytest.raises(ServerError, match="it broke"):
+            stream.close()
+
+
+def test_a_line_above_the_limit_is_refused_before_it_ends() -> None:
+    with pytest.raises(ResponseTooLarge):
+        payloads(*[b"x" * 100] * 11)
+
+
+def test_an_event_of_many_lines_above_the_limit_is_refused() -> None:
+    with pytest.raises(ResponseTooLarge):
+        payloads(*[b"data: " + b"x" * 100 + b"\n"] * 11)
+
+
+def test_json_is_read_with_what_servers_write_against_the_rules() -> None:
+    assert loads('"\\ud83d"') == "\ufffd"
+    assert loads('"\\ud83d\\ude00 \\\\ud83d"') == "😀 \\ud83d"
+    assert loads("[NaN, Infinity]")[1] == float("inf")
+    with pytest.raises(ValueError, match="deeper than"):
+        loads("[" * 100_000)
+
+
+def test_json_is_written_without_what_servers_fail_on() -> None:
+    assert dumps({"a": "\ud83d😀\u2028"}) == '{"a":"?😀\u2028"}'.encode()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        dumps({"a": float("nan")})
+
+
+newline = st.sampled_from(["\n", "\r\n", "\r"])
+texts = st.lists(st.text(alphabet=st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])), max_size=6)
+
+
+@given(texts=texts, end=newline, data=st.data())
+def test_any_split_of_any_events_gives_the_same_payloads(texts: list[str], end: str, data: st.DataObject) -> None:
+    whole = "".join(f": note{end}data: {json.dumps(text)}{end}{end}" for text in texts).encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    pieces = [whole[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert [loads(payload) for payload in payloads(*pieces, limit=10_000)] == texts
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_any_bytes_make_lines_that_add_up(pieces: list[bytes]) -> None:
+    lines = Lines()
+    found = [one for piece in pieces for one in lines.feed(piece)] + [lines.close()]
+    whole = b"".join(pieces).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    assert b"\n".join(found) == whole

@@ -1,0 +1,284 @@
+"""How tool calls are put together from what servers send of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vessel_core.errors import ResponseTooLarge
+from vessel_core.types import ChatReply, Delta
+from vessel_core.wire import Quirks, tools
+from vessel_core.wire.openai import encode_chat
+from vessel_core.wire.tools import ToolCallAssembler, inline_refs, parse_arguments
+
+from tests.core.wire.play import WEATHER, ask, body_of, chunk, last, line, said, told, tool
+
+PARIS = '{"city": "Paris"}'
+
+
+def piece(index: int | None = 0, id: str | None = None, name: str | None = None, arguments: object = None) -> Any:  # noqa: A002
+    """Return a piece of a call; what is `None` is left out."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    fields = {"index": index, "id": id, "function": function}
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def assembled(*pieces: Any, declared: tuple[str, ...] = (), parallel: bool = True) -> ChatReply:
+    calls = ToolCallAssembler(declared, parallel=parallel)
+    deltas = [Delta(tool_calls=calls.feed([each])) for each in pieces]
+    return ChatReply.gather([*deltas, Delta(tool_calls=calls.close())])
+
+
+def calls(reply: ChatReply) -> list[tuple[str, str]]:
+    return [(call["function"]["name"], call["function"]["arguments"]) for call in reply.tool_calls]
+
+
+def in_a_stream(*pieces: Any, **fields: Any) -> ChatReply:
+    return said(*(chunk({"tool_calls": [each]}) for each in pieces), **fields)
+
+
+BOTH = [("get_weather", PARIS), ("get_time", "{}")]
+
+
+def test_the_first_piece_of_a_call_has_its_id_and_whole_name() -> None:
+    first = ToolCallAssembler().feed([piece(0, "a", "get_weather", "{")])[0]
+    assert (first.index, first.id, first.name, first.arguments) == (0, "a", "get_weather", "{")
+
+
+@pytest.mark.parametrize("second", [piece(None, "b", "get_time", "{}"), piece(None, None, "get_time", "{}")])
+def test_quirk_49_without_an_index_a_new_id_or_name_starts_a_call(second: Any) -> None:
+    reply = assembled(piece(None, "a", "get_weather", '{"city": '), piece(None, None, None, '"Paris"}'), second)
+    assert calls(reply) == BOTH
+
+
+def test_quirk_49_a_second_declared_name_starts_a_call_where_the_first_has_no_arguments() -> None:
+    reply = assembled(
+        piece(None, None, "get_time"), piece(None, None, "get_weather", PARIS), declared=("get_time", "get_weather")
+    )
+    assert calls(reply) == [("get_time", "{}"), ("get_weather", PARIS)]
+
+
+def test_quirk_50_another_id_at_the_same_index_starts_a_call() -> None:
+    assert calls(assembled(piece(0, "a", "get_weather", PARIS), piece(0, "b", "get_time", "{}"))) == BOTH
+
+
+def test_quirk_51_another_name_after_complete_arguments_starts_a_call() -> None:
+    reply = assembled(piece(0, "a", "get_weather", PARIS), piece(0, "a", "get_time", "{}"))
+    assert calls(reply) == BOTH
+    assert len({call["id"] for call in reply.tool_calls}) == 2
+
+
+def test_quirk_51_the_same_call_again_is_another_call() -> None:
+    assert len(assembled(*[piece(0, "a", "get_weather", PARIS)] * 2).tool_calls) == 2
+
+
+@pytest.mark.parametrize("later", [None, ""])
+def test_quirk_52_an_empty_id_changes_nothing(later: str | None) -> None:
+    reply = assembled(
+        piece(0, "814890118", "get_weather", ""),
+        {"index": 0, "id": later, "function": {"name": later, "arguments": PARIS}},
+    )
+    assert reply.tool_calls[0]["id"] == "814890118"
+    assert calls(reply) == [("get_weather", PARIS)]
+
+
+def test_quirk_53_the_same_id_in_every_chunk_is_one_call() -> None:
+    pieces = [piece(0, "a", "get_weather", '{"city": '), piece(0, "a", None, '"Paris'), piece(0, "a", None, '"}')]
+    assert calls(assembled(*pieces)) == [("get_weather", PARIS)]
+
+
+def test_quirk_54_a_call_without_an_id_gets_one_that_stays() -> None:
+    reply = assembled(piece(0, None, "get_weather", '{"city": '), piece(0, None, None, '"Paris"}'))
+    assert re.fullmatch(r"call_[0-9a-f]{24}", reply.tool_calls[0]["id"])
+
+
+def test_quirk_55_ids_are_unique_in_a_reply() -> None:
+    reply = assembled(piece(0, "call_0", "get_weather", PARIS), piece(1, "call_0", "get_time", "{}"))
+    assert calls(reply) == BOTH
+    assert reply.tool_calls[0]["id"] == "call_0" != reply.tool_calls[1]["id"]
+
+
+def test_quirk_55_an_id_that_is_a_number_is_taken() -> None:
+    assert assembled({"index": 0, "id": 814890118, "function": {"name": "f"}}).tool_calls[0]["id"] == "814890118"
+
+
+@pytest.mark.parametrize("name", ["get_weather", "", None])
+def test_quirk_56_a_name_that_comes_again_is_not_put_behind_the_first(name: str | None) -> None:
+    reply = assembled(piece(0, "a", "get_weather"), piece(0, None, name, '{"city": '), piece(0, "a", name, '"Paris"}'))
+    assert calls(reply) == [("get_weather", PARIS)]
+
+
+def test_quirk_57_a_name_in_pieces_is_put_together() -> None:
+    reply = assembled(piece(0, "a", "get_"), piece(0, None, "weather"), piece(0, None, None, PARIS))
+    assert calls(reply) == [("get_weather", PARIS)]
+
+
+def test_quirk_57_a_name_that_grows_is_replaced() -> None:
+    reply = assembled(piece(0, "a", "get_"), piece(0, None, "get_weather"), piece(0, None, None, PARIS))
+    assert calls(reply) == [("get_weather", PARIS)]
+
+
+@pytest.mark.parametrize("parts", [[PARIS], ["{", PARIS[1:]], ["", PARIS], list(PARIS)])
+def test_quirk_58_arguments_come_whole_or_in_any_pieces(parts: list[str]) -> None:
+    first, *rest = parts
+    reply = assembled(piece(0, "a", "get_weather", first), *(piece(0, None, None, part) for part in rest))
+    assert calls(reply) == [("get_weather", PARIS)]
+
+
+def test_quirk_59_arguments_that_are_an_object_are_written_out() -> None:
+    assert calls(assembled(piece(0, "a", "get_weather", {"city": "Zürich"}))) == [("get_weather", '{"city": "Zürich"}')]
+
+
+def test_quirk_59_arguments_that_are_json_in_a_json_string_are_unwrapped() -> None:
+    wrapped = json.dumps(PARIS)
+    for parts in ([wrapped], list(wrapped), ["  " + wrapped]):
+        reply = assembled(piece(0, "a", "get_weather"), *(piece(0, None, None, part) for part in parts))
+        assert [parse_arguments(arguments) for _, arguments in calls(reply)] == [{"city": "Paris"}]
+        assert json.loads(calls(reply)[0][1]) == {"city": "Paris"}
+
+
+@pytest.mark.parametrize("arguments", ["", None, "  "])
+def test_quirk_60_no_arguments_are_an_empty_object(arguments: str | None) -> None:
+    (found,) = calls(assembled({"index": 0, "id": "a", "function": {"name": "get_time", "arguments": arguments}}))
+    assert parse_arguments(found[1]) == {}
+
+
+def test_quirk_61_pieces_that_repeat_are_pieces() -> None:
+    reply = assembled(
+        piece(0, "a", "f", '{"text": "'),
+        piece(0, None, None, "ab"),
+        piece(0, None, None, "abab"),
+        piece(0, None, None, '"}'),
+    )
+    assert calls(reply) == [("f", '{"text": "ababab"}')]
+
+
+def test_quirk_62_arguments_cut_off_are_an_invalid_call_with_its_text() -> None:
+    reply = in_a_stream(piece(0, "a", "get_weather", '{"city": "Par'), end=[chunk({}, "length")])
+    assert (reply.finish, reply.tool_calls) == ("length", [])
+    assert reply.invalid_tool_calls[0].arguments == '{"city": "Par'
+    assert "cut off" in reply.invalid_tool_calls[0].error
+
+
+@pytest.mark.parametrize("arguments", ["{'city': 'Paris'}", '{"city": "Paris",}', "[1]", "7", '"city"'])
+def test_quirk_63_arguments_that_are_no_json_object_are_an_invalid_call(arguments: str) -> None:
+    reply = assembled(piece(0, "a", "get_weather", arguments))
+    assert reply.tool_calls == []
+    assert reply.invalid_tool_calls[0].id == "a"
+
+
+def test_quirk_64_a_call_left_in_the_text_stays_text() -> None:
+    text = '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>'
+    reply = said(chunk({"content": text}), tools=[WEATHER])
+    assert (reply.text, reply.tool_calls, reply.finish) == (text, [], "stop")
+
+
+def test_quirk_65_a_call_of_a_tool_nobody_declared_is_passed_on() -> None:
+    assert calls(in_a_stream(piece(0, "a", "other", "{}"), tools=[WEATHER])) == [("other", "{}")]
+
+
+@pytest.mark.parametrize("kind", [{}, {"type": None}, {"type": "function"}])
+def test_quirk_66_the_type_may_be_missing_and_is_always_sent(kind: dict[str, Any]) -> None:
+    reply = in_a_stream({**piece(0, "a", "get_weather", PARIS), **kind})
+    sent = body_of(encode_chat(ask(reply.message()), Quirks()))["messages"][0]
+    assert sent["tool_calls"] == [
+        {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": PARIS}}
+    ]
+
+
+def test_quirk_67_an_old_function_call_is_a_tool_call() -> None:
+    frames = [
+        chunk({"function_call": {"name": "get_weather", "arguments": '{"city": '}}),
+        chunk({"function_call": {"arguments": '"Paris"}'}}),
+    ]
+    reply = said(*frames, end=[chunk({}, "function_call")])
+    assert (calls(reply), reply.finish) == ([("get_weather", PARIS)], "tool_calls")
+
+
+@pytest.mark.parametrize("second", [1, 0, None])
+def test_quirk_68_only_one_call_comes_through_if_only_one_was_allowed(second: int | None) -> None:
+    pieces = [
+        piece(second and 0, "a", "get_weather", PARIS),
+        piece(second, "b", "get_time", "{"),
+        piece(second, None, None, "}"),
+    ]
+    assert calls(assembled(*pieces, parallel=False)) == [("get_weather", PARIS)]
+    assert calls(in_a_stream(*pieces, parallel_tool_calls=False)) == [("get_weather", PARIS)]
+
+
+def test_quirk_68_ollamas_calls_beyond_the_first_are_dropped_too() -> None:
+    both = [piece(name="get_time", arguments={}), piece(name="get_weather", arguments={})]
+    reply = told(line({"content": "", "tool_calls": both}), last(), parallel_tool_calls=False)
+    assert calls(reply) == [("get_time", "{}")]
+
+
+def test_quirk_69_a_name_the_server_changed_is_put_back() -> None:
+    camel, kebab = tool("getWeather"), tool("Get-Time")
+    assert calls(in_a_stream(piece(0, "a", "get_time", "{}"), tools=[camel, kebab]))[0][0] == "Get-Time"
+
+
+def test_a_call_without_a_name_is_invalid_and_keeps_its_arguments() -> None:
+    (invalid,) = assembled(piece(0, "a", None, PARIS)).invalid_tool_calls
+    assert (invalid.arguments, invalid.error) == (PARIS, "the call has no tool name")
+
+
+def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "MAX_ARGUMENTS", 100)
+    assembler = ToolCallAssembler()
+    with pytest.raises(ResponseTooLarge, match="get_weather"):
+        assembler.feed([piece(0, "a", "get_weather", "x" * 10)] * 20)
+
+
+def test_references_are_written_out() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"home": {"$ref": "#/$defs/City", "description": "Where"}, "definitions": {"type": "string"}},
+        "$defs": {"City": {"type": "object", "properties": {"of": {"$ref": "#/definitions/Land"}}}},
+        "definitions": {"Land": {"enum": ["de", "fr"]}},
+    }
+    assert inline_refs(schema) == {
+        "type": "object",
+        "properties": {
+            "home": {"type": "object", "properties": {"of": {"enum": ["de", "fr"]}}, "description": "Where"},
+            "definitions": {"type": "string"},
+        },
+    }
+
+
+@pytest.mark.parametrize("reference", ["#", "#/$defs/Node", "#/$defs/None", "https://example.com/x", "#/type", "x"])
+def test_a_reference_that_goes_round_or_nowhere_is_open(reference: str) -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": reference}}}
+    found = inline_refs({**node, "$defs": {"Node": node}})
+    assert json.dumps(found).count("next") <= 2
+
+
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner))
+pieces = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.integers(0, 2) | values,
+        "id": st.sampled_from(["a", "b", ""]) | values,
+        "function": st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.sampled_from(["f", "get_", "weather"]) | values,
+                "arguments": st.sampled_from(["{", "}", '"', "{}", ""]) | values,
+            },
+        )
+        | values,
+    },
+)
+
+
+@given(st.lists(pieces | values, max_size=6), st.booleans())
+def test_any_pieces_make_calls_that_can_be_run_or_are_invalid(given_pieces: list[Any], parallel: bool) -> None:
+    reply = assembled(*given_pieces, declared=("f", "get_weather"), parallel=parallel)
+    found = reply.tool_calls
+    assert all(isinstance(json.loads(call["function"]["arguments"]), dict) and call["id"] for call in found)
+    assert len({call["id"] for call in found}) == len(found)
+    assert parallel or len(found) + len(reply.invalid_tool_calls) <= 1
