@@ -1,8 +1,12 @@
 """Vessel's adapter core: one client for llama.cpp, LM Studio, Ollama and any OpenAI-compatible server."""
 
-from vessel_core.client import AsyncClient, Client
+from vessel_core.async_client import AsyncClient
+from vessel_core.client import Client
 from vessel_core.discovery import adiscover, discover
 from vessel_core.errors import VesselError
+from vessel_core.local import LocalServer
+from vessel_core.media import audio_part, image_part
+from vessel_core.registry import Registry
 from vessel_core.types import (
     Capabilities,
     ChatReply,
@@ -10,6 +14,8 @@ from vessel_core.types import (
     Embeddings,
     Message,
     ModelInfo,
+    Progress,
+    Ranked,
     ServerInfo,
     Timeout,
     Timings,
@@ -25,8 +31,12 @@ __all__ = [
     "Client",
     "Delta",
     "Embeddings",
+    "LocalServer",
     "Message",
     "ModelInfo",
+    "Progress",
+    "Ranked",
+    "Registry",
     "ServerInfo",
     "Timeout",
     "Timings",
@@ -35,5 +45,7 @@ __all__ = [
     "Usage",
     "VesselError",
     "adiscover",
+    "audio_part",
     "discover",
+    "image_part",
 ]

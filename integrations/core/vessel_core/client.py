@@ -1,41 +1,40 @@
-"""`Client` and `AsyncClient`: the same names, the same behaviour.
+"""`Client`: every operation of a local LLM server, sync. Its twin is `vessel_core.async_client`.
 
-They hold no logic of the wire: they send what a dialect wrote, hand it the bytes that come, and keep the clock.
+It holds no logic of the wire: what is asked is in `operations`, how it is written and read in `wire`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager
-from typing import Self, TypeVar, Unpack
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
+from vessel_core.async_client import AsyncClient
 from vessel_core.backends.base import Flow
-from vessel_core.discovery import adiscover, choose, discover
-from vessel_core.drive import aopen_stream, arun, open_stream, run
+from vessel_core.discovery import choose, discover
+from vessel_core.drive import Clock, open_stream, run, watch
 from vessel_core.errors import ModelNotFound, VesselError
-from vessel_core.request import ChatFields, chat_request
+from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.target import Target, TargetOptions, make_target
-from vessel_core.transport import AsyncHTTPTransport, AsyncTransport, HTTPTransport, Transport
-from vessel_core.types import Capabilities, ChatReply, ChatRequest, Delta, Embeddings, Message, ModelInfo, ServerInfo
+from vessel_core.transport import HTTPTransport, Transport
+from vessel_core.types import (
+    Capabilities,
+    ChatReply,
+    Delta,
+    Embeddings,
+    Message,
+    ModelInfo,
+    Progress,
+    Ranked,
+    ServerInfo,
+    TokenCount,
+)
+from vessel_core.watching import Steps
+from vessel_core.wire import Call, ReplyStream
 
 T = TypeVar("T")
-
-
-class _Clock:
-    """Puts the time to the first token on the timings of a stream."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._first: float | None = None
-
-    def mark(self, deltas: Sequence[Delta]) -> None:
-        """Take the deltas of one read."""
-        if self._first is None:
-            self._first = (time.perf_counter() - self._started) * 1000
-        if (timings := deltas[-1].timings) is not None:
-            timings.first_token_ms = self._first
 
 
 class Client:
@@ -71,19 +70,90 @@ class Client:
 
     def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> Generator[Delta]:
         """Return the answer as it comes, a generator of deltas; closing it stops the server."""
-        return self._stream(chat_request(messages, **fields))
+        request = chat_request(messages, **fields)
+        return self._deltas(lambda: operations.chat(self.target, request), request.model)
 
-    def embed(self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None) -> Embeddings:
-        """Return a vector for each text, in order, from one request."""
-        return self._run(operations.embed(self.target, texts, model, dimensions), model)
+    def complete(self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]) -> ChatReply:
+        """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
+        return ChatReply.gather(self.stream_complete(prompt, suffix=suffix, **fields))
+
+    def stream_complete(
+        self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
+    ) -> Generator[Delta]:
+        """Return a raw completion as it comes, as `stream` does a chat's."""
+        request = completion_request(prompt, suffix, **fields)
+        return self._deltas(lambda: operations.complete(self.target, request), request.model)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        batch_size: int = 64,
+        concurrency: int = 4,
+        blank: operations.Blank = "refuse",
+    ) -> Embeddings:
+        """Return a vector for each text, in order.
+
+        Texts go unchanged, `batch_size` a request and `concurrency` requests at once. Raises `InputTooLarge` naming a text
+        that the server can't take whole; the other vectors of its batch ride on it.
+        """
+        batches = operations.batches(operations.checked_texts(texts, blank), batch_size)
+
+        def embedded(number: int) -> Embeddings:
+            with self._explained(model, ()):
+                try:
+                    flow = operations.embed(self.target, batches[number], model, dimensions)
+                    return run(flow, self._connected(), self.target.retries)
+                except VesselError as error:
+                    raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
+
+        if len(batches) <= 1:
+            return operations.joined([embedded(number) for number in range(len(batches))])
+        self._connected()
+        with ThreadPoolExecutor(min(concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
+            return operations.joined(list(pool.map(embedded, range(len(batches)))))
+
+    def rerank(
+        self, query: str, documents: Sequence[str], *, model: str | None = None, top_n: int | None = None
+    ) -> list[Ranked]:
+        """Return the documents' indices and scores, best first."""
+        return self._run(lambda: operations.rerank(self.target, query, documents, model, top_n), model)
+
+    def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
+        """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
+        return self._run(lambda: operations.count_tokens(self.target, text, model), model)
+
+    def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
+        """Count the tokens of a chat with its template and tools, or estimate them."""
+        request = chat_request(messages, **fields)
+        return self._run(lambda: operations.count_chat_tokens(self.target, request), request.model)
+
+    def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
+        """Return the token ids of a text (llama.cpp)."""
+        return self._feature("tokenize", "tokenize text over HTTP", text, model)
+
+    def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
+        """Return the text of token ids (llama.cpp)."""
+        return self._feature("detokenize", "turn tokens into text over HTTP", tokens, model)
+
+    def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
+        """Return the prompt that the model's template makes of a chat (llama.cpp)."""
+        request = chat_request(messages, **fields)
+        return self._run(
+            lambda: operations.feature(
+                self.target, "apply_template", "show its template's prompt", request, self.target.server.backend.quirks
+            )
+        )
 
     def models(self) -> list[ModelInfo]:
         """List the models the server offers."""
-        return self._run(operations.models(self.target))
+        return self._run(lambda: operations.models(self.target))
 
     def model_info(self, model: str | None = None) -> ModelInfo:
         """Describe a model, by default the one that is used; remembered."""
-        return self._run(operations.model_info(self.target, model), model)
+        return self._run(lambda: operations.model_info(self.target, model), model)
 
     def capabilities(self, model: str | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""
@@ -91,14 +161,59 @@ class Client:
 
     def health(self) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
-        return self.info().connected and self._run(operations.health(self.target))
+        return self.info().connected and self._run(lambda: operations.health(self.target))
 
     def info(self) -> ServerInfo:
         """Say how the server is: connected with version and models, or not, with the error's text."""
         try:
-            return self._run(operations.info(self.target))
+            return self._run(lambda: operations.info(self.target))
         except VesselError as error:
             return self.target.disconnected(error)
+
+    def load(self, model: str, **options: Any) -> Generator[Progress]:
+        """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
+        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options))
+
+    def unload(self, model: str) -> None:
+        """Unload a model."""
+        self._feature("unload", "unload a model", model)
+
+    def pull(self, model: str, **options: Any) -> Generator[Progress]:
+        """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
+
+    def create(self, model: str, **options: Any) -> Generator[Progress]:
+        """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
+        named = {name.rstrip("_"): value for name, value in options.items()}
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
+
+    def copy(self, model: str, to: str) -> None:
+        """Give a model a second name (Ollama)."""
+        self._feature("copy", "copy a model", model, to)
+
+    def delete(self, model: str) -> None:
+        """Remove a model from the server's disk (Ollama)."""
+        self._feature("delete", "delete a model", model)
+
+    def slots(self) -> list[Mapping[str, Any]]:
+        """Return the state of each slot (llama.cpp)."""
+        return self._feature("slots", "show its slots")
+
+    def metrics(self) -> dict[str, float]:
+        """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
+        return self._feature("metrics", "show its metrics")
+
+    def lora_adapters(self) -> list[Mapping[str, Any]]:
+        """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
+        return self._feature("lora_adapters", "show LoRA adapters")
+
+    def scale_lora(self, scales: Mapping[int, float]) -> None:
+        """Set the scale of LoRA adapters by id (llama.cpp)."""
+        self._feature("scale_lora", "scale LoRA adapters", scales)
+
+    def wait_until_ready(self, timeout: float | None = 300.0) -> Generator[Progress]:
+        """Follow a server until it answers and its model is loaded, and say how far it is."""
+        return self._watch(lambda: operations.wait_until_ready(self.target, timeout))
 
     def to_async(self) -> AsyncClient:
         """Return an async client of the same server and model: what one has found, the other knows."""
@@ -134,9 +249,22 @@ class Client:
             self._transport = Transport(target.connection(target.server.address), self._http_transport)
         return self._transport
 
-    def _run(self, flow: Flow[T], model: str | None = None) -> T:
+    def _run(self, flow: Callable[[], Flow[T]], model: str | None = None) -> T:
         with self._explained(model, ()):
-            return run(flow, self._connected(), self.target.retries)
+            transport = self._connected()
+            return run(flow(), transport, self.target.retries)
+
+    def _feature(self, name: str, needs: str, *arguments: Any) -> Any:
+        found = self._run(lambda: operations.feature(self.target, name, needs, *arguments))
+        if name in operations.CHANGES:
+            self.target.forget()
+        return found
+
+    def _watch(self, steps: Callable[[], Steps]) -> Generator[Progress]:
+        with self._explained(None, ()):
+            transport = self._connected()
+            yield from watch(steps(), transport, self.target.retries)
+            self.target.forget()
 
     @contextmanager
     def _explained(self, model: str | None, received: Sequence[Delta]) -> Generator[None]:
@@ -149,12 +277,12 @@ class Client:
         except VesselError as error:
             raise self.target.explain(error, received)  # noqa: B904 - the same error, with more on it
 
-    def _stream(self, request: ChatRequest) -> Generator[Delta]:
+    def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> Generator[Delta]:
         received: list[Delta] = []
-        with self._explained(request.model, received), ExitStack() as stack:
+        with self._explained(model, received), ExitStack() as stack:
             transport = self._connected()
-            call, reply = run(operations.chat(self.target, request), transport, self.target.retries)
-            clock = _Clock()
+            call, reply = run(flow(), transport, self.target.retries)
+            clock = Clock()
             incoming = open_stream(call, transport, self.target.retries, stack)
             if not incoming.streams:
                 yield from reply.whole(transport.read(incoming).body)
@@ -169,135 +297,3 @@ class Client:
                     transport.finish(incoming, pieces)
                     return
             yield from reply.close()
-
-
-class AsyncClient:
-    """An async client of one local LLM server: the names and the behaviour of `Client`.
-
-    It may be used from any number of event loops; each has its own connections, which are closed with it.
-    """
-
-    def __init__(
-        self,
-        backend: str = "auto",
-        *,
-        target: Target | None = None,
-        http_transport: AsyncHTTPTransport | None = None,
-        **options: Unpack[TargetOptions],
-    ) -> None:
-        self.target = target or make_target(backend, **options)
-        self._http_transport = http_transport
-        self._transport: AsyncTransport | None = None
-
-    async def chat(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatReply:
-        """Return the whole answer, as `Client.chat`."""
-        async with aclosing(self.stream(messages, **fields)) as deltas:
-            return ChatReply.gather([delta async for delta in deltas])
-
-    def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> AsyncGenerator[Delta]:
-        """Return the answer as it comes, an async generator of deltas; closing it stops the server."""
-        return self._stream(chat_request(messages, **fields))
-
-    async def embed(
-        self, texts: Sequence[str], *, model: str | None = None, dimensions: int | None = None
-    ) -> Embeddings:
-        """Return a vector for each text, in order, from one request."""
-        return await self._run(operations.embed(self.target, texts, model, dimensions), model)
-
-    async def models(self) -> list[ModelInfo]:
-        """List the models the server offers."""
-        return await self._run(operations.models(self.target))
-
-    async def model_info(self, model: str | None = None) -> ModelInfo:
-        """Describe a model, by default the one that is used; remembered."""
-        return await self._run(operations.model_info(self.target, model), model)
-
-    async def capabilities(self, model: str | None = None) -> Capabilities:
-        """Say what a model can do on this server; remembered."""
-        return (await self.model_info(model)).capabilities
-
-    async def health(self) -> bool:
-        """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
-        return (await self.info()).connected and await self._run(operations.health(self.target))
-
-    async def info(self) -> ServerInfo:
-        """Say how the server is: connected with version and models, or not, with the error's text."""
-        try:
-            return await self._run(operations.info(self.target))
-        except VesselError as error:
-            return self.target.disconnected(error)
-
-    def to_sync(self) -> Client:
-        """Return a sync client of the same server and model."""
-        return Client(target=self.target)
-
-    async def aclose(self) -> None:
-        """Close the connections of the running loop; the client may be used again."""
-        if self._transport is not None:
-            await self._transport.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.target.label()})"
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_transport": None}
-
-    async def _connected(self) -> AsyncTransport:
-        target = self.target
-        if target.settle() is None:
-            if target.address is None:
-                target.found(choose(await adiscover(places=target.places())))
-            else:
-                probe = AsyncTransport(target.connection(target.address), self._http_transport)
-                try:
-                    await arun(target.recognise(target.address), probe, target.retries)
-                finally:
-                    await probe.aclose()
-        if self._transport is None:
-            self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
-        return self._transport
-
-    async def _run(self, flow: Flow[T], model: str | None = None) -> T:
-        async with self._explained(model, ()):
-            return await arun(flow, await self._connected(), self.target.retries)
-
-    @asynccontextmanager
-    async def _explained(self, model: str | None, received: Sequence[Delta]) -> AsyncGenerator[None]:
-        try:
-            yield
-        except ModelNotFound as error:
-            flow = self.target.nearest(error, model or self.target.model)
-            found = await arun(flow, await self._connected(), self.target.retries)
-            raise self.target.explain(found, received) from error.__cause__
-        except VesselError as error:
-            raise self.target.explain(error, received)  # noqa: B904 - the same error, with more on it
-
-    async def _stream(self, request: ChatRequest) -> AsyncGenerator[Delta]:
-        received: list[Delta] = []
-        async with self._explained(request.model, received), AsyncExitStack() as stack:
-            transport = await self._connected()
-            call, reply = await arun(operations.chat(self.target, request), transport, self.target.retries)
-            clock = _Clock()
-            incoming = await aopen_stream(call, transport, self.target.retries, stack)
-            if not incoming.streams:
-                for delta in reply.whole((await transport.read(incoming)).body):
-                    yield delta
-                return
-            pieces = await stack.enter_async_context(aclosing(transport.pieces(incoming)))
-            async for data in pieces:
-                if deltas := reply.feed(data):
-                    clock.mark(deltas)
-                    received += deltas
-                    for delta in deltas:
-                        yield delta
-                if reply.done:
-                    await transport.finish(incoming, pieces)
-                    return
-            for delta in reply.close():
-                yield delta

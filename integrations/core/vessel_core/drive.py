@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from vessel_core.backends.base import Flow
 from vessel_core.errors import VesselError
 from vessel_core.retry import Outcome, Retries, Wait, attempts
 from vessel_core.transport import AsyncTransport, Incoming, Transport
+from vessel_core.types import Delta, Progress
+from vessel_core.watching import Follow, ProgressLines, Steps
 from vessel_core.wire import Call, Reply
 
 T = TypeVar("T")
@@ -79,6 +82,34 @@ def open_stream(call: Call, transport: Transport, retries: Retries, stack: ExitS
         return incoming
 
 
+def watch(steps: Steps, transport: Transport, retries: Retries) -> Generator[Progress]:
+    """Drive an operation that says how far it is, and hand its progress on."""
+    reply: Reply | None = None
+    try:
+        step = next(steps)
+        while True:
+            reply = None
+            if isinstance(step, Progress):
+                yield step
+            elif isinstance(step, Wait):
+                time.sleep(step.seconds)
+            elif isinstance(step, Follow):
+                with transport.open(step.call) as incoming:
+                    lines = ProgressLines(step, incoming.reply, good=incoming.good)
+                    for data in transport.pieces(incoming):
+                        yield from lines.feed(data)
+                    yield from lines.close()
+            else:
+                try:
+                    reply = send(step, transport, retries)
+                except VesselError as error:
+                    step = steps.throw(error)
+                    continue
+            step = steps.send(reply)
+    except StopIteration:
+        return
+
+
 async def asend(call: Call, transport: AsyncTransport, retries: Retries) -> Reply:
     """Make a call, as `send`."""
     steps = attempts(call, retries)
@@ -140,8 +171,53 @@ async def aopen_stream(call: Call, transport: AsyncTransport, retries: Retries, 
         return incoming
 
 
+async def awatch(steps: Steps, transport: AsyncTransport, retries: Retries) -> AsyncGenerator[Progress]:
+    """Drive an operation that says how far it is, as `watch`."""
+    reply: Reply | None = None
+    try:
+        step = next(steps)
+        while True:
+            reply = None
+            if isinstance(step, Progress):
+                yield step
+            elif isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+            elif isinstance(step, Follow):
+                async with transport.open(step.call) as incoming:
+                    lines = ProgressLines(step, incoming.reply, good=incoming.good)
+                    async for data in transport.pieces(incoming):
+                        for progress in lines.feed(data):
+                            yield progress
+                    for progress in lines.close():
+                        yield progress
+            else:
+                try:
+                    reply = await asend(step, transport, retries)
+                except VesselError as error:
+                    step = steps.throw(error)
+                    continue
+            step = steps.send(reply)
+    except StopIteration:
+        return
+
+
 def _log(step: Wait) -> None:
     if step.progress is not None:
         logger.info(
             "%s (%s of %s %s)", step.progress.status, step.progress.completed, step.progress.total, step.progress.unit
         )
+
+
+class Clock:
+    """Puts the time to the first token on the timings of a stream."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._first: float | None = None
+
+    def mark(self, deltas: Sequence[Delta]) -> None:
+        """Take the deltas of one read."""
+        if self._first is None:
+            self._first = (time.perf_counter() - self._started) * 1000
+        if (timings := deltas[-1].timings) is not None:
+            timings.first_token_ms = self._first

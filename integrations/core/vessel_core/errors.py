@@ -220,7 +220,13 @@ class ContextOverflow(BadRequest):
 
 
 class InputTooLarge(BadRequest):
-    """An embedding input is longer than the server's batch."""
+    """An embedding input is longer than the server's batch.
+
+    `index` is its place among the texts, `vectors` what the server made of the others of its batch (`None` where nothing).
+    """
+
+    index: int | None = None
+    vectors: list[list[float] | None] | None = None
 
 
 class AuthFailed(ResponseError):

@@ -3,7 +3,7 @@
     >>> with LocalServer("model.gguf") as server:  # doctest: +SKIP
     ...     print(server.base_url)
 
-The parent imports nothing of the server. The child (`vessel_core.local_child`) reads its configuration as one JSON
+The parent imports nothing of the server. The child (`local_child.py`) reads its configuration as one JSON
 line on stdin, so that a key never shows in a list of processes; answers with one JSON line on stdout; and ends when
 its stdin does, so that it does not outlive its parent however that ends.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -96,8 +95,8 @@ class LocalServer:
     ) -> None:
         if min(context_length, parallel, threads) < 1 or start_timeout <= 0:
             raise InvalidConfig("context_length, parallel, threads and start_timeout must be positive.")
-        self.model = Path(model)
-        self.mmproj = Path(mmproj) if mmproj is not None else None
+        self.model = Path(model).expanduser()
+        self.mmproj = Path(mmproj).expanduser() if mmproj is not None else None
         self.api_key = api_key
         self._start_timeout = start_timeout
         self._demo: DemoKind | None = None
@@ -190,7 +189,7 @@ class LocalServer:
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            starting.add_done_callback(lambda _: self.stop())
+            starting.add_done_callback(lambda done: (done.exception(), self.stop()))
             raise
         return self
 
@@ -270,18 +269,18 @@ def _check_file(file: Path) -> None:
 
 
 def _spawn(log: IO[str]) -> subprocess.Popen[str]:
-    """Start the child. It gets its own session, so that Ctrl-C reaches the parent first, and finds this package."""
-    package_root = str(Path(__file__).resolve().parent.parent)
-    inherited = os.environ.get("PYTHONPATH")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (package_root, inherited)))}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "vessel_core.local_child"],
+    """Start the child in a session of its own, so that Ctrl-C reaches the parent first.
+
+    It is run as a file, without importing this package, which takes longer than starting a server; `-P` keeps the
+    modules beside that file from being taken for the standard library's.
+    """
+    return subprocess.Popen(  # noqa: S603 - our own file
+        [sys.executable, "-P", str(Path(__file__).with_name("local_child.py"))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
         encoding="utf-8",
-        env=environment,
         start_new_session=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,8 @@ __all__ = ["serve"]
 def serve() -> None:
     """Serve what the first line of stdin says until stdin ends; answer on stdout with a URL or an error."""
     config: dict[str, Any] = json.loads(sys.stdin.readline())
+    watcher = threading.Thread(target=_end_with_stdin, daemon=True)
+    watcher.start()  # before loading, which may take long
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever the server's own code prints must not stand among the answers
     try:
@@ -25,6 +28,10 @@ def serve() -> None:
         os._exit(1)
     answers.write(json.dumps({"url": server.listening_address}) + "\n")
     answers.flush()
+    watcher.join()
+
+
+def _end_with_stdin() -> None:
     sys.stdin.read()
     os._exit(0)  # at once, also in the middle of an answer: whoever asked for it is gone or wants it to end
 

@@ -1,46 +1,177 @@
-"""What a client can do, step by step: flows that yield calls and are sent replies, so that sync and async share each line."""
+"""What a client can do, step by step: flows that yield calls and are sent replies, so that sync and async share every line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, Literal
 
 from vessel_core.backends.base import Flow
-from vessel_core.errors import InvalidRequest
+from vessel_core.counting import estimate_chat, estimate_text
+from vessel_core.errors import InputTooLarge, InvalidRequest, VesselError
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
-from vessel_core.types import Capabilities, ChatRequest, Embeddings, ModelInfo, ServerInfo
+from vessel_core.types import ChatRequest, Embeddings, ModelInfo, ModelKind, Ranked, ServerInfo, TokenCount, Usage
+from vessel_core.watching import Steps, until_ready
 from vessel_core.wire import Call, ReplyStream
+from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
+from vessel_core.wire.completion import CompletionRequest
+
+Blank = Literal["refuse", "space"]
+
+CHANGES = frozenset({"unload", "copy", "delete", "scale_lora"})
+"""The operations after which what the server said of its models holds no more."""
 
 
 def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
-    """Choose the model, check what the server is known not to have, and write the call."""
-    server = target.server
+    """Choose the model, refuse what the server is known not to have, and write the call."""
+    backend = target.server.backend
     if request.model is None:
         request = replace(request, model=(yield from target.choose("chat")))
-    refuse_unsupported(request, server.backend.title, server.backend.quirks)
-    call = server.backend.dialect.encode_chat(request, server.backend.quirks)
-    return call, server.backend.dialect.ChatStream(request, server.backend.quirks)
+    refuse_unsupported(request, backend.title, backend.quirks)
+    request = target.steady(request)
+    answering = conflicts(request, backend.quirks)
+    if answering:
+        request = with_answer_tool(request)
+        answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
+    call = backend.dialect.encode_chat(request, backend.quirks)
+    reply = backend.dialect.ChatStream(request, backend.quirks)
+    return call, AnswerStream(reply) if answering else reply
+
+
+def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, ReplyStream]]:
+    """Write a raw completion, or one that fills a gap."""
+    backend = target.server.backend
+    encode = backend.feature("complete", "complete text without a chat template")
+    if request.model is None:
+        request = replace(request, model=(yield from target.choose("chat")))
+    return encode(request), backend.feature("completion_stream", "complete text")()
+
+
+# ------------------------------------------------------------ embeddings and ranking
+
+
+def checked_texts(texts: Sequence[str], blank: Blank) -> list[str]:
+    """Return the texts to embed; a blank one is refused, or becomes a space: servers refuse or drop it (quirk 79)."""
+    if isinstance(texts, str):
+        raise InvalidRequest("texts is one string; embed takes a list of them.", hint=f"Pass [{texts[:30]!r}].")
+    checked: list[str] = []
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types exist
+            raise InvalidRequest(f"texts[{at}] is a {type(text).__name__}, not a text.")
+        if not text and blank == "refuse":
+            raise InvalidRequest(f"texts[{at}] is empty.", hint="Leave it out, or pass blank='space'.")
+        checked.append(text or " ")
+    return checked
 
 
 def embed(target: Target, texts: Sequence[str], model: str | None, dimensions: int | None) -> Flow[Embeddings]:
-    """Embed texts, in one request, in order."""
-    if isinstance(texts, str):
-        raise InvalidRequest("texts is one string; embed takes a list of them.", hint=f"Pass [{texts[:30]!r}].")
-    for at, text in enumerate(texts):
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidRequest(f"texts[{at}] is a {type(text).__name__}, not a text.")
-        if not text.strip():
-            raise InvalidRequest(
-                f"texts[{at}] is empty: servers refuse the whole batch for it (llama.cpp) or drop it (Ollama)."
-            )
-    if not texts:
-        return Embeddings([])
-    dialect = target.server.backend.dialect
+    """Embed one batch, in order. A text that is too long is told apart from the rest, whose vectors ride on the error."""
     if model is None:
         model = yield from target.choose("embedding")
-    reply = yield dialect.encode_embed(texts, model, dimensions)
-    return dialect.decode_embed(reply.body, len(texts), dimensions)
+    found = yield from _embed(target, list(texts), model, dimensions)
+    for at, one in enumerate(found):
+        if isinstance(one, InputTooLarge):
+            one.index = at
+            one.vectors = [None if isinstance(other, InputTooLarge) else other.vectors[0] for other in found]
+            raise one
+    embedded = [one for one in found if isinstance(one, Embeddings)]
+    return joined(embedded)
+
+
+def _embed(
+    target: Target, texts: list[str], model: str | None, dimensions: int | None
+) -> Flow[list[Embeddings | InputTooLarge]]:
+    """Return one result for a batch that went well, else one for each text, the long ones found by halving."""
+    dialect = target.server.backend.dialect
+    try:
+        reply = yield dialect.encode_embed(texts, model, dimensions)
+    except InputTooLarge as error:
+        if len(texts) == 1:
+            return [error]
+    else:
+        return [dialect.decode_embed(reply.body, len(texts), dimensions)]
+    half = len(texts) // 2
+    left = yield from _embed(target, texts[:half], model, dimensions)
+    right = yield from _embed(target, texts[half:], model, dimensions)
+    return [*_each(left), *_each(right)]
+
+
+def _each(found: Sequence[Embeddings | InputTooLarge]) -> list[Embeddings | InputTooLarge]:
+    """Return one result a text."""
+    apart: list[Embeddings | InputTooLarge] = []
+    for one in found:
+        if isinstance(one, InputTooLarge):
+            apart.append(one)
+        else:
+            apart += [
+                Embeddings([vector], one.model, one.usage if at == 0 else None) for at, vector in enumerate(one.vectors)
+            ]
+    return apart
+
+
+def joined(parts: Sequence[Embeddings]) -> Embeddings:
+    """Return the vectors of several batches as one."""
+    used = [part.usage for part in parts if part.usage]
+    usage = Usage(sum(one.prompt_tokens for one in used), 0, sum(one.total_tokens for one in used)) if used else None
+    return Embeddings([vector for part in parts for vector in part.vectors], parts[0].model if parts else None, usage)
+
+
+def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Return the texts in batches of `size`."""
+    if size < 1:
+        raise InvalidRequest(f"batch_size={size} is below 1.")
+    return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+
+def shifted(error: VesselError, by: int) -> VesselError:
+    """Return the error of a batch with the place its text has in the whole list."""
+    if isinstance(error, InputTooLarge) and error.index is not None:
+        error.index += by
+        error.message = f"texts[{error.index}]: {error.message}"
+    return error
+
+
+def rerank(
+    target: Target, query: str, documents: Sequence[str], model: str | None, top_n: int | None
+) -> Flow[list[Ranked]]:
+    """Rank documents by how well they answer a query, best first."""
+    ranking: Callable[..., Flow[list[Ranked]]] = target.server.backend.feature("rerank", "rank documents")
+    if not documents:
+        return []
+    if model is None:
+        model = yield from target.choose("rerank")
+    return (yield from ranking(query, documents, model, top_n))
+
+
+# ------------------------------------------------------------ counting
+
+
+def count_tokens(target: Target, text: str, model: str | None) -> Flow[TokenCount]:
+    """Count by the server's tokenizer, or estimate."""
+    if "tokenize" not in target.server.backend.features:
+        return estimate_text(text)
+    tokenize: Callable[..., Flow[list[int]]] = target.server.backend.features["tokenize"]
+    return TokenCount(len((yield from tokenize(text, model or target.model))))
+
+
+def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
+    """Count a chat with its template and tools by the server, or estimate."""
+    backend = target.server.backend
+    if "count_chat" not in backend.features:
+        return estimate_chat(request)
+    return (
+        yield from backend.features["count_chat"](replace(request, model=request.model or target.model), backend.quirks)
+    )
+
+
+# ------------------------------------------------------------ models and servers
+
+
+def feature(target: Target, name: str, needs: str, *arguments: Any) -> Any:
+    """Return the flow or steps of an operation that not every server has."""
+    call: Callable[..., Any] = target.server.backend.feature(name, needs)
+    return call(*arguments)
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:
@@ -48,20 +179,18 @@ def models(target: Target) -> Flow[list[ModelInfo]]:
     return (yield from target.server.backend.models())
 
 
-def capabilities(target: Target, model: str | None) -> Flow[Capabilities]:
-    """Say what a model can do on this server."""
-    return (yield from target.describe(model or (yield from target.choose("chat")))).capabilities
-
-
-def model_info(target: Target, model: str | None) -> Flow[ModelInfo]:
+def model_info(target: Target, model: str | None, kind: ModelKind = "chat") -> Flow[ModelInfo]:
     """Describe a model, by default the one that would be used."""
-    return (yield from target.describe(model or (yield from target.choose("chat"))))
+    return (yield from target.describe(model or (yield from target.choose(kind))))
 
 
 def health(target: Target) -> Flow[bool]:
     """Say whether the server is up and a model can be used."""
-    reply = yield Call("GET", target.server.backend.health)
-    return reply.status < 300
+    try:
+        yield Call("GET", target.server.backend.health)
+    except VesselError:
+        return False
+    return True
 
 
 def info(target: Target) -> Flow[ServerInfo]:
@@ -69,3 +198,8 @@ def info(target: Target) -> Flow[ServerInfo]:
     backend, root = target.server.backend, target.server.address.root
     version = yield from backend.version()
     return ServerInfo(backend.name, root, True, version, tuple((yield from backend.models())))
+
+
+def wait_until_ready(target: Target, limit: float | None) -> Steps:
+    """Follow a server until it answers and its model is loaded."""
+    yield from until_ready(target.server.backend.health, limit)

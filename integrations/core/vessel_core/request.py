@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from vessel_core.errors import InvalidRequest, Unsupported
 from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, ResponseFormat, Tool
 from vessel_core.wire import Quirks
+from vessel_core.wire.completion import CompletionRequest
 
 _OPTIONS = TypeAdapter(ChatOptions)
 OPTION_NAMES = frozenset(ChatOptions.__annotations__)
@@ -29,6 +30,19 @@ class ChatFields(ChatOptions, total=False):
     parallel_tool_calls: bool | None
     response_format: ResponseFormat | None
     extra_body: Mapping[str, Any] | None
+
+
+class CompletionFields(ChatOptions, total=False):
+    """Everything of a raw completion but its texts."""
+
+    model: str | None
+    extra_body: Mapping[str, Any] | None
+
+
+def completion_request(prompt: str, suffix: str | None, **fields: Unpack[CompletionFields]) -> CompletionRequest:
+    """Return a checked request for a raw completion; raise `InvalidRequest` that names what was wrong."""
+    options = {name: value for name, value in fields.items() if name not in ("model", "extra_body")}
+    return CompletionRequest(prompt, suffix, fields.get("model"), checked_options(options), fields.get("extra_body"))
 
 
 def chat_request(messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatRequest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypedDict, Unpack, cast
 
 from pydantic import SecretStr
 
@@ -26,7 +26,10 @@ from vessel_core.errors import (
 from vessel_core.request import did_you_mean
 from vessel_core.retry import Retries
 from vessel_core.transport import Connection
-from vessel_core.types import ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+from vessel_core.types import ChatOptions, ChatReply, ChatRequest, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+
+STEADY = frozenset({"num_ctx"})
+"""Runner options of Ollama: another value, or none after one, loads the model anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,23 @@ class Target:
     known: Server | None = None
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
+    runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle holds: neither key nor headers, and nothing that was learnt."""
+        forgotten: dict[str, Any] = {
+            "api_key": None,
+            "headers": {},
+            "known": None,
+            "chosen": {},
+            "described": {},
+            "runner": {},
+        }
+        return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @property
     def server(self) -> Server:
@@ -153,6 +173,18 @@ class Target:
         if name not in self.described:
             self.described[name] = yield from self.server.backend.model(name)
         return self.described[name]
+
+    def forget(self) -> None:
+        """Forget what was said of the models: one came, went or changed."""
+        self.described.clear()
+        self.chosen.clear()
+
+    def steady(self, request: ChatRequest) -> ChatRequest:
+        """Keep an option that makes Ollama load its model anew the same from call to call, also where it is left out."""
+        kept = self.runner.setdefault(request.model, {})
+        kept.update({name: value for name, value in request.options.items() if name in STEADY})
+        missing = {name: value for name, value in kept.items() if name not in request.options}
+        return replace(request, options=cast("ChatOptions", {**request.options, **missing})) if missing else request
 
     def nearest(self, error: ModelNotFound, name: str | None) -> Flow[ModelNotFound]:
         """Put the names nearest to the missing one on the error."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Required
+from typing import Any, Literal, Required, Self
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
@@ -414,6 +414,29 @@ class Embeddings:
     vectors: list[list[float]]
     model: str | None = None
     usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A document's place in a ranking: its index in the list that was given, and the server's score."""
+
+    index: int
+    score: float
+
+
+class TokenCount(int):
+    """A number of tokens; `exact` tells whether the server's own tokenizer counted them, or they were estimated."""
+
+    exact: bool
+
+    def __new__(cls, tokens: int, *, exact: bool = True) -> Self:
+        """Return the count."""
+        count = super().__new__(cls, tokens)
+        count.exact = exact
+        return count
+
+    def __repr__(self) -> str:
+        return str(int(self)) if self.exact else f"~{int(self)}"
 
 
 # ------------------------------------------------------------ servers and models

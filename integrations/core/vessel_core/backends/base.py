@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from vessel_core.errors import InvalidConfig, ResponseError, Unsupported
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import json_body
+from vessel_core.wire.reading import mapping, mappings
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Backend:
     - `health`: the path that answers 200 once a model can be used
     - `recognises`: whether the evidence is this server's
     - `models`: lists its models; `model`: describes one; `version`: asks for its version
+    - `features`: what not every server has, by name (see `vessel_core.operations`)
     """
 
     name: str
@@ -46,9 +48,21 @@ class Backend:
     env: str | None = None
     urls: tuple[str, ...] = ()
     health: str = "/health"
+    features: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+
+    def feature(self, name: str, needs: str) -> Callable[..., Any]:
+        """Return an operation that not every server has; raise `Unsupported` naming what `needs` it."""
+        if name not in self.features:
+            raise Unsupported(f"{self.title} can't {needs}.", hint="Use a server that can; see the table of servers.")
+        return self.features[name]
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from vessel_core.backends import find_backend
+
+        return (find_backend, (self.name,))
 
 
 def parse_backend(name: str, known: Sequence[Backend]) -> Backend:
@@ -65,31 +79,24 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def get_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[dict[str, Any]]:
-    """Ask for a JSON object; raise what the server says went wrong."""
+def get_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[Mapping[str, Any]]:
+    """Ask for a JSON object (one around it for a list); raise what the server says went wrong."""
     document = json_body((yield Call(method, path, body)))
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {"data": document}
+    return {"data": document} if isinstance(document, list) else mapping(document)
 
 
-def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[dict[str, Any]]:
+def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[Mapping[str, Any]]:
     """Ask for a JSON object; return an empty one if the server hasn't got it."""
     try:
         document = json_body((yield Call(method, path, body)))
     except (ResponseError, Unsupported):
         return {}
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    return mapping(document)
 
 
-def items(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """Return the objects in a list field; `null` and a missing field are empty (quirk 84)."""
-    value = document.get(name)
-    found = cast("list[Any]", value) if isinstance(value, list) else []
-    return [cast("dict[str, Any]", item) for item in found if isinstance(item, dict)]
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """Return a JSON object, an empty one for anything else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    return mappings(document.get(name))
 
 
 def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:

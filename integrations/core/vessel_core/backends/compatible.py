@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, mapping, try_json
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, try_json
+from vessel_core.backends.openai_features import FEATURES
 from vessel_core.types import ModelInfo
 from vessel_core.wire import openai
+from vessel_core.wire.reading import mapping
 
 
-def read_models(document: dict[str, Any]) -> list[ModelInfo]:
+def read_models(document: Mapping[str, Any]) -> list[ModelInfo]:
     """Read an OpenAI model list, with the context length where a server adds it (vLLM: `max_model_len`)."""
     models: list[ModelInfo] = []
     for item in items(document, "data"):
@@ -49,4 +52,5 @@ BACKEND = Backend(
     recognises=recognises,
     start="start your server and give its URL: base_url='http://host:port/v1'",
     health="/v1/models",
+    features=FEATURES,
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, mapping, try_json
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, try_json
+from vessel_core.backends.llamacpp_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.reading import mapping
 
 
 def models() -> Flow[list[ModelInfo]]:
@@ -18,7 +21,7 @@ def models() -> Flow[list[ModelInfo]]:
     return [_read(found[0], (yield from try_json("/props")))]
 
 
-def _read(item: dict[str, Any], props: dict[str, Any]) -> ModelInfo:
+def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:
     meta = mapping(item.get("meta"))
     status = mapping(item.get("status")).get("value")
     capabilities = _capabilities(props)
@@ -36,7 +39,7 @@ def _read(item: dict[str, Any], props: dict[str, Any]) -> ModelInfo:
     )
 
 
-def _capabilities(props: dict[str, Any]) -> Capabilities:
+def _capabilities(props: Mapping[str, Any]) -> Capabilities:
     """Read what the chat template and the projector can do (`GET /props`)."""
     if not props:
         return Capabilities(structured_output=True, grammar=True, image_urls=True, count_tokens=True)
@@ -94,4 +97,5 @@ BACKEND = Backend(
     version=version,
     recognises=recognises,
     start="llama-server -m model.gguf --jinja",
+    features=FEATURES,
 )

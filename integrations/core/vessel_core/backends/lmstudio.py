@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
-from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, mapping, try_json
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, try_json
 from vessel_core.backends.compatible import read_models
+from vessel_core.backends.lmstudio_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo, ModelKind
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.reading import mapping
 
 _KINDS: dict[str, ModelKind] = {"llm": "chat", "vlm": "chat", "embedding": "embedding", "embeddings": "embedding"}
 
@@ -21,9 +24,9 @@ def models() -> Flow[list[ModelInfo]]:
     return read_models((yield from get_json("/v1/models")))
 
 
-def _read_v1(item: dict[str, Any]) -> ModelInfo:
+def _read_v1(item: Mapping[str, Any]) -> ModelInfo:
     loaded = items(item, "loaded_instances")
-    config = mapping(loaded[0].get("config")) if loaded else {}
+    config = mapping(loaded[0].get("config") if loaded else None)
     caps = mapping(item.get("capabilities"))
     kind = _KINDS.get(str(item.get("type")))
     return ModelInfo(
@@ -49,7 +52,7 @@ def _read_v1(item: dict[str, Any]) -> ModelInfo:
     )
 
 
-def _read_v0(item: dict[str, Any]) -> ModelInfo:
+def _read_v0(item: Mapping[str, Any]) -> ModelInfo:
     kind = _KINDS.get(str(item.get("type")))
     names = item.get("capabilities")
     caps = cast("list[Any]", names) if isinstance(names, list) else []
@@ -112,4 +115,5 @@ BACKEND = Backend(
     recognises=recognises,
     start="lms server start   (and load a model: lms load)",
     health="/v1/models",
+    features=FEATURES,
 )

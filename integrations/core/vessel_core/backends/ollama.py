@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,13 @@ from vessel_core.backends.base import (
     choose_model,
     get_json,
     items,
-    mapping,
     same_model,
     try_json,
 )
+from vessel_core.backends.ollama_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, ollama
+from vessel_core.wire.reading import mapping
 
 
 def models() -> Flow[list[ModelInfo]]:
@@ -27,7 +29,7 @@ def models() -> Flow[list[ModelInfo]]:
     return [_read(item, running) for item in installed]
 
 
-def _read(item: dict[str, Any], running: list[dict[str, Any]]) -> ModelInfo:
+def _read(item: Mapping[str, Any], running: list[Mapping[str, Any]]) -> ModelInfo:
     name = str(item.get("model") or item.get("name"))
     details = mapping(item.get("details"))
     loaded = next((one for one in running if same_model(str(one.get("model") or one.get("name")), name)), None)
@@ -47,7 +49,7 @@ def _read(item: dict[str, Any], running: list[dict[str, Any]]) -> ModelInfo:
     )
 
 
-def _kind(capabilities: Capabilities, details: dict[str, Any]) -> Any:
+def _kind(capabilities: Capabilities, details: Mapping[str, Any]) -> Any:
     if capabilities.embeddings and not capabilities.chat:
         return "embedding"
     return "chat" if capabilities.chat else ("embedding" if "bert" in str(details.get("family")) else None)
@@ -113,6 +115,7 @@ BACKEND = Backend(
         reasoning_field="thinking",
         image_urls=False,
         image_types=frozenset({"image/png", "image/jpeg", "image/webp"}),
+        schema_with_tools=False,
         refused=frozenset({"logit_bias", "n", "grammar", "cache_prompt", "id_slot", "ttl"}),
     ),
     models=models,
@@ -121,4 +124,5 @@ BACKEND = Backend(
     recognises=recognises,
     start="ollama serve   (and fetch a model: ollama pull qwen3)",
     health="/api/version",
+    features=FEATURES,
 )

@@ -6,24 +6,24 @@ of a picture. It knows nothing: what it puts into an argument or a field has the
 
     >>> from vessel_core import demo_models
     >>> demo_models.path("chat")  # doctest: +SKIP
-    PosixPath('…/vessel/demo-models/1/chat.gguf')
+    PosixPath('…/vessel/demo-models/…/chat.gguf')
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Literal, get_args
 
 from vessel_core.errors import ServerStartError
 
-__all__ = ["CACHE_VARIABLE", "VERSION", "DemoModels", "Kind", "build", "default_directory", "path"]
+__all__ = ["CACHE_VARIABLE", "DemoModels", "Kind", "build", "default_directory", "path"]
 
-#: Changes whenever a file's bytes do, so that files of an older Vessel are never served by a newer one.
-VERSION = "1"
 #: Names another folder for the cache.
 CACHE_VARIABLE = "VESSEL_CACHE_DIR"
 
@@ -76,11 +76,19 @@ def default_directory() -> Path:
     """Return `demo-models/<version>` in the folder that `VESSEL_CACHE_DIR` names, else in the user's cache folder."""
     named = os.environ.get(CACHE_VARIABLE)
     if named:
-        return Path(named).expanduser() / "demo-models" / VERSION
+        return Path(named).expanduser() / "demo-models" / _version()
     _require("platformdirs")
     from platformdirs import user_cache_path
 
-    return user_cache_path("vessel", appauthor=False) / "demo-models" / VERSION
+    return user_cache_path("vessel", appauthor=False) / "demo-models" / _version()
+
+
+@cache
+def _version() -> str:
+    """Return a digest of what the models are made from, so that a file of another Vessel is never taken for ours."""
+    here = Path(__file__).parent
+    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja"})
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
 def _write(kind: Kind, file: Path) -> None:

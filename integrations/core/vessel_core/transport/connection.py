@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -73,7 +73,7 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
         raise InvalidConfig(f"verify={verify!r} is no file of CA certificates: {error}.") from None
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
+def _encoded(body: Mapping[str, Any] | Sequence[Any]) -> bytes:
     try:
         return dumps(body)
     except (TypeError, ValueError) as error:

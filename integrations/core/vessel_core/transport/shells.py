@@ -74,6 +74,10 @@ class Transport:
             self._client.close()
         self._client = None
 
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
     def _clients(self) -> httpx.Client:
         if self._client is None or self._pid != os.getpid():
             self._pid = os.getpid()

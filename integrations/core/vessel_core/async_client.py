@@ -1,0 +1,307 @@
+"""`AsyncClient`: every operation of a local LLM server, async. Its twin is `vessel_core.client`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Any, Self, TypeVar, Unpack
+
+from vessel_core import operations
+from vessel_core.backends.base import Flow
+from vessel_core.discovery import adiscover, choose
+from vessel_core.drive import Clock, aopen_stream, arun, awatch
+from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
+from vessel_core.target import Target, TargetOptions, make_target
+from vessel_core.transport import AsyncHTTPTransport, AsyncTransport
+from vessel_core.types import (
+    Capabilities,
+    ChatReply,
+    Delta,
+    Embeddings,
+    Message,
+    ModelInfo,
+    Progress,
+    Ranked,
+    ServerInfo,
+    TokenCount,
+)
+from vessel_core.watching import Steps
+from vessel_core.wire import Call, ReplyStream
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """An async client of one local LLM server: the names and the behaviour of `Client`.
+
+        async with AsyncClient("llamacpp") as client:
+            async for delta in client.stream([{"role": "user", "content": "Hello"}]):
+                print(delta.text, end="")
+
+    It may be used from any number of event loops; each has its own connections, which are closed with it.
+    """
+
+    def __init__(
+        self,
+        backend: str = "auto",
+        *,
+        target: Target | None = None,
+        http_transport: AsyncHTTPTransport | None = None,
+        **options: Unpack[TargetOptions],
+    ) -> None:
+        self.target = target or make_target(backend, **options)
+        self._http_transport = http_transport
+        self._transport: AsyncTransport | None = None
+
+    async def chat(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatReply:
+        """Return the whole answer. It is streamed on the wire all the same, so that stopping stops the server."""
+        async with aclosing(self.stream(messages, **fields)) as deltas:
+            return ChatReply.gather([delta async for delta in deltas])
+
+    def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> AsyncGenerator[Delta]:
+        """Return the answer as it comes, a generator of deltas; closing it stops the server."""
+        request = chat_request(messages, **fields)
+        return self._deltas(lambda: operations.chat(self.target, request), request.model)
+
+    async def complete(
+        self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
+    ) -> ChatReply:
+        """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
+        async with aclosing(self.stream_complete(prompt, suffix=suffix, **fields)) as deltas:
+            return ChatReply.gather([delta async for delta in deltas])
+
+    def stream_complete(
+        self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
+    ) -> AsyncGenerator[Delta]:
+        """Return a raw completion as it comes, as `stream` does a chat's."""
+        request = completion_request(prompt, suffix, **fields)
+        return self._deltas(lambda: operations.complete(self.target, request), request.model)
+
+    async def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        batch_size: int = 64,
+        concurrency: int = 4,
+        blank: operations.Blank = "refuse",
+    ) -> Embeddings:
+        """Return a vector for each text, in order.
+
+        Texts go unchanged, `batch_size` a request and `concurrency` requests at once. Raises `InputTooLarge` naming a text
+        that the server can't take whole; the other vectors of its batch ride on it.
+        """
+        batches = operations.batches(operations.checked_texts(texts, blank), batch_size)
+
+        slots = asyncio.Semaphore(max(1, concurrency))
+
+        async def embedded(number: int) -> Embeddings:
+            async with slots, self._explained(model, ()):
+                try:
+                    flow = operations.embed(self.target, batches[number], model, dimensions)
+                    return await arun(flow, await self._connected(), self.target.retries)
+                except VesselError as error:
+                    raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
+
+        if not batches:
+            return Embeddings([])
+        first = await embedded(0)
+        tasks = [asyncio.ensure_future(embedded(number)) for number in range(1, len(batches))]
+        try:
+            return operations.joined([first, *(await asyncio.gather(*tasks))])
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def rerank(
+        self, query: str, documents: Sequence[str], *, model: str | None = None, top_n: int | None = None
+    ) -> list[Ranked]:
+        """Return the documents' indices and scores, best first."""
+        return await self._run(lambda: operations.rerank(self.target, query, documents, model, top_n), model)
+
+    async def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
+        """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
+        return await self._run(lambda: operations.count_tokens(self.target, text, model), model)
+
+    async def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
+        """Count the tokens of a chat with its template and tools, or estimate them."""
+        request = chat_request(messages, **fields)
+        return await self._run(lambda: operations.count_chat_tokens(self.target, request), request.model)
+
+    async def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
+        """Return the token ids of a text (llama.cpp)."""
+        return await self._feature("tokenize", "tokenize text over HTTP", text, model)
+
+    async def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
+        """Return the text of token ids (llama.cpp)."""
+        return await self._feature("detokenize", "turn tokens into text over HTTP", tokens, model)
+
+    async def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
+        """Return the prompt that the model's template makes of a chat (llama.cpp)."""
+        request = chat_request(messages, **fields)
+        return await self._run(
+            lambda: operations.feature(
+                self.target, "apply_template", "show its template's prompt", request, self.target.server.backend.quirks
+            )
+        )
+
+    async def models(self) -> list[ModelInfo]:
+        """List the models the server offers."""
+        return await self._run(lambda: operations.models(self.target))
+
+    async def model_info(self, model: str | None = None) -> ModelInfo:
+        """Describe a model, by default the one that is used; remembered."""
+        return await self._run(lambda: operations.model_info(self.target, model), model)
+
+    async def capabilities(self, model: str | None = None) -> Capabilities:
+        """Say what a model can do on this server; remembered."""
+        return (await self.model_info(model)).capabilities
+
+    async def health(self) -> bool:
+        """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
+        return (await self.info()).connected and await self._run(lambda: operations.health(self.target))
+
+    async def info(self) -> ServerInfo:
+        """Say how the server is: connected with version and models, or not, with the error's text."""
+        try:
+            return await self._run(lambda: operations.info(self.target))
+        except VesselError as error:
+            return self.target.disconnected(error)
+
+    def load(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+        """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
+        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options))
+
+    async def unload(self, model: str) -> None:
+        """Unload a model."""
+        await self._feature("unload", "unload a model", model)
+
+    def pull(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+        """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
+
+    def create(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+        """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
+        named = {name.rstrip("_"): value for name, value in options.items()}
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
+
+    async def copy(self, model: str, to: str) -> None:
+        """Give a model a second name (Ollama)."""
+        await self._feature("copy", "copy a model", model, to)
+
+    async def delete(self, model: str) -> None:
+        """Remove a model from the server's disk (Ollama)."""
+        await self._feature("delete", "delete a model", model)
+
+    async def slots(self) -> list[Mapping[str, Any]]:
+        """Return the state of each slot (llama.cpp)."""
+        return await self._feature("slots", "show its slots")
+
+    async def metrics(self) -> dict[str, float]:
+        """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
+        return await self._feature("metrics", "show its metrics")
+
+    async def lora_adapters(self) -> list[Mapping[str, Any]]:
+        """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
+        return await self._feature("lora_adapters", "show LoRA adapters")
+
+    async def scale_lora(self, scales: Mapping[int, float]) -> None:
+        """Set the scale of LoRA adapters by id (llama.cpp)."""
+        await self._feature("scale_lora", "scale LoRA adapters", scales)
+
+    def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
+        """Follow a server until it answers and its model is loaded, and say how far it is."""
+        return self._watch(lambda: operations.wait_until_ready(self.target, timeout))
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop; the client may be used again."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self.target.label()})"
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_transport": None}
+
+    async def _connected(self) -> AsyncTransport:
+        """Return the connections to the server, which is found first if it isn't known."""
+        target = self.target
+        if target.settle() is None:
+            if target.address is None:
+                target.found(choose(await adiscover(places=target.places())))
+            else:
+                probe = AsyncTransport(target.connection(target.address), self._http_transport)
+                try:
+                    await arun(target.recognise(target.address), probe, target.retries)
+                finally:
+                    await probe.aclose()
+        if self._transport is None:
+            self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
+        return self._transport
+
+    async def _run(self, flow: Callable[[], Flow[T]], model: str | None = None) -> T:
+        async with self._explained(model, ()):
+            transport = await self._connected()
+            return await arun(flow(), transport, self.target.retries)
+
+    async def _feature(self, name: str, needs: str, *arguments: Any) -> Any:
+        found = await self._run(lambda: operations.feature(self.target, name, needs, *arguments))
+        if name in operations.CHANGES:
+            self.target.forget()
+        return found
+
+    async def _watch(self, steps: Callable[[], Steps]) -> AsyncGenerator[Progress]:
+        async with self._explained(None, ()):
+            transport = await self._connected()
+            async with aclosing(awatch(steps(), transport, self.target.retries)) as watched:
+                async for progress in watched:
+                    yield progress
+            self.target.forget()
+
+    @asynccontextmanager
+    async def _explained(self, model: str | None, received: Sequence[Delta]) -> AsyncGenerator[None]:
+        """Put on an error where it happened, what had come, and which models there are instead."""
+        try:
+            yield
+        except ModelNotFound as error:
+            flow = self.target.nearest(error, model or self.target.model)
+            found = await arun(flow, await self._connected(), self.target.retries)
+            raise self.target.explain(found, received) from error.__cause__
+        except VesselError as error:
+            raise self.target.explain(error, received)  # noqa: B904 - the same error, with more on it
+
+    async def _deltas(
+        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None
+    ) -> AsyncGenerator[Delta]:
+        received: list[Delta] = []
+        async with self._explained(model, received), AsyncExitStack() as stack:
+            transport = await self._connected()
+            call, reply = await arun(flow(), transport, self.target.retries)
+            clock = Clock()
+            incoming = await aopen_stream(call, transport, self.target.retries, stack)
+            if not incoming.streams:
+                for delta in reply.whole((await transport.read(incoming)).body):
+                    yield delta
+                return
+            pieces = await stack.enter_async_context(aclosing(transport.pieces(incoming)))
+            async for data in pieces:
+                if deltas := reply.feed(data):
+                    clock.mark(deltas)
+                    received += deltas
+                    for delta in deltas:
+                        yield delta
+                if reply.done:
+                    await transport.finish(incoming, pieces)
+                    return
+            for delta in reply.close():
+                yield delta

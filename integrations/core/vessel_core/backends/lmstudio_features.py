@@ -1,0 +1,61 @@
+"""What LM Studio's REST API has beside chat and embeddings: models that are fetched, loaded and unloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vessel_core.backends.base import Flow, get_json, items
+from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
+from vessel_core.errors import ServerError
+from vessel_core.retry import Wait
+from vessel_core.types import Progress
+from vessel_core.watching import Steps
+from vessel_core.wire import Call, Reply
+from vessel_core.wire.failures import json_body
+from vessel_core.wire.reading import count, mapping, string
+
+POLL = 0.5
+
+
+def load(model: str, options: Mapping[str, Any]) -> Steps:
+    """Load a model; `num_ctx` is its `context_length`, other options go as LM Studio names them."""
+    body = {"context_length" if name == "num_ctx" else name: value for name, value in options.items()}
+    yield Progress("loading")
+    reply = yield Call("POST", "/api/v1/models/load", {"model": model, **body}, stream=True)
+    seconds = mapping(json_body(reply or Reply(500))).get("load_time_seconds")
+    yield Progress("loaded" if seconds is None else f"loaded in {seconds} s")
+
+
+def unload(model: str) -> Flow[None]:
+    """Unload each loaded instance of a model."""
+    listed = items((yield from get_json("/api/v1/models")), "models")
+    instances = [one for item in listed if item.get("key") == model for one in items(item, "loaded_instances")]
+    for name in [instance.get("id") for instance in instances] or [model]:
+        yield Call("POST", "/api/v1/models/unload", {"instance_id": name})
+
+
+def pull(model: str, options: Mapping[str, Any]) -> Steps:
+    """Fetch a model and follow the job until it is done."""
+    reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options})
+    job = mapping(json_body(reply or Reply(500)))
+    while True:
+        status = string(job.get("status")) or "downloading"
+        total = count(job.get("total_size_bytes"))
+        yield Progress(status, count(job.get("downloaded_bytes")), total, "bytes")
+        if status == "failed":
+            raise ServerError(f"The download of {model!r} failed: {job.get('error') or 'no reason was given'}.")
+        if status in ("completed", "already_downloaded"):
+            return
+        yield Wait(POLL)
+        reply = yield Call("GET", f"/api/v1/models/download/status/{job.get('job_id')}")
+        job = {**job, **mapping(json_body(reply or Reply(500)))}
+
+
+FEATURES: Mapping[str, Any] = {
+    "complete": OPENAI_FEATURES["complete"],
+    "completion_stream": OPENAI_FEATURES["completion_stream"],
+    "load": load,
+    "pull": pull,
+    "unload": unload,
+}

@@ -1,0 +1,66 @@
+"""What Ollama has beside chat and embeddings: raw completion, and models that come, go and change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vessel_core.backends.base import Flow
+from vessel_core.types import Progress
+from vessel_core.watching import Follow, Steps, read_status
+from vessel_core.wire import Call, ReplyStream
+from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ollama
+
+
+def pull(model: str, options: Mapping[str, Any]) -> Steps:
+    """Fetch a model from its registry."""
+    yield Follow(Call("POST", "/api/pull", {"model": model, "stream": True, **options}, stream=True), read_status)
+
+
+def create(model: str, options: Mapping[str, Any]) -> Steps:
+    """Make a model of another one: `from`, `system`, `template`, `parameters`, `quantize`…"""
+    yield Follow(Call("POST", "/api/create", {"model": model, "stream": True, **options}, stream=True), read_status)
+
+
+def load(model: str, options: Mapping[str, Any]) -> Steps:
+    """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it."""
+    body: dict[str, Any] = {"model": model, "messages": [], "stream": False}
+    if "keep_alive" in options:
+        body["keep_alive"] = options["keep_alive"]
+    if runner := {name: value for name, value in options.items() if name != "keep_alive"}:
+        body["options"] = runner
+    yield Progress("loading")
+    yield Call("POST", "/api/chat", body, stream=True)
+    yield Progress("loaded")
+
+
+def unload(model: str) -> Flow[None]:
+    """Unload a model now."""
+    yield Call("POST", "/api/chat", {"model": model, "messages": [], "stream": False, "keep_alive": 0})
+
+
+def copy(model: str, to: str) -> Flow[None]:
+    """Give a model a second name."""
+    yield Call("POST", "/api/copy", {"source": model, "destination": to})
+
+
+def delete(model: str) -> Flow[None]:
+    """Remove a model from the disk."""
+    yield Call("DELETE", "/api/delete", {"model": model})
+
+
+def completion_stream() -> ReplyStream:
+    """Read `/api/generate`."""
+    return CompletionStream(read_ollama, lines=True)
+
+
+FEATURES: Mapping[str, Any] = {
+    "complete": encode_ollama,
+    "completion_stream": completion_stream,
+    "copy": copy,
+    "create": create,
+    "delete": delete,
+    "load": load,
+    "pull": pull,
+    "unload": unload,
+}

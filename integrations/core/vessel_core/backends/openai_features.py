@@ -1,0 +1,25 @@
+"""What many OpenAI-compatible servers have beside chat and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vessel_core.backends.base import Flow
+from vessel_core.types import Ranked
+from vessel_core.wire import ReplyStream
+from vessel_core.wire.completion import CompletionStream, encode_openai, read_openai
+from vessel_core.wire.rerank import decode_rerank, encode_rerank
+
+
+def rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Flow[list[Ranked]]:
+    """Rank documents by `/v1/rerank`."""
+    reply = yield encode_rerank(query, documents, model, top_n)
+    return decode_rerank(reply.body, len(documents), top_n)
+
+
+def completion_stream() -> ReplyStream:
+    """Read `/v1/completions`."""
+    return CompletionStream(read_openai)
+
+
+FEATURES = {"rerank": rerank, "complete": encode_openai, "completion_stream": completion_stream}

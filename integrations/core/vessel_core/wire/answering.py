@@ -1,0 +1,90 @@
+"""A structured answer beside tools, where a server's grammar allows only one of them.
+
+On llama.cpp a response schema makes tool calls impossible, and so does Ollama's `format` (servers.md, rule 5). So the
+schema travels as one more tool, one of the tools must be called, and a call of that one comes out as the answer's text: one
+generation, held to the grammar, whichever way the model decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vessel_core.errors import InvalidRequest
+from vessel_core.types import ChatRequest, Delta, Tool, ToolCallDelta
+from vessel_core.wire import Quirks, ReplyStream
+
+NAME = "final_answer"
+
+
+def conflicts(request: ChatRequest, quirks: Quirks) -> bool:
+    """Tell whether the request asks for JSON and tools at once, of a server that can't have both."""
+    wanted = request.response_format is not None and request.response_format["type"] != "text"
+    return wanted and bool(request.tools) and request.tool_choice != "none" and not quirks.schema_with_tools
+
+
+def with_answer_tool(request: ChatRequest) -> ChatRequest:
+    """Return the request with the schema as a tool. If a tool is forced, no answer is wanted yet: the schema is left out."""
+    if request.tool_choice not in (None, "auto"):
+        return replace(request, response_format=None)
+    schema = dict((request.response_format or {}).get("json_schema", {}).get("schema") or {"type": "object"})
+    if "properties" not in schema and schema.get("type") != "object":
+        raise InvalidRequest(
+            "A response schema beside tools must be an object's on this server.",
+            hint="Put the value into an object: {'type': 'object', 'properties': {'value': …}}.",
+        )
+    if any(tool["function"]["name"] == NAME for tool in request.tools):
+        raise InvalidRequest(
+            f"A tool is named {NAME!r}, as the one that carries the response schema.", hint="Rename it."
+        )
+    description = "Give the final answer to the user, once no other tool is needed."
+    answer: Tool = {"type": "function", "function": {"name": NAME, "description": description, "parameters": schema}}
+    return replace(request, tools=[*request.tools, answer], tool_choice="required", response_format=None)
+
+
+class AnswerStream:
+    """Reads a reply in which the answer comes as a call of the answer tool.
+
+    Text before a call is dropped: it is no part of the JSON. If the first call is the answer, it is the whole reply; if it
+    is a tool, an answer beside it is dropped, since the tools' results aren't known yet.
+    """
+
+    def __init__(self, reply: ReplyStream) -> None:
+        self._reply = reply
+        self._answers: dict[int, bool] = {}
+        self._names: dict[tuple[int, int], str] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the server said that nothing more follows."""
+        return self._reply.done
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take the next bytes."""
+        return self._turned(self._reply.feed(data))
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Take a reply that came as one document."""
+        return self._turned(self._reply.whole(body))
+
+    def close(self) -> list[Delta]:
+        """Take the end of the stream."""
+        return self._turned(self._reply.close())
+
+    def _turned(self, deltas: list[Delta]) -> list[Delta]:
+        for delta in deltas:
+            self._turn(delta)
+        return deltas
+
+    def _turn(self, delta: Delta) -> None:
+        calls: list[ToolCallDelta] = []
+        answer: list[str] = []
+        for piece in delta.tool_calls:
+            name = self._names.setdefault((delta.index, piece.index), piece.name or "")
+            answers = self._answers.setdefault(delta.index, name == NAME)
+            if answers and piece.index == 0:
+                answer.append(piece.arguments)
+            elif not answers and name != NAME:
+                calls.append(piece)
+        delta.text, delta.tool_calls = "".join(answer), calls
+        if delta.finish == "tool_calls" and self._answers.get(delta.index):
+            delta.finish = "stop"

@@ -1,0 +1,183 @@
+"""Raw completion and fill-in-the-middle: text in, text out, without a chat template.
+
+Three servers, three forms: `/v1/completions` (`choices[].text`), llama.cpp's `/infill` (`content`, `stop`), Ollama's
+`/api/generate` (`response`, `done`). All are streamed; the deltas are those of a chat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vessel_core.errors import InvalidRequest, StreamInterrupted
+from vessel_core.types import ChatOptions, Delta
+from vessel_core.wire import Call, Reply
+from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.framing import EventStream, Lines
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.ollama_request import runner_options
+from vessel_core.wire.reading import (
+    decode_timings,
+    decode_usage,
+    mapping,
+    mappings,
+    ollama_timings,
+    ollama_usage,
+    string,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """A text to go on from; with `suffix`, a gap to fill between the two. `raw` keeps Ollama's template away."""
+
+    prompt: str
+    suffix: str | None = None
+    model: str | None = None
+    options: ChatOptions | None = None
+    extra_body: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompt and not self.suffix:
+            raise InvalidRequest("The prompt is empty.", hint="Give a text to go on from.")
+
+
+def encode_openai(request: CompletionRequest) -> Call:
+    """Write `POST /v1/completions`."""
+    body: dict[str, Any] = {"prompt": request.prompt, "stream": True, "stream_options": {"include_usage": True}}
+    if request.suffix is not None:
+        body["suffix"] = request.suffix
+    if request.model is not None:
+        body["model"] = request.model
+    return Call(
+        "POST", "/v1/completions", {**body, **(request.options or {}), **(request.extra_body or {})}, stream=True
+    )
+
+
+def encode_llamacpp(request: CompletionRequest) -> Call:
+    """Write `POST /infill` for a gap (the model needs fill-in-the-middle tokens), else `POST /v1/completions`."""
+    if request.suffix is None:
+        return encode_openai(request)
+    options: dict[str, Any] = dict(request.options or {})
+    if "max_tokens" in options:
+        options["n_predict"] = options.pop("max_tokens")
+    body = {"input_prefix": request.prompt, "input_suffix": request.suffix, "stream": True}
+    return Call("POST", "/infill", {**body, **options, **(request.extra_body or {})}, stream=True)
+
+
+def encode_ollama(request: CompletionRequest) -> Call:
+    """Write `POST /api/generate`, `raw` unless a gap is to be filled: its template writes the fill-in-the-middle tokens."""
+    body: dict[str, Any] = {"model": request.model, "prompt": request.prompt, "stream": True}
+    body |= {"raw": True} if request.suffix is None else {"suffix": request.suffix}
+    if options := runner_options(request.options or {}):
+        body["options"] = options
+    return Call("POST", "/api/generate", {**body, **(request.extra_body or {})}, stream=True)
+
+
+def read_openai(fields: Mapping[str, Any]) -> Delta:
+    """Read a chunk of `/v1/completions`."""
+    choices = mappings(fields.get("choices"))
+    choice = choices[0] if choices else mapping(None)
+    return Delta(
+        string(choice.get("text")) or "",
+        finish=string(choice.get("finish_reason")) or None,
+        usage=decode_usage(fields.get("usage")),
+        timings=decode_timings(fields.get("timings")),
+        model=string(fields.get("model")),
+    )
+
+
+def read_llamacpp(fields: Mapping[str, Any]) -> Delta:
+    """Read a chunk of `/infill`, or of `/v1/completions`."""
+    if "choices" in fields:
+        return read_openai(fields)
+    finish = ("length" if fields.get("stop_type") == "limit" else "stop") if fields.get("stop") is True else None
+    return Delta(
+        string(fields.get("content")) or "",
+        finish=finish,
+        timings=decode_timings(fields.get("timings")),
+        model=string(fields.get("model")),
+    )
+
+
+def read_ollama(fields: Mapping[str, Any]) -> Delta:
+    """Read a line of `/api/generate`."""
+    done = fields.get("done") is True
+    return Delta(
+        string(fields.get("response")) or "",
+        string(fields.get("thinking")) or "",
+        finish=(string(fields.get("done_reason")) or "stop") if done else None,
+        usage=ollama_usage(fields) if done else None,
+        timings=ollama_timings(fields) if done else None,
+        model=string(fields.get("model")),
+    )
+
+
+class CompletionStream:
+    """One reply of a raw completion: bytes in, deltas out. `model` comes with the first, usage and timings once, last."""
+
+    def __init__(self, read: Callable[[Mapping[str, Any]], Delta], *, lines: bool = False) -> None:
+        self.done = False
+        self._read = read
+        self._framing = Lines() if lines else EventStream()
+        self._finished = False
+        self._first = True
+        self._rest = Delta()
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Return the deltas that `data` completes; raise the error a frame holds."""
+        deltas: list[Delta] = []
+        for payload in self._framing.feed(data):
+            self._payload(payload, deltas)
+        return deltas
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Read a reply that came as one JSON document."""
+        deltas: list[Delta] = []
+        self._document(mapping(json_body(Reply(200, body=body))), deltas)
+        return [*deltas, *self.close()]
+
+    def close(self) -> list[Delta]:
+        """Take the end of the stream; raise `StreamInterrupted` if the server never finished."""
+        deltas: list[Delta] = []
+        rest = self._framing.close()
+        for payload in [rest] if isinstance(rest, bytes) else rest:
+            self._payload(payload, deltas)
+        if not self._finished:
+            raise StreamInterrupted(
+                "The stream ended before the completion did.", hint="See the server's log. What came is in `partial`."
+            )
+        return [*deltas, *self._end()]
+
+    def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
+        if self.done or not payload.strip():
+            return
+        if payload == b"[DONE]":
+            self._finished = self._finished or not self._first
+            deltas += self._end() if self._finished else []
+            return
+        try:
+            document = loads(payload)
+        except ValueError as error:
+            raise not_json(payload) from error
+        self._document(mapping(document), deltas)
+
+    def _document(self, fields: Mapping[str, Any], deltas: list[Delta]) -> None:
+        if (failure := failure_in(fields)) is not None:
+            raise error_from(Reply(200), failure)
+        delta = self._read(fields)
+        self._rest.usage, delta.usage = delta.usage or self._rest.usage, None
+        self._rest.timings, delta.timings = delta.timings or self._rest.timings, None
+        if self._finished:
+            return
+        self._finished = delta.finish is not None
+        if delta.text or delta.reasoning or delta.finish:
+            delta.model = delta.model if self._first else None
+            self._first = False
+            deltas.append(delta)
+
+    def _end(self) -> list[Delta]:
+        self.done = True
+        rest, self._rest = self._rest, Delta()
+        return [rest] if rest.usage or rest.timings else []
