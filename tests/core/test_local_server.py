@@ -85,6 +85,19 @@ def test_starting_twice_and_stopping_twice_are_harmless() -> None:
     assert server.pid is None
 
 
+def test_a_child_that_does_not_react_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vessel_core.local.GRACE", 0.1)
+    server = LocalServer.demo().start()
+    assert server.pid is not None
+    pid = server.pid
+    os.kill(pid, signal.SIGSTOP)
+    server.stop()
+    deadline = time.monotonic() + 10
+    while exists(pid):
+        assert time.monotonic() < deadline, "the child was not killed"
+        time.sleep(0.01)
+
+
 def test_two_servers_run_side_by_side(chat_server: LocalServer, thinking_server: LocalServer) -> None:
     assert chat_server.base_url != thinking_server.base_url
     assert ask(chat_server).json()["model"] == "demo-chat"

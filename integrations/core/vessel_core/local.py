@@ -173,13 +173,14 @@ class LocalServer:
         process, self._process, self._base_url = self._process, None, None
         if process is None:
             return
-        for end in (_close_stdin, subprocess.Popen[str].terminate, subprocess.Popen[str].kill):
-            end(process)
+        _close_stdin(process)
+        for insist in (process.terminate, process.kill):
             try:
                 process.wait(GRACE)
                 break
             except subprocess.TimeoutExpired:
-                continue
+                insist()
+        process.wait()
         if process.stdout is not None:
             process.stdout.close()
 
