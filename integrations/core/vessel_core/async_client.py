@@ -230,8 +230,8 @@ class AsyncClient:
     def __repr__(self) -> str:
         return f"AsyncClient({self.target.label()})"
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_transport": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuilt, (self.target,))  # without key and connections
 
     async def _connected(self) -> AsyncTransport:
         """Return the connections to the server, which is found first if it isn't known."""
@@ -305,3 +305,7 @@ class AsyncClient:
                     return
             for delta in reply.close():
                 yield delta
+
+
+def _rebuilt(target: Target) -> AsyncClient:
+    return AsyncClient(target=target)

@@ -233,8 +233,8 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self.target.label()})"
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_transport": None}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuilt, (self.target,))  # without key and connections
 
     def _connected(self) -> Transport:
         """Return the connections to the server, which is found first if it isn't known."""
@@ -297,3 +297,7 @@ class Client:
                     transport.finish(incoming, pieces)
                     return
             yield from reply.close()
+
+
+def _rebuilt(target: Target) -> Client:
+    return Client(target=target)

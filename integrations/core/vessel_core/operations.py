@@ -160,9 +160,8 @@ def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
     backend = target.server.backend
     if "count_chat" not in backend.features:
         return estimate_chat(request)
-    return (
-        yield from backend.features["count_chat"](replace(request, model=request.model or target.model), backend.quirks)
-    )
+    count: Callable[..., Flow[TokenCount]] = backend.features["count_chat"]
+    return (yield from count(replace(request, model=request.model or target.model), backend.quirks))
 
 
 # ------------------------------------------------------------ models and servers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -18,6 +19,18 @@ from vessel_core.wire import Call, Reply
 
 LAST_BYTES = 0.03
 """Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
+
+_creating = threading.Lock()
+"""Held while a client is made, so that threads which start together share one; a forked child has its own."""
+
+
+def _renew_lock() -> None:
+    global _creating
+    _creating = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Transport:
@@ -79,10 +92,14 @@ class Transport:
             self.close()
 
     def _clients(self) -> httpx.Client:
-        if self._client is None or self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._client = httpx.Client(transport=self._http_transport, **self._connection.client_arguments())
-        return self._client
+        client = self._client
+        if client is None or self._pid != os.getpid():
+            with _creating:
+                if self._client is None or self._pid != os.getpid():
+                    self._client = httpx.Client(transport=self._http_transport, **self._connection.client_arguments())
+                    self._pid = os.getpid()
+                client = self._client
+        return client
 
 
 class AsyncTransport:
