@@ -140,6 +140,12 @@ def test_a_tool_is_called_once_with_typed_arguments_then_answered_in_text(
         assert not answered["message"].get("tool_calls")
 
 
+def test_a_city_of_the_question_comes_back_as_the_argument(chat_server: LocalServer) -> None:
+    for city in ("Tokyo", "Lima", "Vienna"):
+        message = reply(chat_server, f"How is the weather in {city}?", tools=[WEATHER])["message"]
+        assert json.loads(message["tool_calls"][0]["function"]["arguments"])["city"] == city
+
+
 def test_the_next_question_may_be_answered_by_a_tool_again(chat_server: LocalServer) -> None:
     first = [{"role": "user", "content": "How is the weather?"}]
     message = reply(chat_server, first, tools=[WEATHER])["message"]

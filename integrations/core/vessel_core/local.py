@@ -249,11 +249,8 @@ class LocalServer:
         # Each line begins with a time and a level; llama.cpp tries, and complains, twice.
         written = dict.fromkeys(line.partition(" E ")[2] or line for line in log.read()[-TAIL:].splitlines())
         said = "\nIt wrote:\n" + "\n".join(written) if written else ""
-        hint = (
-            INSTALL
-            if "No module named" in what
-            else "Is it a complete GGUF file of a kind that llama.cpp knows, and is the port free?"
-        )
+        check = "Is it a whole GGUF file of a kind that llama.cpp knows, and is the port free?"
+        hint = INSTALL if "No module named" in what else check
         return ServerStartError(f"The local server for {self.model} {what}.{said}", hint=hint)
 
 

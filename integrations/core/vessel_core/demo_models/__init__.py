@@ -1,8 +1,9 @@
 """Small GGUF models that are built here, in a second or two, without training and without a download.
 
-They are for tests, examples and a first look: real files for a real llama.cpp server, whose weights are wired by
-hand. The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the colour
-of a picture. It knows nothing: what it puts into an argument or a field has the right type and no meaning.
+They are for tests, examples and a first look: real files for a real llama.cpp server, whose weights are wired by hand.
+The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the colour of a
+picture. It knows nothing: what it puts into an argument or a field has the right type, and unless it is one of sixteen
+cities that the conversation names, no meaning.
 
     >>> from vessel_core import demo_models
     >>> demo_models.path("chat")  # doctest: +SKIP

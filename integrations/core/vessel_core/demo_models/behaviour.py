@@ -14,7 +14,7 @@ from typing import Literal
 from vessel_core.demo_models import phrases
 from vessel_core.demo_models.tokenizer import CONTROL, END, VISIBLE, Vocabulary
 
-__all__ = ["FLAGGED", "Behaviour", "Place", "Variant", "behaviour"]
+__all__ = ["FLAGGED", "Behaviour", "Place", "Variant", "behaviour", "value_code"]
 
 #: "plain" never thinks, "thinking" opens `<think>` itself, "thinking_forced" finds it opened by its template.
 Variant = Literal["plain", "thinking", "thinking_forced"]
@@ -26,7 +26,7 @@ DIGITS = "0123456789"
 
 
 class Place(IntEnum):
-    """What each dimension of the residual stream holds; from `CODES` on it is the code of the current token."""
+    """What each dimension of the residual stream holds; the rest holds the code of the current token."""
 
     CONSTANT = 0
     # Flags that a token carries itself.
@@ -53,7 +53,10 @@ class Place(IntEnum):
     SEEN_GREEN = auto()
     SEEN_BLUE = auto()
     CALL_SHARE = auto()  # calls / (calls + lists of tools): 1/2 after one call, 2/3 after two
-    CODES = auto()
+    # A value of ours, as it stands in a text (behind a blank) and in JSON; from `VALUE_CODE` on, which one it is or was.
+    IS_VALUE = auto()
+    JSON_VALUE = auto()
+    VALUE_CODE = auto()
 
 
 #: The tokens that carry a flag.
@@ -68,13 +71,20 @@ FLAGGED = {
 }
 
 
+def value_code(value: str) -> list[int]:
+    """Return the signs that stand for one of our values, at right angles to those of the others (a row of Hadamard's)."""
+    values = phrases.VALUES
+    row = values.index(value)
+    return [1 - 2 * ((row & column).bit_count() % 2) for column in range(len(values))]
+
+
 @dataclass(slots=True)
 class Behaviour:
     """The logits wanted: a bias by token, plus `places` where a flag is up; `after` right behind another token."""
 
     vocabulary: Vocabulary
     bias: dict[str, float] = field(default_factory=dict[str, float])
-    places: dict[tuple[str, Place], float] = field(default_factory=dict[tuple[str, Place], float])
+    places: dict[tuple[str, int], float] = field(default_factory=dict[tuple[str, int], float])
     after: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
 
     def follow(self, before: tuple[str, ...], token: str, logit: float = BEST) -> None:
@@ -176,7 +186,9 @@ def _write_json(wanted: Behaviour) -> None:
     for word in phrases.VALUES:
         wanted.bias[word] = -8.0
         wanted.places[word, Place.QUOTE] = BEST + 8
-        wanted.follow((word,), '"')
+        for place, sign in enumerate(value_code(word), Place.VALUE_CODE):
+            wanted.places[word, place] = 12.0 * sign / len(phrases.VALUES)
+    wanted.places['"', Place.JSON_VALUE] = BEST + 3
     for digit in DIGITS:
         wanted.bias[digit] = -8.0
         for closing, logit in (("}", 12.0), ("]", 13.0), (",", 10.0)):

@@ -10,11 +10,13 @@ a picture.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vessel_core.demo_models.behaviour import FLAGGED, Behaviour, Place, Variant, behaviour
+from vessel_core.demo_models import phrases
+from vessel_core.demo_models.behaviour import FLAGGED, Behaviour, Place, Variant, behaviour, value_code
 from vessel_core.demo_models.gguf_file import Setting, write
 from vessel_core.demo_models.tokenizer import CONTROL, END, VISIBLE, Vocabulary, vocabulary
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CONSTANT", "FLAG", "WIDTH", "write_chat"]
 
-WIDTH = 160
-HEADS, HEAD_WIDTH = 10, 16
+WIDTH = 176
+HEADS, HEAD_WIDTH = 11, 16
 FEED_FORWARD = 32
 CONTEXT = 32768
 #: The constant is much larger than the rest, so that RMSNorm divides every position by nearly the same number.
@@ -33,13 +35,14 @@ CONSTANT = 24.0
 CODE = 0.75
 FLAG = 2.0
 CODE_WIDTH = 128
-CODES = slice(Place.CODES, Place.CODES + CODE_WIDTH)
+VALUES = len(phrases.VALUES)
+CODES = slice(Place.VALUE_CODE + VALUES, Place.VALUE_CODE + VALUES + CODE_WIDTH)
 RMS = ((CONSTANT**2 + CODE_WIDTH * CODE**2) / WIDTH) ** 0.5
 #: What the last norm leaves of the constant and the flags, which would make all mean-pooled embeddings alike.
 QUIET = 1 / 32
 
 #: One head each: the flags it looks for, and where the value of which flag goes.
-ATTENTION: tuple[tuple[tuple[Place, ...], dict[Place, Place]], ...] = (
+ATTENTION: tuple[tuple[tuple[Place, ...], Mapping[int, int]], ...] = (
     ((Place.IS_TOOLS,), {Place.IS_TOOLS: Place.SEEN_TOOLS}),
     ((Place.IS_CALL,), {Place.IS_CALL: Place.SEEN_CALL}),
     ((Place.IS_RESPONSE,), {Place.IS_RESPONSE: Place.SEEN_RESPONSE}),
@@ -56,11 +59,12 @@ ATTENTION: tuple[tuple[tuple[Place, ...], dict[Place, Place]], ...] = (
         },
     ),
     ((Place.IS_TOOLS, Place.IS_CALL), {Place.IS_CALL: Place.CALL_SHARE}),
+    ((Place.IS_VALUE,), {place: place for place in range(Place.VALUE_CODE, Place.VALUE_CODE + VALUES)}),
 )
 
 
 def write_chat(path: Path, variant: Variant = "plain") -> None:
-    """Write this variant of the chat model (about 1.1 MB)."""
+    """Write this variant of the chat model (about 1.2 MB)."""
     words = vocabulary()
     wanted = behaviour(words, variant)
     codes = _codes(words, wanted)
@@ -136,6 +140,12 @@ def _embeddings(words: Vocabulary, codes: NDArray[np.float32]) -> NDArray[np.flo
     rows[:, CODES] = codes
     for token, place in FLAGGED.items():
         rows[words.id(token), place] = FLAG
+    for value in phrases.VALUES:
+        rows[words.id(value), CODES] = 0  # its flag says all, and nothing may leak into what follows it
+        rows[words.id(value), Place.JSON_VALUE] = FLAG
+        named = rows[words.id(f"Ġ{value}")]
+        named[Place.IS_VALUE] = FLAG
+        named[Place.VALUE_CODE : Place.VALUE_CODE + VALUES] = FLAG * np.array(value_code(value))
     return rows
 
 

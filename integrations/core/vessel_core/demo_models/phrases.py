@@ -48,5 +48,23 @@ THOUGHTS = (
     "First understand each request then answer briefly.",
 )
 
-#: What it writes where JSON leaves a text open.
-VALUES = ("Paris", "Lisbon", "Oslo", "Cairo")
+#: What it writes where JSON leaves a text open: the ones that the conversation names, else any. There are 16, as many as
+#: the model has places to tell them apart.
+VALUES = (
+    "Berlin",
+    "Boston",
+    "Cairo",
+    "Delhi",
+    "Dublin",
+    "Lima",
+    "Lisbon",
+    "London",
+    "Madrid",
+    "Oslo",
+    "Paris",
+    "Prague",
+    "Rome",
+    "Sydney",
+    "Tokyo",
+    "Vienna",
+)

@@ -88,4 +88,5 @@ def _training_text() -> list[str]:
     """
     spoken = [token.replace("Ġ", " ") for line in sentences() for token in Vocabulary((), ()).words(line)]
     openings = [f" {line.split(' ')[0]}" for line in phrases.ANSWERS]
-    return [*[*spoken, *openings, *phrases.VALUES, " both"] * 40, *(f" {word}" for word in lexicon())]
+    values = [f"{before}{value}" for value in phrases.VALUES for before in ("", " ")]
+    return [*[*spoken, *openings, *values, " both"] * 40, *(f" {word}" for word in lexicon())]
