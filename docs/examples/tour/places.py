@@ -1,0 +1,109 @@
+"""Where the models run: servers that are found, else the embedded one."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from vessel_core import Capabilities, Client, ModelInfo, ServerInfo, demo_models, discover
+from vessel_core.local import LocalServer
+
+from tour.report import Missing, Report
+
+__all__ = ["Place", "Places", "find_places"]
+
+
+class Options(TypedDict):
+    """What each class of Vessel takes to know its server and its model."""
+
+    backend: str
+    base_url: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A model on a server, and what it can do."""
+
+    server: ServerInfo
+    model: ModelInfo
+
+    @property
+    def options(self) -> Options:
+        """The arguments that lead to this model."""
+        return {"backend": self.server.backend, "base_url": self.server.base_url, "model": self.model.id}
+
+    @property
+    def can(self) -> Capabilities:
+        """What the model can do: `True`, `False`, or `None` where the server doesn't say."""
+        return self.model.capabilities
+
+    def __str__(self) -> str:
+        version = f" {self.server.version}" if self.server.version else ""
+        return f"{self.model.id} on {self.server.backend}{version} at {self.server.base_url}"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Who answers: chat, what is embedded, what is thought about. `embedded` tells that all of it is our own server."""
+
+    chat: Place
+    embedding: Place
+    thinking: Place
+    embedded: bool
+
+    def need(self, ability: Literal["tools", "vision", "structured_output", "reasoning"]) -> None:
+        """Raise `Missing` if the chat model is known not to have an ability."""
+        place = self.thinking if ability == "reasoning" else self.chat
+        if getattr(place.can, ability) is False:
+            raise Missing(f"{place.model.id} has no {ability.replace('_', ' ')}.")
+
+
+def find_places(report: Report, stack: ExitStack) -> Places:
+    """Look for running servers, and start the embedded one if there is none; it ends with the stack."""
+    with report.waiting("Looking for a server…"):
+        found = discover()
+    running = [server for server in found if server.connected]
+    for server in found:
+        report.line(f"  {server.base_url}: {server.backend if server.connected else 'nobody answers'}", "dim")
+    if running:
+        return _on(running)
+    report.line("No server is running, so this starts the embedded one: llama.cpp with small models built here.")
+    report.line("They show that everything works; they know nothing. Their sentences were written beforehand.", "dim")
+    return _embedded(report, stack)
+
+
+def _on(running: list[ServerInfo]) -> Places:
+    """Use what the user runs: a server named in the environment first, then one with a loaded model."""
+    running = sorted(running, key=lambda server: (server.source is None, not any(_loaded(m) for m in server.models)))
+    chat = _place(running[0])
+    embedding = next(
+        (Place(server, model) for server in running for model in server.models if model.kind == "embedding"), chat
+    )
+    return Places(chat, embedding, thinking=chat, embedded=False)
+
+
+def _loaded(model: ModelInfo) -> bool:
+    return model.state in ("loaded", None)
+
+
+def _embedded(report: Report, stack: ExitStack) -> Places:
+    """Start a server for each job."""
+    with report.waiting("Building the models…"):
+        for kind in ("chat", "vision", "embedding", "thinking"):
+            demo_models.path(kind, progress=lambda line: report.line(f"  {line}", "dim"))
+    chat, embedding, thinking = (
+        _place(_started(stack.enter_context(LocalServer.demo(kind)))) for kind in ("chat", "embedding", "thinking")
+    )
+    return Places(chat, embedding, thinking, embedded=True)
+
+
+def _started(server: LocalServer) -> ServerInfo:
+    with Client("llamacpp", base_url=server.base_url) as client:
+        return client.info()
+
+
+def _place(server: ServerInfo) -> Place:
+    with Client(server.backend, base_url=server.base_url) as client:
+        return Place(server, client.model_info())

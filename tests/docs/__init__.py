@@ -1,0 +1,1 @@
+"""What people read and try first: the pages, the README, the demo, the notebook."""

@@ -1,0 +1,82 @@
+"""Every `python` block of the README and the docs runs, in order, against a real server."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vessel_core.local import LocalServer
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "integrations").rglob("README.md")), *DOCS]
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<language>.*)$")
+#: The languages a block may have. What is none of these is misspelt, and would not run.
+LANGUAGES = {"python", "sh", "text", "toml", "yaml", "json"}
+
+
+def blocks(page: Path) -> list[tuple[int, str, str]]:
+    """Return each fenced block of a page: the line it begins on, its language, its text."""
+    found: list[tuple[int, str, str]] = []
+    opened: tuple[int, str, str] | None = None
+    lines: list[str] = []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        fence = FENCE.match(line)
+        if opened is None and fence is not None:
+            opened, lines = (number, fence["fence"], fence["language"].strip()), []
+        elif opened is not None and line.strip() == opened[1]:
+            found.append((opened[0], opened[2], "\n".join(lines)))
+            opened = None
+        else:
+            lines.append(line)
+    assert opened is None, f"{page}: the block of line {opened[0] if opened else 0} is not closed"
+    return found
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def with_python() -> list[Path]:
+    return [page for page in PAGES if any(language == "python" for _, language, _ in blocks(page))]
+
+
+@pytest.mark.parametrize("page", with_python(), ids=name)
+def test_the_python_blocks_of_a_page_run(
+    page: Path, chat_server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLAMACPP_URL", chat_server.base_url)
+    monkeypatch.chdir(tmp_path)  # so that nothing a page writes is left in the checkout
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, language, code in blocks(page):
+        if language == "python":
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_block_says_its_language(page: Path) -> None:
+    assert {language for _, language, _ in blocks(page)} <= LANGUAGES
+
+
+def test_the_pages_that_show_code_are_all_run() -> None:
+    ran = {name(page) for page in with_python()}
+    expected = {"README.md", "docs/start.md", "docs/servers.md", "docs/langchain.md", "docs/llamaindex.md"}
+    assert ran >= expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|mailto:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name(page)} links to {target}"
+        if anchor:
+            headings = re.findall(r"(?m)^#+ (.+)$", file.read_text(encoding="utf-8"))
+            assert anchor in {slug(heading) for heading in headings}, f"{name(page)} links to {target}"
+
+
+def slug(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub and MkDocs make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
