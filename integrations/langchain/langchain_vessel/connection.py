@@ -1,0 +1,159 @@
+"""What the chat model, the embeddings and the reranker share: which server, and the clients that talk to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from vessel_core import AsyncClient, Client, Timeout
+from vessel_core.errors import VesselError
+from vessel_core.target import make_target
+
+from langchain_vessel.options import plain_arguments
+
+_SECRET_WORDS = ("auth", "key", "token", "cookie", "secret")
+
+
+class Connections:
+    """The clients of one object, made at first use. A copy or a pickle of the object begins without any."""
+
+    def __init__(self) -> None:
+        self._made: tuple[tuple[object, ...], Client, AsyncClient] | None = None
+
+    def of(self, server: ServerFields) -> tuple[Client, AsyncClient]:
+        """Return the clients for what the fields say now; both know one server."""
+        wanted = server.place()
+        made = self._made
+        if made is None or made[0] != wanted:
+            client = server.client or Client(target=server.target())
+            made = self._made = (wanted, client, client.to_async())
+        return made[1], made[2]
+
+    def __deepcopy__(self, memo: object) -> Connections:
+        return Connections()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Connections, ())
+
+
+class ServerFields(BaseModel):
+    """Which server and model to use; construction checks it and does no I/O.
+
+    - `backend`: `"auto"`, `"llamacpp"`, `"lmstudio"`, `"ollama"` or `"openai"` (any other `/v1` server)
+    - `base_url`: where it is; without it a running one is found at first use
+    - `model`: the model's name; without it the loaded one is used
+    - `api_key`, `headers`: sent to that server only; never shown, and not pickled unless `pickle_secrets`
+    - `timeout`: seconds to wait for a first token, or a `vessel_core.Timeout`
+    - `max_retries`: how often a request is sent again that never reached a model
+    - `verify`: whether TLS certificates are checked, or a file of CA certificates
+    - `client`: a `vessel_core.Client` to use in place of all of these
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+    backend: str = "auto"
+    base_url: str | None = None
+    model: str | None = None
+    api_key: SecretStr | None = None
+    headers: dict[str, SecretStr] | None = Field(default=None, repr=False)
+    timeout: Timeout | float | None = None
+    max_retries: int = 2
+    verify: bool | str = True
+    client: Client | None = Field(default=None, exclude=True, repr=False)
+    pickle_secrets: bool = Field(default=False, exclude=True, repr=False)
+
+    _connections: Connections = PrivateAttr(default_factory=Connections)
+
+    if not TYPE_CHECKING:  # a checker makes a better signature from the fields
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            """Check the arguments; raise `InvalidConfig` for what can't be right, `ValidationError` for a wrong type."""
+            try:
+                super().__init__(*args, **kwargs)
+            except ValidationError as error:
+                if (ours := _own(error)) is None:
+                    raise
+                raise ours from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_peers_names(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return plain_arguments(cast("dict[str, Any]", values), cls.model_fields, cls.__name__)
+
+    @model_validator(mode="after")
+    def _check_server(self) -> ServerFields:
+        self.target()
+        return self
+
+    def target(self) -> Any:
+        """Return what the core talks to; raise `InvalidConfig` for what can't be right."""
+        return make_target(
+            self.backend,
+            base_url=self.base_url,
+            model=self.model,
+            api_key=self.api_key,
+            headers=self.headers,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            verify=self.verify,
+        )
+
+    def place(self) -> tuple[object, ...]:
+        """Return what decides which clients are needed."""
+        headers = tuple((self.headers or {}).items())
+        rest = (self.timeout, self.max_retries, self.verify, id(self.client) if self.client else None)
+        return (self.backend, self.base_url, self.api_key, headers, *rest)
+
+    @property
+    def _sync(self) -> Client:
+        return self._connections.of(self)[0]
+
+    @property
+    def _async(self) -> AsyncClient:
+        return self._connections.of(self)[1]
+
+    def _where(self) -> dict[str, str]:
+        """Return the server and model as far as they are known, without a request."""
+        target = self._sync.target
+        known = target.known
+        found = {
+            "backend": known.backend.name if known else self.backend,
+            "base_url": known.address.root if known else (target.address.root if target.address else None),
+            "model": self.model or target.model or target.chosen.get("chat"),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Say what is talked to, and what was set; no key and no header."""
+        shown: dict[str, Any] = dict(self._where())
+        for name, field in type(self).model_fields.items():
+            value = self.__dict__.get(name)
+            said = value is not None and value != field.default
+            if said and name not in shown and field.repr and not field.exclude and name != "api_key":
+                shown[name] = value
+        return list(shown.items())
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return what is pickled: no key and no secret header, unless asked for."""
+        state = super().__getstate__()
+        if not self.pickle_secrets:
+            fields = dict(state["__dict__"], api_key=None)
+            if headers := fields.get("headers"):
+                fields["headers"] = {name: value for name, value in headers.items() if not _is_secret(name)}
+            state = {**state, "__dict__": fields}
+        return state
+
+
+def _is_secret(header: str) -> bool:
+    return any(word in header.lower() for word in _SECRET_WORDS)
+
+
+def _own(error: ValidationError) -> VesselError | None:
+    """Return our own error inside pydantic's."""
+    contexts = (details.get("ctx", {}).get("error") for details in error.errors())
+    return next((inner for inner in contexts if isinstance(inner, VesselError)), None)

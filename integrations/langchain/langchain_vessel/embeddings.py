@@ -1,0 +1,74 @@
+"""`VesselEmbeddings`: vectors from a local server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+from langchain_core.embeddings import Embeddings
+from pydantic import Field
+
+from langchain_vessel.connection import ServerFields
+from langchain_vessel.errors import langchain_errors
+
+
+class EmbedFields(TypedDict):
+    """What goes with the texts of one call."""
+
+    model: str | None
+    dimensions: int | None
+    batch_size: int
+    concurrency: int
+    blank: Literal["refuse", "space"]
+
+
+class VesselEmbeddings(ServerFields, Embeddings):
+    """Embeddings by a local server, found by itself or named.
+
+    Texts travel as texts, `batch_size` in a request and `concurrency` requests at a time, and vectors come back in the order
+    of the texts. `dimensions` shortens vectors where the model can. `query_prefix` and `document_prefix` are put before each
+    text: many models want them, such as `"search_query: "` and `"search_document: "`. An empty text is refused, or embedded as a
+    space with `blank="space"`.
+
+        VesselEmbeddings(model="nomic-embed-text").embed_documents(["One text", "Another"])
+    """
+
+    batch_size: int = Field(default=64, ge=1)
+    concurrency: int = Field(default=4, ge=1)
+    dimensions: int | None = Field(default=None, ge=1)
+    query_prefix: str = ""
+    document_prefix: str = ""
+    blank: Literal["refuse", "space"] = "refuse"
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, in order; none for none. Raises `InvalidRequest` for an empty text."""
+        return self._embed([self.document_prefix + text for text in texts])
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the vector of a question."""
+        return self._embed([self.query_prefix + text])[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each text, as `embed_documents`."""
+        return await self._aembed([self.document_prefix + text for text in texts])
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Return the vector of a question."""
+        return (await self._aembed([self.query_prefix + text]))[0]
+
+    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        with langchain_errors():
+            return self._sync.embed(texts, **self._how()).vectors
+
+    async def _aembed(self, texts: Sequence[str]) -> list[list[float]]:
+        with langchain_errors():
+            return (await self._async.embed(texts, **self._how())).vectors
+
+    def _how(self) -> EmbedFields:
+        return {
+            "model": self.model,
+            "dimensions": self.dimensions,
+            "batch_size": self.batch_size,
+            "concurrency": self.concurrency,
+            "blank": self.blank,
+        }

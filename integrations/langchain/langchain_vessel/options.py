@@ -1,0 +1,125 @@
+"""The names a caller may use: the core's options, and what other integrations call the same things.
+
+A name that is none of them is refused with the nearest one, so that a misspelt option never changes nothing without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from vessel_core.errors import InvalidConfig
+from vessel_core.request import OPTION_NAMES, did_you_mean
+
+ALIASES: Mapping[str, str] = {
+    # ChatOpenAI, OpenAIEmbeddings
+    "model_name": "model",
+    "openai_api_key": "api_key",
+    "openai_api_base": "base_url",
+    "request_timeout": "timeout",
+    "max_completion_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "default_headers": "headers",
+    "reasoning_effort": "reasoning",
+    # ChatLiteLLM
+    "api_base": "base_url",
+    "extra_headers": "headers",
+    "num_retries": "max_retries",
+    # ChatOllama
+    "num_predict": "max_tokens",
+    "format": "response_format",
+    # llama.cpp's own names
+    "n_predict": "max_tokens",
+    "typ_p": "typical_p",
+    "repetition_penalty": "repeat_penalty",
+    # OpenAIEmbeddings, and what most embeddings call it
+    "chunk_size": "batch_size",
+    "max_concurrency": "concurrency",
+    "output_dimensionality": "dimensions",
+    "query_instruction": "query_prefix",
+    "embed_instruction": "document_prefix",
+}
+"""What others call it → what it is called here."""
+
+MEANT_ANYWAY = frozenset(
+    {
+        "stream_usage",  # usage always comes
+        "use_responses_api",
+        "validate_model_on_init",  # an unknown model is an error that names the nearest ones, at the first call
+        "check_embedding_ctx_length",  # texts go as texts
+        "tiktoken_enabled",
+        "skip_empty",
+    }
+)
+"""Options of the peers that ask for what happens anyway, or switch off what never happens."""
+
+RUNNER_ONLY = frozenset(
+    {"mirostat", "mirostat_eta", "mirostat_tau", "num_batch", "num_gpu", "num_thread", "tfs_z", "use_mmap"}
+)
+"""Options of ChatOllama that only Ollama's runner knows: they travel as `extra_body={"options": {…}}`."""
+
+_HTTP_KWARGS = ("client_kwargs", "sync_client_kwargs", "async_client_kwargs")
+
+
+def plain_arguments(given: Mapping[str, Any], known: Iterable[str], owner: str) -> dict[str, Any]:
+    """Return a constructor's arguments under our own names; raise `InvalidConfig` on an unknown one."""
+    known = frozenset(known)
+    plain: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in known:
+            plain[name] = value
+        elif (ours := ALIASES.get(name, "")) in known:
+            plain.setdefault(ours, value)
+        elif name in RUNNER_ONLY and "extra_body" in known:
+            _into_runner_options(plain, {name: value})
+        elif name == "model_kwargs" and "extra_body" in known:
+            _into_options(plain, value or {}, known)
+        elif name in _HTTP_KWARGS:
+            plain.update(_http_arguments(name, value or {}))
+        elif name not in MEANT_ANYWAY:
+            raise InvalidConfig(
+                f"{owner} has no argument {name!r}{did_you_mean(name, known | ALIASES.keys())}",
+                hint="What only your server knows goes into `extra_body={…}`." if "extra_body" in known else None,
+            )
+    return plain
+
+
+def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of one call under our own names; the core refuses what it doesn't know."""
+    plain: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in RUNNER_ONLY:
+            _into_runner_options(plain, {name: value})
+        elif name == "options" and isinstance(value, Mapping):
+            _into_options(plain, cast("Mapping[str, Any]", value), OPTION_NAMES)
+        elif name not in MEANT_ANYWAY and name != "stream":
+            plain[ALIASES.get(name, name)] = value
+    return plain
+
+
+def _into_options(plain: dict[str, Any], options: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Take a dict of options: what is known goes under its own name, the rest into the body as it is."""
+    for name, value in options.items():
+        ours = ALIASES.get(name, name)
+        if ours in known:
+            plain[ours] = value
+        elif name in RUNNER_ONLY:
+            _into_runner_options(plain, {name: value})
+        else:
+            plain["extra_body"] = {**(plain.get("extra_body") or {}), name: value}
+
+
+def _into_runner_options(plain: dict[str, Any], options: Mapping[str, Any]) -> None:
+    body: dict[str, Any] = dict(plain.get("extra_body") or {})
+    body["options"] = {**body.get("options", {}), **options}
+    plain["extra_body"] = body
+
+
+def _http_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be taken over from arguments meant for an httpx client."""
+    for key in given:
+        if key not in ("headers", "timeout", "verify"):
+            raise InvalidConfig(
+                f"{name}={{{key!r}: …}} is not known.", hint="Use `headers`, `timeout` and `verify`, or pass `client=`."
+            )
+    return dict(given)

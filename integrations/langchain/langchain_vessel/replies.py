@@ -1,0 +1,232 @@
+"""The core's deltas → LangChain's chunks and messages, made once per delta and without validating what was just made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall, ToolCallChunk
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from vessel_core.types import ChatReply, Delta, Gathering, Timings, ToolCallDelta, Usage
+from vessel_core.wire.tools import parse_arguments
+
+from langchain_vessel.blocks import PROVIDER
+
+_new_chunk = AIMessageChunk.__new__
+_new_generation = ChatGenerationChunk.__new__
+
+
+def chunk(
+    text: str = "",
+    *,
+    reasoning: str = "",
+    calls: list[ToolCallChunk] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    usage: UsageMetadata | None = None,
+    last: bool = False,
+) -> ChatGenerationChunk:
+    """Return one piece of an answer.
+
+    It is set up as unpickling does it (`__setstate__`), with every field at its final value: validation costs more than
+    everything else on a token's way. A test holds that the result equals a validated one in each field.
+    """
+    if calls:  # the constructor also parses the arguments so far
+        message = AIMessageChunk(content=text, tool_call_chunks=calls, response_metadata={"model_provider": PROVIDER})
+        if reasoning:
+            message.additional_kwargs["reasoning_content"] = reasoning
+    else:
+        message = _new_chunk(AIMessageChunk)
+        message.__setstate__(
+            {
+                "__dict__": {
+                    "content": text,
+                    "additional_kwargs": {"reasoning_content": reasoning} if reasoning else {},
+                    "response_metadata": {"model_provider": PROVIDER, **metadata}
+                    if metadata
+                    else {"model_provider": PROVIDER},
+                    "type": "AIMessageChunk",
+                    "name": None,
+                    "id": None,
+                    "tool_calls": [],
+                    "invalid_tool_calls": [],
+                    "usage_metadata": usage,
+                    "tool_call_chunks": [],
+                    "chunk_position": "last" if last else None,
+                },
+                "__pydantic_fields_set__": {"content", "additional_kwargs", "response_metadata"},
+                "__pydantic_extra__": {},
+                "__pydantic_private__": None,
+            }
+        )
+    generation = _new_generation(ChatGenerationChunk)
+    generation.__setstate__(
+        {
+            "__dict__": {"text": text, "generation_info": None, "type": "ChatGenerationChunk", "message": message},
+            "__pydantic_fields_set__": {"text", "message"},
+            "__pydantic_extra__": None,
+            "__pydantic_private__": None,
+        }
+    )
+    return generation
+
+
+class Chunks:
+    """The chunks of one streamed answer. What belongs on exactly one of them is kept for the last."""
+
+    def __init__(self) -> None:
+        self._rest = Gathering()
+        self._arguments: dict[int, str] = {}
+
+    def of(self, delta: Delta) -> ChatGenerationChunk | None:
+        """Return the chunk of a delta, `None` if it holds nothing to show yet. Choices beyond the first are left out."""
+        if delta.index:
+            return None
+        if delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
+            self._rest.add(_without_words(delta))
+        if not delta.tool_calls:
+            if delta.text or delta.reasoning or delta.logprobs:
+                metadata = {"logprobs": {"content": list(delta.logprobs)}} if delta.logprobs else None
+                return chunk(delta.text, reasoning=delta.reasoning, metadata=metadata)
+            return None
+        calls = [self._call(piece) for piece in delta.tool_calls]
+        return chunk(delta.text, reasoning=delta.reasoning, calls=calls)
+
+    def last(self) -> ChatGenerationChunk:
+        """Return the last chunk: why and how the answer ended, who gave it, what it cost."""
+        reply = self._rest.reply()
+        made = chunk(metadata=response_metadata(reply), usage=usage_metadata(reply.usage), last=True)
+        if reply.refusal:
+            made.message.additional_kwargs["refusal"] = reply.refusal
+        return made
+
+    def _call(self, piece: ToolCallDelta) -> ToolCallChunk:
+        arguments = piece.arguments
+        so_far = self._arguments.get(piece.index, "")
+        if piece.error is not None:
+            arguments += unparsable(so_far + arguments)
+        self._arguments[piece.index] = so_far + arguments
+        return tool_call_chunk(name=piece.name, args=arguments, id=piece.id, index=piece.index)
+
+
+def _without_words(delta: Delta) -> Delta:
+    return Delta(
+        finish=delta.finish,
+        usage=delta.usage,
+        timings=delta.timings,
+        model=delta.model,
+        refusal=delta.refusal,
+        response_id=delta.response_id,
+        system_fingerprint=delta.system_fingerprint,
+        truncated=delta.truncated,
+    )
+
+
+def unparsable(text: str) -> str:
+    """Return what to add to the arguments of a call that must not be run, so that LangChain can't complete them.
+
+    It adds missing quotes and brackets to what it gets, even at the end, and would run `{"path": "/tmp/a", "re` with half
+    of its arguments (langchain#39275). A bracket that closes what was never opened is the one thing it refuses: such a
+    call lands in `invalid_tool_calls`, in any sum of the chunks.
+    """
+    inside, escaped, opened = False, False, list[str]()
+    for character in text:
+        if inside:
+            inside = character != '"' or escaped
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            inside = True
+        elif character in "{[":
+            opened.append(character)
+        elif character in "}]" and opened:
+            opened.pop()
+    closing = "}" if opened and opened[-1] == "[" else "]"
+    return ("\\" if escaped else "") + ('"' if inside else "") + closing
+
+
+def to_result(reply: ChatReply) -> ChatResult:
+    """Return a whole answer, one generation for each choice."""
+    generations = [_generation(choice, reply) for choice in (reply, *reply.alternatives)]
+    usage = token_usage(reply.usage)
+    return ChatResult(generations=generations, llm_output={"model_name": reply.model, "token_usage": usage})
+
+
+def _generation(choice: ChatReply, whole: ChatReply) -> ChatGeneration:
+    metadata = response_metadata(whole if choice is whole else _with_head(choice, whole))
+    if choice.logprobs:
+        metadata["logprobs"] = {"content": list(choice.logprobs)}
+    more = {"reasoning_content": choice.reasoning, "refusal": choice.refusal}
+    message = AIMessage(
+        content=choice.text,
+        additional_kwargs={name: value for name, value in more.items() if value},
+        response_metadata={"model_provider": PROVIDER, **metadata},
+        usage_metadata=usage_metadata(choice.usage),
+        tool_calls=[
+            ToolCall(
+                id=call["id"],
+                name=call["function"]["name"],
+                args=parse_arguments(call["function"]["arguments"]) or {},
+                type="tool_call",
+            )
+            for call in choice.tool_calls
+        ],
+        invalid_tool_calls=[
+            InvalidToolCall(id=call.id, name=call.name, args=call.arguments, error=call.error, type="invalid_tool_call")
+            for call in choice.invalid_tool_calls
+        ],
+    )
+    return ChatGeneration(message=message, generation_info={"finish_reason": choice.finish})
+
+
+def _with_head(choice: ChatReply, whole: ChatReply) -> ChatReply:
+    choice.model, choice.response_id = whole.model, whole.response_id
+    choice.system_fingerprint = whole.system_fingerprint
+    return choice
+
+
+def response_metadata(reply: ChatReply) -> dict[str, Any]:
+    """Return what is told about an answer: the model, why it ended, the timings in milliseconds, the server's ids."""
+    fields = {
+        "model_name": reply.model,
+        "finish_reason": reply.finish,
+        "token_usage": token_usage(reply.usage),
+        "timings": _timings(reply.timings),
+        "id": reply.response_id,
+        "system_fingerprint": reply.system_fingerprint,
+        "truncated": reply.truncated or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _timings(timings: Timings | None) -> dict[str, Any] | None:
+    if timings is None:
+        return None
+    rates = {
+        "tokens_per_second": timings.tokens_per_second,
+        "prompt_tokens_per_second": timings.prompt_tokens_per_second,
+    }
+    return {name: value for name, value in {**asdict(timings), **rates}.items() if value is not None}
+
+
+def token_usage(usage: Usage | None) -> dict[str, int] | None:
+    """Return the counts under OpenAI's names, where callbacks and older programs look for them."""
+    if usage is None:
+        return None
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    return {name: cast("int", getattr(usage, name)) for name in names}
+
+
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Return the counts as LangChain has them; the details only where the server gave them."""
+    if usage is None:
+        return None
+    made = UsageMetadata(
+        input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens, total_tokens=usage.total_tokens
+    )
+    if usage.cached_tokens is not None:
+        made["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    if usage.reasoning_tokens is not None:
+        made["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return made

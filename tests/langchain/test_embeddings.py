@@ -1,0 +1,81 @@
+"""`VesselEmbeddings` on a real server, and what it asks of a scripted one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_vessel import VesselEmbeddings
+from vessel_core.local import LocalServer
+
+from tests.fake_server import llamacpp_server, vector_of
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    dot = sum(a * b for a, b in zip(one, other, strict=True))
+    return dot / math.sqrt(sum(a * a for a in one) * sum(b * b for b in other))
+
+
+def test_texts_that_share_words_are_nearer(embedding_server: LocalServer) -> None:
+    embeddings = VesselEmbeddings(base_url=embedding_server.base_url)
+    cats, trains = embeddings.embed_documents(["Cats sleep all day", "The train leaves at noon"])
+    query = embeddings.embed_query("When do cats sleep?")
+    assert cosine(query, cats) > cosine(query, trains)
+
+
+async def test_async_vectors_are_the_sync_ones(embedding_server: LocalServer) -> None:
+    embeddings = VesselEmbeddings(base_url=embedding_server.base_url)
+    assert await embeddings.aembed_query("a cat") == pytest.approx(embeddings.embed_query("a cat"))
+    texts = ["a cat", "a train"]
+    for mine, theirs in zip(await embeddings.aembed_documents(texts), embeddings.embed_documents(texts), strict=True):
+        assert mine == pytest.approx(theirs)
+
+
+def test_no_texts_are_no_request() -> None:
+    with llamacpp_server() as server:
+        assert VesselEmbeddings(base_url=server.base_url, backend="llamacpp").embed_documents([]) == []
+        assert server.requests == []
+
+
+def test_texts_go_as_texts_in_batches_and_vectors_come_in_order() -> None:
+    texts = [f"text {number}" for number in range(7)]
+    with llamacpp_server() as server:
+        embeddings = VesselEmbeddings(base_url=server.base_url, backend="llamacpp", model="m", batch_size=3)
+        assert embeddings.embed_documents(texts) == [vector_of(text) for text in texts]
+        sent = sorted(request.json()["input"] for request in server.asked("/v1/embeddings"))
+    assert sent == [texts[:3], texts[3:6], texts[6:]]
+
+
+async def test_async_batches_come_in_order_too() -> None:
+    texts = [f"text {number}" for number in range(7)]
+    with llamacpp_server() as server:
+        embeddings = VesselEmbeddings(base_url=server.base_url, backend="llamacpp", model="m", batch_size=3)
+        assert await embeddings.aembed_documents(texts) == [vector_of(text) for text in texts]
+        assert len(server.asked("/v1/embeddings")) == 3
+
+
+def test_prefixes_stand_before_queries_and_documents() -> None:
+    with llamacpp_server() as server:
+        embeddings = VesselEmbeddings(
+            base_url=server.base_url,
+            backend="llamacpp",
+            query_prefix="search_query: ",
+            document_prefix="search_document: ",
+        )
+        embeddings.embed_query("cats")
+        embeddings.embed_documents(["dogs"])
+        sent = [request.json()["input"] for request in server.asked("/v1/embeddings")]
+    assert sent == [["search_query: cats"], ["search_document: dogs"]]
+
+
+def test_an_empty_text_is_refused_or_becomes_a_space() -> None:
+    with llamacpp_server() as server:
+        embeddings = VesselEmbeddings(base_url=server.base_url, backend="llamacpp")
+        with pytest.raises(ModelInvalidRequestError, match=r"texts\[1\] is empty"):
+            embeddings.embed_documents(["a", ""])
+        assert server.asked("/v1/embeddings") == []
+        embeddings.blank = "space"
+        embeddings.embed_documents(["a", ""])
+        assert server.asked("/v1/embeddings")[0].json()["input"] == ["a", " "]
