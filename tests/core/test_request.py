@@ -1,0 +1,116 @@
+"""How a request is checked before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from vessel_core.errors import InvalidRequest, Unsupported
+from vessel_core.request import chat_request, checked_options, refuse_unsupported
+from vessel_core.types import Message
+from vessel_core.wire import Quirks
+
+from tests.core.wire.play import HELLO, TIME, WEATHER
+
+PNG: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+
+
+def test_a_request_holds_what_it_was_given() -> None:
+    request = chat_request(
+        [HELLO], model="qwen3", tools=iter([WEATHER]), tool_choice="get_weather", temperature=0.5, extra_body={"x": 1}
+    )
+    assert request.messages == [HELLO]
+    assert (request.model, list(request.tools), request.tool_choice) == ("qwen3", [WEATHER], "get_weather")
+    assert (request.options, request.extra_body) == ({"temperature": 0.5}, {"x": 1})
+
+
+def test_options_that_are_none_say_nothing() -> None:
+    assert checked_options({"temperature": None, "seed": 7}) == {"seed": 7}
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"'temprature': did you mean 'temperature'") as caught:
+        checked_options({"temprature": 0.5})
+    assert "extra_body" in str(caught.value)
+    with pytest.raises(InvalidRequest, match=r"no option 'zzz'\."):
+        checked_options({"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    "options", [{"temperature": "hot"}, {"max_tokens": 1.5}, {"logit_bias": [1]}, {"stop": 7}, {"reasoning": "a lot"}]
+)
+def test_an_option_of_a_wrong_type_is_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=next(iter(options))):
+        checked_options(options)
+
+
+def test_an_option_the_server_has_not_got_is_refused_by_name() -> None:
+    request = chat_request([HELLO], num_ctx=8192)
+    with pytest.raises(Unsupported, match="LM Studio has no option 'num_ctx'"):
+        refuse_unsupported(request, "LM Studio", Quirks(refused=frozenset({"num_ctx"})))
+    refuse_unsupported(request, "Ollama", Quirks(refused=frozenset()))
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", "required", "get_time", None])
+def test_a_choice_is_a_word_or_a_tool(choice: str | None) -> None:
+    assert chat_request([HELLO], tools=[WEATHER, TIME], tool_choice=choice).tool_choice == choice
+
+
+def test_a_choice_that_is_no_tool_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InvalidRequest, match="did you mean 'get_weather'"):
+        chat_request([HELLO], tools=[WEATHER], tool_choice="get_wether")
+    with pytest.raises(InvalidRequest, match="no tools were given"):
+        chat_request([HELLO], tool_choice="required")
+
+
+@pytest.mark.parametrize("tool", [7, {}, {"function": {}}, {"function": {"name": " "}}, {"name": "f"}])
+def test_what_is_no_tool_is_refused_by_its_place(tool: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"tools\[1\]"):
+        chat_request([HELLO], tools=[WEATHER, tool])
+
+
+def test_a_conversation_needs_a_message() -> None:
+    with pytest.raises(InvalidRequest, match="empty"):
+        chat_request([])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "human", "content": "Hello"},
+        {"content": "Hello"},
+        {"role": "user", "content": 7},
+        {"role": "user", "content": [7]},
+        {"role": "user", "content": [{"type": "text"}]},
+        {"role": "user", "content": [{"type": "image"}]},
+    ],
+)
+def test_what_is_no_message_is_refused_by_its_place(message: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"messages\[1\]"):
+        chat_request([HELLO, message])
+
+
+def test_an_assistant_may_have_said_nothing() -> None:
+    message: Message = {"role": "assistant", "content": None}
+    assert chat_request([HELLO, message]).messages[1] == message
+
+
+def test_a_tools_result_is_a_text_and_its_pictures_come_after_all_results() -> None:
+    first: Message = {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "a map"}, PNG]}
+    second: Message = {"role": "tool", "tool_call_id": "b", "content": [PNG]}
+    request = chat_request([HELLO, first, second, HELLO])
+    told = {"type": "text", "text": "This is what the tool returned:"}
+    assert request.messages == [
+        HELLO,
+        {"role": "tool", "tool_call_id": "a", "content": "a map"},
+        {"role": "tool", "tool_call_id": "b", "content": "(see the picture)"},
+        {"role": "user", "content": [told, PNG, PNG]},
+        HELLO,
+    ]
+    assert chat_request([HELLO, second]).messages[-1] == {"role": "user", "content": [told, PNG]}
+
+
+def test_the_callers_messages_are_left_as_they_are() -> None:
+    message: Message = {"role": "tool", "tool_call_id": "a", "content": [PNG]}
+    chat_request([HELLO, message])
+    assert message == {"role": "tool", "tool_call_id": "a", "content": [PNG]}
