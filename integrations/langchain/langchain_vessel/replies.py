@@ -73,30 +73,46 @@ def chunk(
     return generation
 
 
+class Ending:
+    """What is said once of an answer: why it ended, who gave it, what it cost. It is kept for the last chunk."""
+
+    def __init__(self) -> None:
+        self._rest = Gathering()
+
+    def add(self, delta: Delta) -> None:
+        """Take from a delta what is not its words."""
+        if delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
+            rest = Delta(finish=delta.finish, usage=delta.usage, timings=delta.timings, model=delta.model)
+            rest.refusal, rest.truncated = delta.refusal, delta.truncated
+            rest.response_id, rest.system_fingerprint = delta.response_id, delta.system_fingerprint
+            self._rest.add(rest)
+
+    def reply(self) -> ChatReply:
+        """Return all of it, as a reply without words."""
+        return self._rest.reply()
+
+
 class Chunks:
     """The chunks of one streamed answer. What belongs on exactly one of them is kept for the last."""
 
     def __init__(self) -> None:
-        self._rest = Gathering()
+        self._ending = Ending()
         self._arguments: dict[int, str] = {}
 
     def of(self, delta: Delta) -> ChatGenerationChunk | None:
         """Return the chunk of a delta, `None` if it holds nothing to show yet. Choices beyond the first are left out."""
         if delta.index:
             return None
-        if delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
-            self._rest.add(_without_words(delta))
-        if not delta.tool_calls:
-            if delta.text or delta.reasoning or delta.logprobs:
-                metadata = {"logprobs": {"content": list(delta.logprobs)}} if delta.logprobs else None
-                return chunk(delta.text, reasoning=delta.reasoning, metadata=metadata)
+        self._ending.add(delta)
+        if not (delta.tool_calls or delta.text or delta.reasoning or delta.logprobs):
             return None
-        calls = [self._call(piece) for piece in delta.tool_calls]
-        return chunk(delta.text, reasoning=delta.reasoning, calls=calls)
+        calls = [self._call(piece) for piece in delta.tool_calls] if delta.tool_calls else None
+        metadata = {"logprobs": {"content": list(delta.logprobs)}} if delta.logprobs else None
+        return chunk(delta.text, reasoning=delta.reasoning, calls=calls, metadata=metadata)
 
     def last(self) -> ChatGenerationChunk:
-        """Return the last chunk: why and how the answer ended, who gave it, what it cost."""
-        reply = self._rest.reply()
+        """Return the last chunk, with all that is said once."""
+        reply = self._ending.reply()
         made = chunk(metadata=response_metadata(reply), usage=usage_metadata(reply.usage), last=True)
         if reply.refusal:
             made.message.additional_kwargs["refusal"] = reply.refusal
@@ -109,19 +125,6 @@ class Chunks:
             arguments += unparsable(so_far + arguments)
         self._arguments[piece.index] = so_far + arguments
         return tool_call_chunk(name=piece.name, args=arguments, id=piece.id, index=piece.index)
-
-
-def _without_words(delta: Delta) -> Delta:
-    return Delta(
-        finish=delta.finish,
-        usage=delta.usage,
-        timings=delta.timings,
-        model=delta.model,
-        refusal=delta.refusal,
-        response_id=delta.response_id,
-        system_fingerprint=delta.system_fingerprint,
-        truncated=delta.truncated,
-    )
 
 
 def unparsable(text: str) -> str:

@@ -1,0 +1,97 @@
+"""Tools and structured answers, bound to a chat model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import Runnable
+
+from langchain_vessel import structured
+from langchain_vessel.errors import langchain_errors
+from langchain_vessel.settings import ChatSettings
+from langchain_vessel.tools import ToolLike, to_tool_choice, to_tools
+
+
+class ToolBinding(ChatSettings, BaseChatModel):
+    """A chat model that can be given tools and schemas."""
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: Mapping[str, Any] | str | bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools it may call.
+
+        `tool_choice` is `"auto"`, `"none"`, `"any"` (or `"required"`, `True`: some tool must be called), a tool's name, or
+        the object of OpenAI or Anthropic; a named tool is really forced, on each server. `parallel_tool_calls=False` allows
+        one call only. `response_format` is the form of the answer once no tool is called. Raises `InvalidRequest` if the
+        chosen tool isn't there.
+
+            chat.bind_tools([search], tool_choice="any").invoke("Who wrote Dune?").tool_calls
+        """
+        made = to_tools(tools, strict)
+        with langchain_errors():
+            choice = to_tool_choice(tool_choice, made)
+            wanted = structured.to_response_format(response_format, strict)
+        bound = {
+            "tools": made,
+            "tool_choice": choice,
+            "parallel_tool_calls": parallel_tool_calls,
+            "response_format": wanted,
+        }
+        return self.bind(**{name: value for name, value in bound.items() if value is not None}, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: Any = None,
+        *,
+        method: structured.Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a runnable whose output is a `schema`: a pydantic class (v1 or v2), a TypedDict, or a JSON schema as a dict.
+
+        `method` is `"json_schema"` (the server's grammar lets the model write nothing else), `"function_calling"` (a forced
+        tool call) or `"json_mode"` (any JSON; the schema goes along where the server takes one). The output is an object of
+        the class, else a dict; with `include_raw` a dict of `raw`, `parsed` and `parsing_error`. Its `stream` gives partial
+        dicts as they grow. Raises `OutputParserException` for an answer that was cut off or does not fit, and
+        `ModelRefusalError` for a refusal.
+
+            chat.with_structured_output(Person).invoke("Ada Lovelace was born in 1815.")
+        """
+        if schema is None and method != "json_mode":
+            raise ValueError(f"A schema is needed for method={method!r}.")
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        kwargs = {**kwargs, "ls_structured_output_format": traced}
+        if method == "function_calling":
+            wanted: Any = schema
+            name = to_tools([wanted])[0]["function"]["name"]
+            llm = self.bind_tools(
+                [wanted, *(tools or ())], tool_choice=name, parallel_tool_calls=False, strict=strict, **kwargs
+            )
+            parser = structured.call_parser(schema)
+        elif method in ("json_schema", "json_mode"):
+            form = _wanted(schema, method, strict)
+            llm = self.bind_tools(tools or [], response_format=form, strict=strict, **kwargs)
+            parser = structured.text_parser(schema)
+        else:
+            raise ValueError(f"There is no method {method!r}: use 'json_schema', 'function_calling' or 'json_mode'.")
+        return structured.with_raw(llm, parser) if include_raw else llm | parser
+
+
+def _wanted(schema: Any, method: str, strict: bool | None) -> Any:
+    if method == "json_schema":
+        return {"type": "json_schema", "json_schema": structured.to_json_schema(schema, strict)}
+    if schema is None:
+        return {"type": "json_object"}
+    return {"type": "json_object", "json_schema": structured.to_json_schema(schema)}

@@ -1,0 +1,107 @@
+"""What the server says of itself: the model's profile, and how many tokens a text or a conversation is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.messages import BaseMessage
+from pydantic import model_validator
+from vessel_core import ModelInfo, VesselError
+
+from langchain_vessel.errors import langchain_errors
+from langchain_vessel.messages import to_messages
+from langchain_vessel.settings import ChatSettings
+from langchain_vessel.tools import ToolLike, to_tools
+
+
+class ServerLimits(ChatSettings, BaseChatModel):
+    """A chat model that knows its limits from the server, not from a list of names."""
+
+    @model_validator(mode="after")
+    def _set_model_profile(self) -> ServerLimits:
+        """Take the place of the base class's validator, which would ask the server at construction."""
+        return self
+
+    @model_validator(mode="after")
+    def _check_profile_keys(self) -> ServerLimits:
+        """Take the place of the base class's validator, which would read the profile at construction."""
+        return self
+
+    @property
+    def profile(self) -> ModelProfile | None:  # pyright: ignore[reportIncompatibleVariableOverride] - the same name and type, read later
+        """What the model can do, as the server says: asked at the first look, remembered, `None` while nobody answers.
+
+        `max_input_tokens` is the context that is really allocated; `structured_output` makes agents use the server's
+        grammar. A profile given at construction is used as it is.
+        """
+        given: ModelProfile | None = self.__dict__.get("profile")
+        if given is not None:
+            return given
+        try:
+            return to_profile(self._sync.model_info(self.model))
+        except VesselError:
+            return None
+
+    @profile.setter
+    def profile(self, value: ModelProfile | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        vars(self)["profile"] = value
+
+    async def aprofile(self) -> ModelProfile | None:
+        """Return the profile without blocking the event loop; `profile` then has it at hand."""
+        given: ModelProfile | None = self.__dict__.get("profile")
+        if given is not None:
+            return given
+        try:
+            return to_profile(await self._async.model_info(self.model))
+        except VesselError:
+            return None
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the token ids of a text by the server's tokenizer (llama.cpp); `Unsupported` where it has none."""
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        with langchain_errors():
+            return self._sync.tokenize(text, model=self.model)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count the tokens of a text by the server's tokenizer; an estimate where the server doesn't count."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        with langchain_errors():
+            return self._sync.count_tokens(text, model=self.model)
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[ToolLike] | None = None
+    ) -> int:
+        """Count the tokens of a conversation as the model sees it: with its template, its pictures and the tools.
+
+        What the server does not count is estimated, on the high side.
+        """
+        with langchain_errors():
+            fields: dict[str, Any] = {"model": self.model, "tools": to_tools(tools)}
+            return self._sync.count_chat_tokens(to_messages(messages), **fields)
+
+
+def to_profile(info: ModelInfo) -> ModelProfile:
+    """Return LangChain's profile of a model; what the server doesn't say is left out."""
+    can = info.capabilities
+    said: Mapping[str, Any] = {
+        "name": info.id or None,
+        "max_input_tokens": info.context_length or info.max_context_length,
+        "text_inputs": True,
+        "image_inputs": can.vision,
+        "image_url_inputs": can.vision and can.image_urls,
+        "image_tool_message": can.vision,
+        "audio_inputs": can.audio,
+        "pdf_inputs": False,
+        "video_inputs": False,
+        "reasoning_output": can.reasoning,
+        "text_outputs": True,
+        "tool_calling": can.tools,
+        "tool_choice": can.tools,
+        "tool_call_streaming": can.tools,
+        "structured_output": can.structured_output,
+    }
+    return cast("ModelProfile", {name: value for name, value in said.items() if value is not None})
