@@ -1,0 +1,151 @@
+"""`Vessel`: the LLM. It says what LlamaIndex wants in the core's words, and the core's answers in LlamaIndex's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.program.utils import FlexibleModel
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
+from llama_index.core.tools.types import BaseTool
+from llama_index.core.types import Model, PydanticProgramMode
+from llama_index.llms.vessel.chat import ChatForms
+from llama_index.llms.vessel.structured import PartialObjects, read_object, structured_options
+from llama_index.llms.vessel.tools import tool_request, tool_selections
+from llama_index_instrumentation import get_dispatcher
+
+dispatcher = get_dispatcher(__name__)
+
+
+class Vessel(ChatForms):
+    """A model on a local server: llama.cpp, LM Studio, Ollama, or any OpenAI-compatible one.
+
+    Without `base_url` a running server is found at first use; without `model` its loaded model is used. Construction
+    does no I/O, and raises `vessel_core.errors.InvalidConfig` for what can't be right. Each call raises the errors of
+    `vessel_core.errors`, and takes the options of a chat by name, which hold for that call.
+
+        llm = Vessel(base_url="http://gpu-box:8080", temperature=0.2)
+        llm.chat([ChatMessage("Hello")]).message.content
+        for chunk in llm.stream_chat([ChatMessage("Hello")], max_tokens=100):
+            print(chunk.delta, end="")
+
+    `metadata` does no I/O either: the context window is learnt from the server with the first answer, or by `connect()`.
+    """
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name by which LlamaIndex stores it."""
+        return "Vessel"
+
+    # --------------------------------------------------------------------------------------------------------- tools
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        parallel, required = allow_parallel_tool_calls, tool_required
+        return tool_request(tools, user_msg, chat_history, parallel=parallel, required=required, options=kwargs)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Return the tool calls of an answer; of one that is still coming, with the arguments as far as they came.
+
+        Raises `InvalidOutput`, a `ValueError`, for a call that can't be run, and where there is none.
+        """
+        return tool_selections(response, required=error_on_no_tool_call)
+
+    # ---------------------------------------------------------------------------------------------- structured answers
+
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Return an object: the server holds the model to the schema of its class.
+
+        Raises `InvalidOutput`, a `ValueError`, if the answer is none all the same (it was cut off).
+        """
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        dispatcher.event(
+            LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
+        )
+        response = self.chat(self._prompted(prompt, prompt_args), **structured_options(output_cls, llm_kwargs))
+        made = read_object(output_cls, response.message.content or "")
+        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+        return made
+
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Model:
+        """Return an object, as `structured_predict`."""
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+        dispatcher.event(
+            LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
+        )
+        response = await self.achat(self._prompted(prompt, prompt_args), **structured_options(output_cls, llm_kwargs))
+        made = read_object(output_cls, response.message.content or "")
+        dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+        return made
+
+    def _structured_stream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel], None, None]:
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+            return
+        objects = PartialObjects(output_cls)
+        options = structured_options(output_cls, llm_kwargs)
+        with closing(self.stream_chat(self._prompted(prompt, prompt_args), **options)) as responses:
+            for response in responses:
+                if (made := objects.take(response.delta)) is not None:
+                    yield made
+        yield objects.last()
+
+    async def _structured_astream_call(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel], None]:
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        options = structured_options(output_cls, llm_kwargs)
+        responses = await self.astream_chat(self._prompted(prompt, prompt_args), **options)
+
+        async def objects_of() -> AsyncGenerator[Model | FlexibleModel, None]:
+            objects = PartialObjects(output_cls)
+            async with aclosing(responses):
+                async for response in responses:
+                    if (made := objects.take(response.delta)) is not None:
+                        yield made
+            yield objects.last()
+
+        return objects_of()
+
+    def _prompted(self, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> list[ChatMessage]:
+        """Return the messages of a prompt, behind the system prompt."""
+        return self._extend_messages(prompt.format_messages(llm=self, **arguments))

@@ -1,0 +1,151 @@
+"""What `Vessel`, `VesselEmbedding` and `VesselRerank` share: where the server is, and the client that talks to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
+
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_serializer
+from vessel_core import AsyncClient, Client, Timeout
+from vessel_core.address import parse_address
+from vessel_core.errors import InvalidConfig
+from vessel_core.request import did_you_mean
+
+#: What other classes for local servers call these arguments.
+CONNECTION_ALIASES = {
+    "api_base": "base_url",
+    "host": "base_url",
+    "request_timeout": "timeout",
+    "default_headers": "headers",
+}
+
+#: Arguments of other classes that have no meaning here: what they switch is always so, or is the core's own business.
+WITHOUT_MEANING = frozenset({"api_version", "reuse_client", "should_use_structured_outputs", "strict"})
+
+_SECRET = re.compile(r"auth|key|token|cookie|secret|password", re.IGNORECASE)
+
+
+class ServerConnection(BaseModel):
+    """Where the server is and how to reach it; every field may be set again later, and counts from the next call on.
+
+    Keys and headers that look like one are left out of `to_dict()`, pickles and `repr`. For a process pool, name the
+    environment variable that holds the key (`api_key_env`): the name travels, the key doesn't.
+    """
+
+    aliases: ClassVar[Mapping[str, str]] = CONNECTION_ALIASES
+
+    backend: str = Field(default="auto", description='"auto", "llamacpp", "lmstudio", "ollama" or "openai".')
+    base_url: str | None = Field(default=None, description="The server's address; found if it is left out.")
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False, description="Sent to this server only.")
+    api_key_env: str | None = Field(default=None, description="An environment variable with the key, read at use.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False, description="Sent along.")
+    timeout: Timeout | float | None = Field(default=None, description="A `Timeout`, or seconds to a first token.")
+    max_retries: int = Field(default=2, ge=0, description="How often to try again where that can help.")
+    verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
+    http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries sync requests.")
+    async_http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries async requests.")
+
+    _made_for: tuple[Any, ...] = PrivateAttr(default=())
+    _client: Client | None = PrivateAttr(default=None)
+    _async_client: AsyncClient | None = PrivateAttr(default=None)
+
+    def __init__(self, /, *args: Any, **arguments: Any) -> None:
+        if args:
+            raise InvalidConfig(
+                f"{type(self).__name__} takes its arguments by name.", hint=f"{type(self).__name__}(model={args[0]!r})"
+            )
+        given = self._known(arguments)
+        super().__init__(**given)
+        self.client  # noqa: B018 - made here, without I/O, so that a wrong backend or URL is refused here
+
+    @classmethod
+    def _known(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments by our own names; raise `InvalidConfig` for one that there isn't."""
+        known: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name in WITHOUT_MEANING:
+                continue
+            ours = name if name in cls.model_fields else cls.aliases.get(name, name)
+            if ours not in cls.model_fields:
+                close = did_you_mean(name, [*cls.model_fields, *cls.aliases])
+                raise InvalidConfig(f"{cls.__name__} has no argument {name!r}{close}", hint=cls._hint(name))
+            if ours in known:
+                raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
+            known[ours] = value
+        if isinstance(known.get("base_url"), str) and "@" in known["base_url"]:
+            _take_login(known)
+        return known
+
+    @classmethod
+    def _hint(cls, name: str) -> str | None:
+        return None
+
+    @property
+    def client(self) -> Client:
+        """The core's client, which the sync methods use."""
+        self._settle()
+        return cast("Client", self._client)
+
+    @property
+    def async_client(self) -> AsyncClient:
+        """The core's async client; what one of the two has found out of the server, the other knows."""
+        self._settle()
+        if self._async_client is None:
+            self._async_client = AsyncClient(
+                target=cast("Client", self._client).target, http_transport=self.async_http_transport
+            )
+        return self._async_client
+
+    def close(self) -> None:
+        """Close the connections of the sync methods; everything may be used again."""
+        if self._client is not None:
+            self._client.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the async methods in the running event loop."""
+        if self._async_client is not None:
+            await self._async_client.aclose()
+
+    def _settle(self) -> None:
+        """Make the clients anew if a field they were made of has changed."""
+        key = self.api_key
+        if key is None and self.api_key_env:
+            key = SecretStr(os.environ.get(self.api_key_env, ""))
+        wanted = (
+            *(self.backend, self.base_url, key, tuple(self.headers.items()), self.timeout, self.max_retries),
+            *(self.verify, id(self.http_transport), id(self.async_http_transport)),
+        )
+        if wanted == self._made_for:
+            return
+        client = Client(
+            self.backend,
+            base_url=self.base_url,
+            api_key=key,
+            headers=self.headers,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            verify=self.verify,
+            http_transport=self.http_transport,
+        )
+        self._client, self._async_client, self._made_for = client, None, wanted
+
+    @field_serializer("headers")
+    def _open_headers(self, headers: dict[str, SecretStr]) -> dict[str, str]:
+        return {name: value.get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Return the constructor's arguments, without what is secret and without connections."""
+        return self.model_dump(exclude={"embeddings_cache"})
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self.__init__(**{name: value for name, value in state.items() if name != "class_name"})
+
+
+def _take_login(arguments: dict[str, Any]) -> None:
+    """Move a user name and password out of the URL, which is shown and stored, into a header, which is not."""
+    address = parse_address(arguments["base_url"])
+    arguments["base_url"] = address.root
+    if address.authorization is not None:
+        arguments["headers"] = {"Authorization": address.authorization, **(arguments.get("headers") or {})}

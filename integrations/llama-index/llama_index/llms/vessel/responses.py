@@ -1,0 +1,223 @@
+"""Puts an answer together from its deltas, and shows it as LlamaIndex's responses: whole, or as far as it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.llms.vessel.building import (
+    CALL_FIELDS,
+    CHAT_FIELDS,
+    COMPLETION_FIELDS,
+    MESSAGE_FIELDS,
+    TEXT_FIELDS,
+    THINKING_FIELDS,
+    built,
+)
+from llama_index.llms.vessel.partial import Arguments, PartialJSON
+from vessel_core import Delta, Timings, Usage
+from vessel_core.types import ToolCallDelta
+from vessel_core.wire.tools import parse_arguments
+
+ASSISTANT = MessageRole.ASSISTANT
+
+
+class Answer:
+    """One answer: `take` each delta, then show it. The state of a stream is here, and lives as long as the stream."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.reasoning = ""
+        self._calls: list[_Call] = []
+        self._finish: str | None = None
+        self._raw: dict[str, Any] = {}
+        self._extra: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
+        self._text_block = _text_block("")
+        self._thinking_block: ThinkingBlock | None = None
+        self._logprobs: list[list[LogProb]] = []
+
+    def take(self, delta: Delta) -> None:
+        """Take the next piece."""
+        if delta.text:
+            self.text += delta.text
+            self._text_block = _text_block(self.text)
+        if delta.reasoning:
+            self.reasoning += delta.reasoning
+            self._thinking_block = _thinking_block(self.reasoning, None)
+        if delta.tool_calls:
+            self._take_calls(delta.tool_calls)
+        if delta.model or delta.response_id:
+            head = {"id": delta.response_id, "model": delta.model, "system_fingerprint": delta.system_fingerprint}
+            self._raw = {name: value for name, value in head.items() if value} | self._raw
+        if delta.logprobs:
+            self._logprobs += _logprobs(delta.logprobs) or ()
+        if delta.finish or delta.usage or delta.timings or delta.refusal or delta.truncated:
+            self._close(delta)
+
+    def chat(self, delta: Delta | None = None) -> ChatResponse:
+        """Return the answer so far as a chat response; with the `delta` that came last, as a chunk of a stream."""
+        extra = self._told
+        if delta is not None and delta.reasoning:
+            extra = {**extra, "thinking_delta": delta.reasoning}
+        fields = {
+            "message": self.message(),
+            "raw": self._raw,
+            "delta": None if delta is None else delta.text,
+            "logprobs": (self._logprobs or None) if delta is None else _logprobs(delta.logprobs),
+            "additional_kwargs": extra or {},
+        }
+        return built(ChatResponse, fields, CHAT_FIELDS)
+
+    def completion(self, delta: Delta | None = None) -> CompletionResponse:
+        """Return the answer so far as a completion."""
+        extra = {**self._extra, **self._told}
+        if delta is not None and delta.reasoning:
+            extra["thinking_delta"] = delta.reasoning
+        fields = {
+            "text": self.text,
+            "additional_kwargs": extra,
+            "raw": self._raw,
+            "logprobs": (self._logprobs or None) if delta is None else _logprobs(delta.logprobs),
+            "delta": None if delta is None else delta.text,
+        }
+        return built(CompletionResponse, fields, COMPLETION_FIELDS)
+
+    def message(self) -> ChatMessage:
+        """Return the answer so far as a message: thinking, one text, tool calls."""
+        blocks: list[Any] = [self._text_block]
+        extra: dict[str, Any] = {}
+        if self._thinking_block is not None:
+            blocks.insert(0, self._thinking_block)
+        if self._calls:
+            self._show_calls(blocks, extra)
+        if self._extra:
+            extra.update(self._extra)
+        return built(ChatMessage, {"role": ASSISTANT, "additional_kwargs": extra, "blocks": blocks}, MESSAGE_FIELDS)
+
+    def _show_calls(self, blocks: list[Any], extra: dict[str, Any]) -> None:
+        """Put the calls that can be run, or may become so, into blocks and, for core's older code, into the extra."""
+        shown = [call for call in self._calls if call.name and not (self._finish and call.error)]
+        if shown:
+            blocks.extend(call.block() for call in shown)
+            extra["tool_calls"] = [call.plain() for call in shown]
+        if self._finish and len(shown) < len(self._calls):
+            extra["invalid_tool_calls"] = [call.invalid() for call in self._calls if call.error]
+
+    def _take_calls(self, pieces: Sequence[ToolCallDelta]) -> None:
+        for piece in pieces:
+            while piece.index >= len(self._calls):
+                self._calls.append(_Call())
+            self._calls[piece.index].take(piece)
+
+    def _close(self, delta: Delta) -> None:
+        """Take what comes with the end: the reason, the counts and the times."""
+        if delta.refusal:
+            self._extra = {**self._extra, "refusal": self._extra.get("refusal", "") + delta.refusal}
+        if delta.truncated:
+            self._told = {**self._told, "truncated": True}
+        if delta.finish and self._finish is None:
+            self._finish = delta.finish
+            self._raw = {**self._raw, "finish_reason": delta.finish}
+            self._told = {**self._told, "finish_reason": delta.finish}
+            for call in self._calls:
+                call.finish()
+        if delta.usage is not None:
+            self._count(delta.usage)
+        if delta.timings is not None:
+            times = _timings(delta.timings)
+            self._raw, self._told = {**self._raw, "timings": times}, {**self._told, "timings": times}
+
+    def _count(self, usage: Usage) -> None:
+        """Put the counts where core looks for them (`raw["usage"]`) and where its users do."""
+        counts = {name: value for name, value in asdict(usage).items() if value is not None}
+        self._raw, self._told = {**self._raw, "usage": counts}, {**self._told, **counts}
+        if usage.reasoning_tokens is not None and self._thinking_block is not None:
+            self._thinking_block = _thinking_block(self.reasoning, usage.reasoning_tokens)
+
+
+class _Call:
+    """One tool call as it comes."""
+
+    __slots__ = ("_block", "_plain", "_reader", "arguments", "error", "id", "name", "whole")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.arguments = ""
+        self.error: str | None = None
+        self.whole: dict[str, Any] | None = None
+        self._reader = PartialJSON()
+        self._block: ToolCallBlock | None = None
+        self._plain: dict[str, Any] | None = None
+
+    def take(self, piece: ToolCallDelta) -> None:
+        self.id = piece.id or self.id
+        self.name = piece.name or self.name
+        self.error = piece.error or self.error
+        self.arguments += piece.arguments
+        self._block = self._plain = None
+
+    def finish(self) -> None:
+        if self.error is None:
+            self.whole = parse_arguments(self.arguments)
+            self._block = None
+
+    def block(self) -> ToolCallBlock:
+        if self._block is None:
+            arguments = Arguments.read_by(self.arguments, self._reader) if self.whole is None else self.whole
+            fields = {"block_type": "tool_call", "tool_call_id": self.id, "tool_name": self.name}
+            self._block = built(ToolCallBlock, {**fields, "tool_kwargs": arguments}, CALL_FIELDS)
+        return self._block
+
+    def plain(self) -> dict[str, Any]:
+        if self._plain is None:
+            function = {"name": self.name, "arguments": self.arguments}
+            self._plain = {"id": self.id, "type": "function", "function": function}
+        return self._plain
+
+    def invalid(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "arguments": self.arguments, "error": self.error}
+
+
+def _text_block(text: str) -> TextBlock:
+    return built(TextBlock, {"block_type": "text", "text": text}, TEXT_FIELDS)
+
+
+def _thinking_block(content: str, tokens: int | None) -> ThinkingBlock:
+    fields: dict[str, Any] = {"block_type": "thinking", "content": content, "num_tokens": tokens}
+    fields["additional_information"] = {}
+    return built(ThinkingBlock, fields, THINKING_FIELDS)
+
+
+def _timings(timings: Timings) -> dict[str, Any]:
+    known = {name: value for name, value in asdict(timings).items() if value is not None}
+    rates = {
+        "tokens_per_second": timings.tokens_per_second,
+        "prompt_tokens_per_second": timings.prompt_tokens_per_second,
+    }
+    return known | {name: value for name, value in rates.items() if value is not None}
+
+
+def _logprobs(tokens: Sequence[Mapping[str, Any]] | None) -> list[list[LogProb]] | None:
+    """Return the log probabilities token by token: the alternatives if they were asked for, else the token itself."""
+    if not tokens:
+        return None
+    return [[_logprob(each) for each in token.get("top_logprobs") or (token,)] for token in tokens]
+
+
+def _logprob(token: Mapping[str, Any]) -> LogProb:
+    return LogProb(
+        token=str(token.get("token", "")), logprob=token.get("logprob") or 0.0, bytes=token.get("bytes") or []
+    )

@@ -1,0 +1,87 @@
+"""Answers as pydantic objects: the schema goes to the server, which lets the model write nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic
+
+from llama_index.core.program.utils import FlexibleModel, create_flexible_model
+from llama_index.core.types import Model
+from llama_index.llms.vessel.partial import PartialJSON
+from pydantic import BaseModel, ValidationError
+from vessel_core import ChatReply
+from vessel_core.errors import InvalidOutput
+from vessel_core.types import ResponseFormat
+
+#: What core's programs pass for tool calls; here no tool is involved.
+_OF_TOOLS = frozenset({"tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "parallel_tool_calls"})
+
+
+def answer_format(output_cls: type[BaseModel]) -> ResponseFormat:
+    """Return what makes the server enforce the schema of a class."""
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": output_cls.__name__, "schema": output_cls.model_json_schema(), "strict": True},
+    }
+
+
+def structured_options(output_cls: type[BaseModel], options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options of the chat that asks for an object."""
+    kept = {name: value for name, value in (options or {}).items() if name not in _OF_TOOLS}
+    return {**kept, "response_format": answer_format(output_cls)}
+
+
+def read_object(output_cls: type[Model], text: str) -> Model:
+    """Return the object in an answer; raise `InvalidOutput`, a `ValueError`, that says why it is none."""
+    try:
+        return output_cls.model_validate_json(_without_fence(text))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidOutput(
+            f"The answer is no {output_cls.__name__}: {f'{where}: ' if where else ''}{first['msg']}. "
+            f"It was: {text[:200]!r}",
+            hint="Raise max_tokens if it was cut off; a server that ignores the schema needs a better model.",
+            partial=ChatReply(text=text),
+        ) from error
+
+
+def _without_fence(text: str) -> str:
+    """Return the answer without the code fence that models put around JSON where nothing holds them to the schema."""
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.partition("\n")[2].rpartition("```")[0]
+    return text
+
+
+class PartialObjects(Generic[Model]):
+    """The objects of a streamed answer: `take` each piece; what it returns is an object, or `None` if nothing changed.
+
+    An object that is not whole yet is of a class with the same fields, all optional, as LlamaIndex has it.
+    """
+
+    def __init__(self, output_cls: type[Model]) -> None:
+        self._output_cls = output_cls
+        self._flexible = create_flexible_model(output_cls)
+        self._reader = PartialJSON()
+        self._text: list[str] = []
+        self._shown: Any = None
+
+    def take(self, text: str | None) -> Model | FlexibleModel | None:
+        """Take the next piece of the answer."""
+        if not text:
+            return None
+        self._text.append(text)
+        self._reader.feed(text)
+        value = self._reader.value()
+        if value is self._shown or not isinstance(value, dict):
+            return None
+        self._shown = value
+        try:
+            return self._output_cls.model_validate(value)
+        except ValidationError:
+            return self._flexible.model_validate(value)
+
+    def last(self) -> Model:
+        """Return the whole object; raise `InvalidOutput` if there is none."""
+        return read_object(self._output_cls, "".join(self._text))

@@ -1,0 +1,197 @@
+"""Tells callbacks and instrumentation of a request: what it asks, each piece of its answer, how it ended.
+
+The events are those of LlamaIndex's own decorators, with three differences. A stream is closed when its reader stops, even
+if somebody still holds core's generator: the decorators leave that to the garbage collector. Stopping early ends the request,
+with what had come, and is no failure. And the event of each piece is made only if somebody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.event_handlers import NullEventHandler
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMChatStartEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionStartEvent,
+)
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index.llms.vessel.responses import Answer
+from llama_index_instrumentation import get_dispatcher
+from vessel_core import Delta
+
+#: Where core's own decorators send theirs, so that handlers find these too.
+dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
+
+R = TypeVar("R", ChatResponse, CompletionResponse)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[R]):
+    """What the two kinds of request call things."""
+
+    trace: str
+    asked: str
+    asked_payload: EventPayload
+    answer_payload: EventPayload
+    start: Callable[..., BaseEvent]
+    progress: Callable[..., BaseEvent]
+    end: Callable[..., BaseEvent]
+    show: Callable[[Answer, Delta | None], R]
+
+
+CHAT: Kind[ChatResponse] = Kind(
+    "chat",
+    "messages",
+    EventPayload.MESSAGES,
+    EventPayload.RESPONSE,
+    LLMChatStartEvent,
+    LLMChatInProgressEvent,
+    LLMChatEndEvent,
+    Answer.chat,
+)
+COMPLETION: Kind[CompletionResponse] = Kind(
+    "completion",
+    "prompt",
+    EventPayload.PROMPT,
+    EventPayload.COMPLETION,
+    LLMCompletionStartEvent,
+    LLMCompletionInProgressEvent,
+    LLMCompletionEndEvent,
+    Answer.completion,
+)
+
+
+class Telling(Generic[R]):
+    """One request that is told of. Making it tells that the request starts."""
+
+    def __init__(self, kind: Kind[R], llm: BaseLLM, asked: Any, options: Mapping[str, Any]) -> None:
+        self._kind = kind
+        self._asked = asked
+        self._callbacks = llm.callback_manager
+        self._span_id = active_span_id.get()
+        model, options = llm.to_payload(), dict(options)
+        start = {kind.asked: asked, "additional_kwargs": options, "model_dict": model, "span_id": self._span_id}
+        dispatcher.event(kind.start(**start))
+        self._event_id = self._callbacks.on_event_start(
+            CBEventType.LLM,
+            payload={
+                kind.asked_payload: asked,
+                EventPayload.ADDITIONAL_KWARGS: options,
+                EventPayload.SERIALIZED: model,
+            },
+        )
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        """Tell of what goes wrong before the answer comes."""
+        try:
+            yield
+        except BaseException as error:
+            self._end_callback({EventPayload.EXCEPTION: error})
+            raise
+
+    def whole(self, deltas: Generator[Delta]) -> R:
+        """Return the whole answer."""
+        answer = Answer()
+        with self.asking():
+            for delta in deltas:
+                answer.take(delta)
+        return self._ended(self._kind.show(answer, None))
+
+    async def awhole(self, deltas: AsyncGenerator[Delta]) -> R:
+        """Return the whole answer."""
+        answer = Answer()
+        with self.asking():
+            try:
+                async for delta in deltas:
+                    answer.take(delta)
+            finally:
+                await deltas.aclose()
+        return self._ended(self._kind.show(answer, None))
+
+    def stream(self, deltas: Generator[Delta]) -> Generator[R]:
+        """Return the answer as it comes."""
+        answer, show, last = Answer(), self._kind.show, None
+        listened = _listened()
+        try:
+            for delta in deltas:
+                answer.take(delta)
+                last = show(answer, delta)
+                if listened:
+                    self._tell_progress(last)
+                yield last
+        except GeneratorExit:
+            self._stopped(last)
+            raise
+        except BaseException as error:
+            self._failed(error)
+            raise
+        finally:
+            deltas.close()
+        self._stopped(last)
+
+    async def astream(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
+        """Return the answer as it comes."""
+        answer, show, last = Answer(), self._kind.show, None
+        listened = _listened()
+        try:
+            async for delta in deltas:
+                answer.take(delta)
+                last = show(answer, delta)
+                if listened:
+                    self._tell_progress(last)
+                yield last
+        except GeneratorExit:
+            self._stopped(last)
+            raise
+        except BaseException as error:
+            self._failed(error)
+            raise
+        finally:
+            await deltas.aclose()
+        self._stopped(last)
+
+    def _tell_progress(self, response: R) -> None:
+        fields = {self._kind.asked: self._asked, "response": response, "span_id": self._span_id}
+        dispatcher.event(self._kind.progress(**fields))
+
+    def _ended(self, response: R) -> R:
+        self._end_callback({self._kind.asked_payload: self._asked, self._kind.answer_payload: response})
+        fields = {self._kind.asked: self._asked, "response": response, "span_id": self._span_id}
+        dispatcher.event(self._kind.end(**fields))
+        return response
+
+    def _stopped(self, last: R | None) -> None:
+        self._ended(self._kind.show(Answer(), None) if last is None else last)
+
+    def _failed(self, error: BaseException) -> None:
+        self._end_callback({EventPayload.EXCEPTION: error})
+        event: Any = ExceptionEvent  # `exception` is its one field, and BaseEvent's others have defaults
+        dispatcher.event(event(exception=error, span_id=self._span_id))
+
+    def _end_callback(self, payload: dict[EventPayload, Any]) -> None:
+        told: dict[Any, Any] = payload
+        self._callbacks.on_event_end(CBEventType.LLM, payload=told, event_id=self._event_id)
+
+
+def _listened() -> bool:
+    """Tell whether any handler but the empty default one would get an event."""
+    at = dispatcher
+    while True:
+        if any(not isinstance(handler, NullEventHandler) for handler in at.event_handlers):
+            return True
+        if not at.propagate:
+            return False
+        at = at.parent

@@ -1,0 +1,76 @@
+"""Answers as pydantic objects, which the server enforces."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Literal
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.llms.vessel import Vessel
+from pydantic import BaseModel, Field
+from vessel_core.errors import InvalidOutput
+
+
+class Place(BaseModel):
+    """A place."""
+
+    name: str
+    kind: Literal["city", "river"]
+    size: int = Field(ge=0, le=9)
+
+
+class Trip(BaseModel):
+    """A trip to places."""
+
+    places: list[Place] = Field(min_length=1, max_length=2)
+    by: Place
+
+
+PROMPT = PromptTemplate("Invent a place in {country}.")
+
+
+@pytest.mark.parametrize("output_cls", [Place, Trip])
+async def test_an_object_comes_in_all_four_ways(llm: Vessel, output_cls: type[BaseModel]) -> None:
+    assert type(await asyncio.to_thread(llm.structured_predict, output_cls, PROMPT, country="Peru")) is output_cls
+    assert type(await llm.astructured_predict(output_cls, PROMPT, country="Peru")) is output_cls
+    streamed = await asyncio.to_thread(lambda: list(llm.stream_structured_predict(output_cls, PROMPT, country="Peru")))
+    assert type(streamed[-1]) is output_cls
+    assert len(streamed) > 1
+    stream = await llm.astream_structured_predict(output_cls, PROMPT, country="Peru")
+    assert [one async for one in stream][-1] == streamed[-1]
+
+
+def test_a_streamed_object_fills_up_and_changes_with_each_step(llm: Vessel) -> None:
+    dumps = [one.model_dump() for one in llm.stream_structured_predict(Place, PROMPT, country="Peru")]
+    assert dumps[0] == {"name": None, "kind": None, "size": None}
+    assert all(before != after for before, after in pairwise(dumps[:-1]))
+    known = [sum(value is not None for value in dump.values()) for dump in dumps]
+    assert known == sorted(known)
+    assert known[-1] == 3
+
+
+async def test_a_structured_llm_answers_with_json(llm: Vessel) -> None:
+    structured = llm.as_structured_llm(Place)
+    response = await structured.achat([ChatMessage("Invent a place.")])
+    assert isinstance(response.raw, Place)
+    assert Place.model_validate_json(response.message.content or "") == response.raw
+    whole = await asyncio.to_thread(structured.complete, "Invent a place.")
+    assert Place.model_validate_json(whole.text)
+
+
+def test_an_answer_that_was_cut_off_is_an_error_that_says_so(llm: Vessel) -> None:
+    with pytest.raises(InvalidOutput, match="max_tokens") as caught:
+        llm.structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": 4}, country="Peru")
+    assert caught.value.partial is not None
+    assert caught.value.partial.text.startswith("{")
+    with pytest.raises(ValueError, match="no Place"):
+        list(llm.stream_structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": 4}, country="Peru"))
+
+
+def test_a_prompt_of_several_messages_is_sent_whole(llm: Vessel) -> None:
+    prompt = ChatPromptTemplate([ChatMessage("Be brief.", role="system"), ChatMessage("A place in {country}.")])
+    made = llm.structured_predict(Place, prompt, country="Peru")  # pyright: ignore[reportArgumentType] - as core's own do
+    assert made.kind in ("city", "river")
