@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_vessel import ChatVessel, image_block
-from PIL import Image
 from pydantic import BaseModel
 from vessel_core.local import LocalServer
+
+from tests.langchain.media import picture
 
 
 @tool
@@ -37,12 +37,6 @@ class Person(BaseModel):
 @pytest.fixture
 def chat(chat_server: LocalServer) -> ChatVessel:
     return ChatVessel(base_url=chat_server.base_url, max_tokens=80, temperature=0)
-
-
-def picture(color: str) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (32, 32), color).save(file, format="PNG")
-    return file.getvalue()
 
 
 def summed(chunks: list[AIMessageChunk]) -> AIMessageChunk:
