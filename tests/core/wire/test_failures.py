@@ -146,6 +146,7 @@ def test_quirk_27_an_exception_that_comes_as_404_is_nothing_to_send_again() -> N
         (llamacpp(503, "unavailable_error", "Loading model"), ModelLoading),
         (error(503, {"error": "server busy, please try again.  maximum pending requests exceeded"}), ServerBusy),
         (error(503, b""), ServerBusy),
+        (error(200, {"error": "the model is loading"}), ServerError),
     ],
 )
 def test_quirk_28_a_server_that_loads_is_told_from_one_that_is_busy(

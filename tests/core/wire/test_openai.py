@@ -277,7 +277,7 @@ def test_quirk_42_two_choices_have_two_answers_and_one_usage() -> None:
     assert (reply.finish, reply.alternatives[0].finish) == ("length", "stop")
 
 
-@pytest.mark.parametrize("usage", [None, {}, [], "x", 7])
+@pytest.mark.parametrize("usage", [None, {}, [], "x", 7, {"prompt_tokens": 10**400}, {"prompt_tokens": -1}])
 def test_quirk_43_usage_may_be_missing(usage: object) -> None:
     assert said(chunk({"content": "Hi"}, usage=usage)).usage in (None, Usage())
 

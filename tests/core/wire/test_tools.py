@@ -216,6 +216,12 @@ def test_quirk_68_ollamas_calls_beyond_the_first_are_dropped_too() -> None:
     assert calls(reply) == [("get_time", "{}")]
 
 
+def test_quirk_68_the_calls_that_were_dropped_are_counted() -> None:
+    assembler = ToolCallAssembler(parallel=False)
+    assembler.feed([piece(at, "ab"[at], "get_time", "{}") for at in range(2)])
+    assert (assembler.dropped, ToolCallAssembler().dropped) == (1, 0)
+
+
 def test_quirk_69_a_name_the_server_changed_is_put_back() -> None:
     camel, kebab = tool("getWeather"), tool("Get-Time")
     assert calls(in_a_stream(piece(0, "a", "get_time", "{}"), tools=[camel, kebab]))[0][0] == "Get-Time"
