@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tour.material import COLOURS, FACT, Weather
+from tour.material import COLOURS, FACT, Trip, Weather
 from tour.places import Places
 from tour.report import Missing, Report, StepFailed
 
-__all__ = ["answered", "fact_found", "kept_apart", "right_colour", "short", "tool_used"]
+__all__ = ["answered", "fact_found", "kept_apart", "right_colour", "short", "tool_used", "valid_trip"]
 
 
 def short(text: str, longest: int = 110) -> str:
-    """Return the beginning of a text, on one line."""
-    line = " ".join(text.split())
+    """Return the beginning of a page's text, on one line."""
+    line = " ".join(text.replace("#", "").split())
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
@@ -46,6 +46,13 @@ def right_colour(answer: str, drawn: str) -> str:
     if named != {drawn}:
         raise StepFailed(f"The square is {drawn}; the answer names {', '.join(sorted(named)) or 'no colour'}.")
     return f"it saw {drawn}"
+
+
+def valid_trip(found: object) -> str:
+    """Fail unless the object is of the class that was asked for; pydantic has checked its fields."""
+    if not isinstance(found, Trip):
+        raise StepFailed(f"A {type(found).__name__} came where a Trip was asked for.")
+    return "a valid Trip"
 
 
 def kept_apart(report: Report, places: Places, thought: str, answer: str) -> str:

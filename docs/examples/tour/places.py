@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from vessel_core import Capabilities, Client, ModelInfo, ServerInfo, demo_models, discover
-from vessel_core.local import LocalServer
+from vessel_core import Capabilities, Client, LocalServer, ModelInfo, ServerInfo, demo_models, discover
+from vessel_core.backends import find_backend
 
 from tour.report import Missing, Report
 
@@ -40,8 +40,9 @@ class Place:
         return self.model.capabilities
 
     def __str__(self) -> str:
-        version = f" {self.server.version}" if self.server.version else ""
-        return f"{self.model.id} on {self.server.backend}{version} at {self.server.base_url}"
+        version = self.server.version or "unknown"
+        said = "" if "unknown" in version else f" {version}"
+        return f"{self.model.id} on {find_backend(self.server.backend).title}{said} at {self.server.base_url}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def find_places(report: Report, stack: ExitStack) -> Places:
         found = discover()
     running = [server for server in found if server.connected]
     for server in found:
-        report.line(f"  {server.base_url}: {server.backend if server.connected else 'nobody answers'}", "dim")
+        title = find_backend(server.backend).title
+        report.line(f"  {server.base_url}: {title if server.connected else 'nobody answers'}", "dim")
     if running:
         return _on(running)
     report.line("No server is running, so this starts the embedded one: llama.cpp with small models built here.")

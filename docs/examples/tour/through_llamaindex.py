@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from llama_index.core import PromptTemplate, VectorStoreIndex
 from llama_index.core.agent.workflow import FunctionAgent, ToolCallResult
@@ -16,7 +17,7 @@ from llama_index.llms.vessel import Vessel
 
 from tour import checks, material
 from tour.places import Places
-from tour.report import Report, Step, StepFailed
+from tour.report import Report, Step
 
 __all__ = ["ThroughLlamaIndex"]
 
@@ -62,7 +63,11 @@ class ThroughLlamaIndex:
     def retrieval(self) -> str:
         """Find passages of these docs by their embeddings, and answer from them."""
         nodes = [TextNode(text=one.text, metadata={"source": one.source}) for one in material.passages()]
-        index = VectorStoreIndex(nodes, embed_model=VesselEmbedding(**self.places.embedding.options))
+        place = self.places.embedding
+        embedding = VesselEmbedding(
+            backend=place.server.backend, base_url=place.server.base_url, model_name=place.model.id
+        )
+        index: Any = VectorStoreIndex(nodes, embed_model=embedding)
         self.report.note("question", material.FACT_QUESTION)
         response = index.as_query_engine(llm=self.llm, similarity_top_k=3).query(material.FACT_QUESTION)
         for found in response.source_nodes:
@@ -71,7 +76,7 @@ class ThroughLlamaIndex:
         checks.fact_found([found.get_content() for found in response.source_nodes])
         self.report.note("answer", str(response))
         checks.answered(str(response))
-        return f"the best 3 of {len(nodes)} passages by {self.places.embedding.model.id}"
+        return f"the best 3 of {len(nodes)} passages by {place.model.id}"
 
     def agent(self) -> str:
         """Let an agent call a tool and answer with its result."""
@@ -85,10 +90,10 @@ class ThroughLlamaIndex:
         return checks.tool_used(weather, results, answer)
 
     async def _turn(self, weather: material.Weather) -> tuple[list[str], str]:
-        running = FunctionAgent(tools=[weather.get_weather], llm=self.llm).run(material.WEATHER_QUESTION)
-        results = [
-            str(event.tool_output) async for event in running.stream_events() if isinstance(event, ToolCallResult)
-        ]
+        agent: Any = FunctionAgent(tools=[weather.get_weather], llm=self.llm)
+        running = agent.run(user_msg=material.WEATHER_QUESTION)
+        events = running.stream_events()
+        results = [str(event.tool_output) async for event in events if isinstance(event, ToolCallResult)]
         return results, str(await running)
 
     def picture(self) -> str:
@@ -106,9 +111,7 @@ class ThroughLlamaIndex:
         self.report.note("question", material.TRIP_REQUEST)
         trip = self.llm.structured_predict(material.Trip, PromptTemplate("{request}"), request=material.TRIP_REQUEST)
         self.report.note("object", repr(trip))
-        if not isinstance(trip, material.Trip):
-            raise StepFailed(f"A {type(trip).__name__} came where a Trip was asked for.")
-        return "a valid Trip"
+        return checks.valid_trip(trip)
 
     def reasoning(self) -> str:
         """Get what the model thought apart from what it answers."""

@@ -1,0 +1,138 @@
+"""`make demo`, as a program of its own: on the embedded server, on somebody's own, and on one that breaks."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from vessel_core.local import LocalServer
+
+from tests.docs.test_pages import ROOT
+from tests.fake_server import FakeServer, Request, Response
+
+pytestmark = pytest.mark.timeout(300)
+
+STEPS = (
+    "streamed chat",
+    "answer from these docs",
+    "agent with a tool",
+    "question about a picture",
+    "structured output",
+    "reasoning kept apart",
+)
+NOWHERE = "http://127.0.0.1:9"
+
+
+def demo(**variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo without a terminal, with servers only where `variables` say."""
+    nothing_runs = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), NOWHERE)
+    environment = os.environ | nothing_runs | variables
+    program = [sys.executable, ROOT / "docs/examples/demo.py"]
+    return subprocess.run(program, capture_output=True, text=True, env=environment, encoding="utf-8")
+
+
+def outcomes(output: str) -> dict[str, list[str]]:
+    """What the summary says of each step, LangChain first."""
+    summary = output[output.index("Summary") :]
+    rows = {step: re.search(rf"(?m)^{re.escape(step)} +(.+)$", summary) for step in STEPS}
+    return {step: re.findall(r"ok|missing|FAILED", row[1]) if row else [] for step, row in rows.items()}
+
+
+def test_the_demo_builds_its_models_and_every_step_does_what_it_says(tmp_path: Path) -> None:
+    done = demo(VESSEL_CACHE_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert outcomes(done.stdout) == {step: ["ok", "ok"] for step in STEPS}
+    assert done.stderr == ""
+    for said in (
+        "Building the demo model chat.gguf",
+        "demo-chat on llama.cpp",
+        "demo-embedding on llama.cpp",
+        "demo-thinking on llama.cpp",
+        "get_weather('",
+        "docs/servers.md",
+        "it saw green",
+        "it saw blue",
+        "Trip(city=",
+        "Every step did what it says.",
+    ):
+        assert said in done.stdout
+    assert "\x1b" not in done.stdout
+    assert not re.search(r"[ \t]{200}", done.stdout)
+
+
+def test_the_demo_uses_a_server_that_runs_and_says_what_it_is_not_made_for(no_tools_server: LocalServer) -> None:
+    done = demo(LLAMACPP_URL=no_tools_server.base_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"at {no_tools_server.base_url}" in done.stdout
+    assert "embedded" not in done.stdout
+    assert outcomes(done.stdout)["streamed chat"] == ["ok", "ok"]
+    assert outcomes(done.stdout)["agent with a tool"] == ["missing", "missing"]
+    assert outcomes(done.stdout)["reasoning kept apart"] == ["missing", "missing"]
+    assert "this server is not made for" in done.stdout
+
+
+def test_a_step_that_fails_shows_its_error_and_the_demo_ends_with_1(chat_server: LocalServer) -> None:
+    with FakeServer(otherwise=all_but_pictures(chat_server)) as broken:
+        done = demo(LLAMACPP_URL=broken.base_url)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert outcomes(done.stdout) == {
+        **{step: ["ok", "ok"] for step in STEPS},
+        "question about a picture": ["FAILED", "FAILED"],
+        "reasoning kept apart": ["missing", "missing"],
+    }
+    assert "the projector is broken" in done.stdout
+    assert "2 of 12 steps failed." in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_wrong_colour_is_a_failure(chat_server: LocalServer) -> None:
+    with FakeServer(otherwise=seeing_only_red(chat_server)) as colour_blind:
+        done = demo(LLAMACPP_URL=colour_blind.base_url)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert outcomes(done.stdout)["question about a picture"] == ["FAILED", "FAILED"]
+    assert "The square is green; the answer names red." in done.stdout
+
+
+def forward(server: LocalServer, request: Request) -> Response:
+    """Answer as the server does."""
+    connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=60)
+    try:
+        path = f"{request.path}?{request.query}" if request.query else request.path
+        connection.request(request.method, path, request.body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        headers = {name: answer.headers[name] for name in ("content-type", "server") if name in answer.headers}
+        return Response(answer.status, headers, answer.read())
+    finally:
+        connection.close()
+
+
+def all_but_pictures(server: LocalServer) -> Callable[[Request], Response]:
+    """Answer as the server does, but fail at pictures."""
+
+    def answer(request: Request) -> Response:
+        if b"image_url" in request.body:
+            error = {"code": 500, "message": "the projector is broken", "type": "server_error"}
+            return Response.json({"error": error}, 500)
+        return forward(server, request)
+
+    return answer
+
+
+def seeing_only_red(server: LocalServer) -> Callable[[Request], Response]:
+    """Answer as the server does, but take every picture for a red one."""
+
+    def answer(request: Request) -> Response:
+        true = forward(server, request)
+        if b"image_url" not in request.body:
+            return true
+        return replace(true, body=true.body.replace(b" green", b" red").replace(b" blue", b" red"))
+
+    return answer
