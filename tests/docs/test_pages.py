@@ -43,6 +43,7 @@ def with_python() -> list[Path]:
     return [page for page in PAGES if any(language == "python" for _, language, _ in blocks(page))]
 
 
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's workflows
 @pytest.mark.parametrize("page", with_python(), ids=name)
 def test_the_python_blocks_of_a_page_run(
     page: Path, chat_server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
