@@ -1,4 +1,7 @@
-"""Every `python` block of the README and the docs runs, in order, against a real server."""
+"""Every `python` block of the README and the docs runs, in order, against a real server.
+
+A `text` block right behind one is what it prints.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +49,23 @@ def with_python() -> list[Path]:
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's workflows
 @pytest.mark.parametrize("page", with_python(), ids=name)
 def test_the_python_blocks_of_a_page_run(
-    page: Path, chat_server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    page: Path,
+    chat_server: LocalServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("LLAMACPP_URL", chat_server.base_url)
     monkeypatch.chdir(tmp_path)  # so that nothing a page writes is left in the checkout
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    before = ""
     for line, language, code in blocks(page):
         if language == "python":
             exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        printed = capsys.readouterr().out
+        if language == "text" and before:
+            assert before.strip() == code.strip(), f"{name(page)}, line {line}"
+        before = printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
