@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypedDict, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
+from llama_index.core.utils import get_tqdm_iterable  # pyright: ignore[reportUnknownVariableType] - untyped there
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
+from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, PrivateAttr
+from vessel_core.operations import Blank
+
+#: Where core sends its own events of embeddings, so that handlers find these too.
+dispatcher = get_dispatcher("llama_index.core.base.embeddings.base")
+
+
+class EmbedOptions(TypedDict):
+    """What one embedding request says besides its texts."""
+
+    model: str | None
+    dimensions: int | None
+    batch_size: int
+    blank: Blank
 
 
 class VesselEmbedding(ServerConnection, BaseEmbedding):
@@ -45,24 +63,49 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """Return what traces show of this object: no key, no header."""
         return {**super().to_payload(), "backend": self.backend, "base_url": self.base_url}
 
-    @property
-    def _model(self) -> str | None:
-        return None if self.model_name in ("unknown", "") else self.model_name
+    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+        """Return a vector for each text, in order, `concurrency` batches at once; core's own takes one after the other."""
+        size = self.embed_batch_size
+        if self.embeddings_cache is not None or self.rate_limiter is not None or len(texts) <= size:
+            return super().get_text_embedding_batch(texts, show_progress, **kwargs)
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        vectors: list[Embedding] = []
+        with ThreadPoolExecutor(min(self.concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
+            made = pool.map(self._get_text_embeddings, batches)
+            shown: Any = get_tqdm_iterable(batches, show_progress, "Generating embeddings")
+            for batch in cast("Iterable[list[str]]", shown):
+                vectors += self._told(batch, made)
+        return vectors
 
-    def _embed(self, texts: list[str]) -> list[Embedding]:
-        return self.client.embed(texts, model=self._model, dimensions=self.dimensions).vectors
+    def _told(self, texts: list[str], made: Iterator[list[Embedding]]) -> list[Embedding]:
+        """Wait for one batch, and tell callbacks and instrumentation of it as core does."""
+        payload = self.to_payload()
+        dispatcher.event(EmbeddingStartEvent(model_dict=payload))
+        with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}) as event:
+            vectors = next(made)
+            event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
+        dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
+        return vectors
 
-    async def _aembed(self, texts: list[str]) -> list[Embedding]:
+    def _embed(self, texts: list[str], blank: Blank) -> list[Embedding]:
+        asked = self._asked(len(texts), blank)
+        return self.client.embed(texts, **asked).vectors
+
+    async def _aembed(self, texts: list[str], blank: Blank) -> list[Embedding]:
         gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.concurrency))
         async with gate:  # core starts all batches at once
-            reply = await self.async_client.embed(texts, model=self._model, dimensions=self.dimensions)
-        return reply.vectors
+            return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
+
+    def _asked(self, count: int, blank: Blank) -> EmbedOptions:
+        """Return the options of one request. An empty page must not end an ingestion; an empty query is a mistake."""
+        model = None if self.model_name in ("unknown", "") else self.model_name
+        return {"model": model, "dimensions": self.dimensions, "batch_size": max(1, count), "blank": blank}
 
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([_with(self.query_instruction, query)])[0]
+        return self._embed([_with(self.query_instruction, query)], "refuse")[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return (await self._aembed([_with(self.query_instruction, query)]))[0]
+        return (await self._aembed([_with(self.query_instruction, query)], "refuse"))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
         return self._get_text_embeddings([text])[0]
@@ -71,10 +114,10 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         return (await self._aget_text_embeddings([text]))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return self._embed([_with(self.text_instruction, text) for text in texts])
+        return self._embed([_with(self.text_instruction, text) for text in texts], "space")
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return await self._aembed([_with(self.text_instruction, text) for text in texts])
+        return await self._aembed([_with(self.text_instruction, text) for text in texts], "space")
 
 
 def _with(instruction: str | None, text: str) -> str:

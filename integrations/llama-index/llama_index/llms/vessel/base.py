@@ -9,14 +9,22 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.tools.types import BaseTool
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.chat import ChatForms
-from llama_index.llms.vessel.structured import PartialObjects, read_object, structured_options
+from llama_index.llms.vessel.structured import (
+    VesselStructuredLLM,
+    aobjects_of,
+    objects_of,
+    read_object,
+    structured_options,
+)
 from llama_index.llms.vessel.tools import tool_request, tool_selections
 from llama_index_instrumentation import get_dispatcher
+from pydantic import BaseModel
 
 dispatcher = get_dispatcher(__name__)
 
@@ -116,13 +124,10 @@ class Vessel(ChatForms):
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
-        objects = PartialObjects(output_cls)
         options = structured_options(output_cls, llm_kwargs)
-        with closing(self.stream_chat(self._prompted(prompt, prompt_args), **options)) as responses:
-            for response in responses:
-                if (made := objects.take(response.delta)) is not None:
-                    yield made
-        yield objects.last()
+        responses = self.stream_chat(self._prompted(prompt, prompt_args), **options)
+        with closing(objects_of(output_cls, responses)) as objects:
+            yield from (made for _, made in objects if made is not None)
 
     async def _structured_astream_call(
         self,
@@ -136,15 +141,17 @@ class Vessel(ChatForms):
         options = structured_options(output_cls, llm_kwargs)
         responses = await self.astream_chat(self._prompted(prompt, prompt_args), **options)
 
-        async def objects_of() -> AsyncGenerator[Model | FlexibleModel, None]:
-            objects = PartialObjects(output_cls)
-            async with aclosing(responses):
-                async for response in responses:
-                    if (made := objects.take(response.delta)) is not None:
+        async def changed() -> AsyncGenerator[Model | FlexibleModel, None]:
+            async with aclosing(aobjects_of(output_cls, responses)) as objects:
+                async for _, made in objects:
+                    if made is not None:
                         yield made
-            yield objects.last()
 
-        return objects_of()
+        return changed()
+
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+        """Return an LLM whose every answer is an object of that class, as JSON and in `raw`."""
+        return VesselStructuredLLM(llm=self, output_cls=output_cls, **kwargs)
 
     def _prompted(self, prompt: BasePromptTemplate, arguments: Mapping[str, Any]) -> list[ChatMessage]:
         """Return the messages of a prompt, behind the system prompt."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_serializer
 from vessel_core import AsyncClient, Client, Timeout
@@ -24,6 +25,8 @@ CONNECTION_ALIASES = {
 #: Arguments of other classes that have no meaning here: what they switch is always so, or is the core's own business.
 WITHOUT_MEANING = frozenset({"api_version", "reuse_client", "should_use_structured_outputs", "strict"})
 
+#: Not pickled: secrets, and what carries connections.
+_LEFT_OUT = frozenset({"api_key", "headers", "http_transport", "async_http_transport"})
 _SECRET = re.compile(r"auth|key|token|cookie|secret|password", re.IGNORECASE)
 
 
@@ -136,11 +139,24 @@ class ServerConnection(BaseModel):
         return {name: value.get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Return the constructor's arguments, without what is secret and without connections."""
-        return self.model_dump(exclude={"embeddings_cache"})
+        """Return the constructor's arguments, without what is secret, connections, and what can't be pickled."""
+        kept = {name: value for name, value in self.__dict__.items() if name not in _LEFT_OUT and _pickles(value)}
+        return {**kept, "headers": self._open_headers(self.headers)}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        self.__init__(**{name: value for name, value in state.items() if name != "class_name"})
+        self.__init__(**state)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return a copy that talks over the same connections: they are no one's own."""
+        return self.model_copy()
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 - whatever a callback, a cache or a parser of somebody's raises
+        return False
+    return True
 
 
 def _take_login(arguments: dict[str, Any]) -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Generic, cast
 
+from llama_index.core.base.llms.generic_utils import (
+    astream_chat_to_completion_decorator,
+    stream_chat_to_completion_decorator,
+)
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+)
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model
 from llama_index.llms.vessel.partial import PartialJSON
@@ -85,3 +99,87 @@ class PartialObjects(Generic[Model]):
     def last(self) -> Model:
         """Return the whole object; raise `InvalidOutput` if there is none."""
         return read_object(self._output_cls, "".join(self._text))
+
+
+def objects_of(
+    output_cls: type[Model], responses: ChatResponseGen
+) -> Generator[tuple[ChatResponse | None, Model | FlexibleModel | None]]:
+    """Yield each response of a stream with the object it changed, if it did; last, the whole object alone."""
+    objects = PartialObjects(output_cls)
+    with closing(responses):
+        for response in responses:
+            yield response, objects.take(response.delta)
+    yield None, objects.last()
+
+
+async def aobjects_of(
+    output_cls: type[Model], responses: ChatResponseAsyncGen
+) -> AsyncGenerator[tuple[ChatResponse | None, Model | FlexibleModel | None], None]:
+    """Yield what `objects_of` does."""
+    objects = PartialObjects(output_cls)
+    async with aclosing(responses):
+        async for response in responses:
+            yield response, objects.take(response.delta)
+    yield None, objects.last()
+
+
+class VesselStructuredLLM(StructuredLLM):
+    """What `Vessel.as_structured_llm` returns: each answer is the JSON of an object, and `raw` the object.
+
+    While one streams, the message holds the object so far as JSON, and `delta` what the model wrote: core's own class has
+    neither deltas nor streamed completions.
+    """
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Return the object as it comes."""
+        messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
+        responses = self.llm.stream_chat(messages, **structured_options(self.output_cls, kwargs))
+        return self._shown(objects_of(self.output_cls, responses))
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Return the object as it comes."""
+        messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
+        responses = await self.llm.astream_chat(messages, **structured_options(self.output_cls, kwargs))
+        return self._ashown(aobjects_of(self.output_cls, responses))
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Return the object as it comes."""
+        return stream_chat_to_completion_decorator(self.stream_chat)(prompt, **kwargs)
+
+    async def astream_complete(  # pyright: ignore[reportIncompatibleMethodOverride] - core annotates its own as sync
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
+        """Return the object as it comes."""
+        return await astream_chat_to_completion_decorator(self.astream_chat)(prompt, **kwargs)
+
+    def _shown(
+        self, objects: Generator[tuple[ChatResponse | None, BaseModel | FlexibleModel | None]]
+    ) -> ChatResponseGen:
+        last: ChatResponse | None = None
+        with closing(objects):
+            for response, made in objects:
+                last = _structured_response(response, made, last)
+                yield last
+
+    async def _ashown(
+        self, objects: AsyncGenerator[tuple[ChatResponse | None, BaseModel | FlexibleModel | None], None]
+    ) -> ChatResponseAsyncGen:
+        last: ChatResponse | None = None
+        async with aclosing(objects):
+            async for response, made in objects:
+                last = _structured_response(response, made, last)
+                yield last
+
+
+def _structured_response(
+    response: ChatResponse | None, made: BaseModel | None, last: ChatResponse | None
+) -> ChatResponse:
+    if made is None and last is not None:
+        content, made = last.message.content, last.raw
+    else:
+        content = made.model_dump_json() if made is not None else ""
+    told = response or last
+    extra = cast("dict[str, Any]", told.additional_kwargs) if told else {}  # pyright: ignore[reportUnknownMemberType]
+    delta = (response.delta or "") if response is not None else ""
+    message = ChatMessage(role="assistant", content=content or "")
+    return ChatResponse(message=message, raw=made, delta=delta, additional_kwargs=extra)
