@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import adiscover, choose
-from vessel_core.drive import Clock, aopen_stream, arun, awatch
+from vessel_core.drive import adeltas_of, arun, awatch
 from vessel_core.errors import ModelNotFound, VesselError
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
+from vessel_core.retry import Retries
 from vessel_core.target import Target, TargetOptions, make_target
 from vessel_core.transport import AsyncHTTPTransport, AsyncTransport
 from vessel_core.types import (
@@ -27,7 +29,7 @@ from vessel_core.types import (
     ServerInfo,
     TokenCount,
 )
-from vessel_core.watching import Steps
+from vessel_core.watching import NOT_YET, Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
 
 T = TypeVar("T")
@@ -162,39 +164,42 @@ class AsyncClient:
 
     async def health(self) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
-        return (await self.info()).connected and await self._run(lambda: operations.health(self.target))
+        try:
+            return await self._run(lambda: operations.health(self.target), patient=False)
+        except VesselError:
+            return False
 
     async def info(self) -> ServerInfo:
         """Say how the server is: connected with version and models, or not, with the error's text."""
         try:
-            return await self._run(lambda: operations.info(self.target))
+            return await self._run(lambda: operations.info(self.target), patient=False)
         except VesselError as error:
             return self.target.disconnected(error)
 
     def load(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
-        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options))
+        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options), model)
 
     async def unload(self, model: str) -> None:
         """Unload a model."""
-        await self._feature("unload", "unload a model", model)
+        await self._feature("unload", "unload a model", model, about=model)
 
     def pull(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options), model)
 
     def create(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
         named = {name.rstrip("_"): value for name, value in options.items()}
-        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named), model)
 
     async def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
-        await self._feature("copy", "copy a model", model, to)
+        await self._feature("copy", "copy a model", model, to, about=model)
 
     async def delete(self, model: str) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        await self._feature("delete", "delete a model", model)
+        await self._feature("delete", "delete a model", model, about=model)
 
     async def slots(self) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
@@ -212,9 +217,21 @@ class AsyncClient:
         """Set the scale of LoRA adapters by id (llama.cpp)."""
         await self._feature("scale_lora", "scale LoRA adapters", scales)
 
-    def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
-        """Follow a server until it answers and its model is loaded, and say how far it is."""
-        return self._watch(lambda: operations.wait_until_ready(self.target, timeout))
+    async def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
+        """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
+        waiting = Waiting(timeout)
+        while True:
+            try:
+                async with self._explained(None, ()):
+                    await self._connected(self.target.look)
+                break
+            except NOT_YET as error:
+                yield waiting.after(error)
+                await asyncio.sleep(waiting.pause)
+        steps = self._watch(lambda: operations.wait_until_ready(self.target, waiting), patient=False)
+        async with aclosing(steps) as watched:
+            async for progress in watched:
+                yield progress
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the client may be used again."""
@@ -233,7 +250,7 @@ class AsyncClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    async def _connected(self) -> AsyncTransport:
+    async def _connected(self, retries: Retries | None = None) -> AsyncTransport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
         if target.settle() is None:
@@ -242,28 +259,30 @@ class AsyncClient:
             else:
                 probe = AsyncTransport(target.connection(target.address), self._http_transport)
                 try:
-                    await arun(target.recognise(target.address), probe, target.retries)
+                    await arun(target.recognise(target.address), probe, retries or target.retries)
                 finally:
                     await probe.aclose()
         if self._transport is None:
             self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
         return self._transport
 
-    async def _run(self, flow: Callable[[], Flow[T]], model: str | None = None) -> T:
+    async def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
         async with self._explained(model, ()):
-            transport = await self._connected()
-            return await arun(flow(), transport, self.target.retries)
+            transport = await self._connected(self.target.patience(patient))
+            return await arun(flow(), transport, self.target.patience(patient))
 
-    async def _feature(self, name: str, needs: str, *arguments: Any) -> Any:
-        found = await self._run(lambda: operations.feature(self.target, name, needs, *arguments))
+    async def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
+        found = await self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
         if name in operations.CHANGES:
             self.target.forget()
         return found
 
-    async def _watch(self, steps: Callable[[], Steps]) -> AsyncGenerator[Progress]:
-        async with self._explained(None, ()):
+    async def _watch(
+        self, steps: Callable[[], Steps], model: str | None = None, *, patient: bool = True
+    ) -> AsyncGenerator[Progress]:
+        async with self._explained(model, ()):
             transport = await self._connected()
-            async with aclosing(awatch(steps(), transport, self.target.retries)) as watched:
+            async with aclosing(awatch(steps(), transport, self.target.patience(patient))) as watched:
                 async for progress in watched:
                     yield progress
             self.target.forget()
@@ -271,40 +290,25 @@ class AsyncClient:
     @asynccontextmanager
     async def _explained(self, model: str | None, received: Sequence[Delta]) -> AsyncGenerator[None]:
         """Put on an error where it happened, what had come, and which models there are instead."""
+        since = time.monotonic()
         try:
             yield
-        except ModelNotFound as error:
-            flow = self.target.nearest(error, model or self.target.model)
-            found = await arun(flow, await self._connected(), self.target.retries)
-            raise self.target.explain(found, received) from error.__cause__
         except VesselError as error:
-            raise self.target.explain(error, received)  # noqa: B904 - the same error, with more on it
+            if isinstance(error, ModelNotFound):
+                flow = self.target.nearest(error, model or self.target.model)
+                await arun(flow, await self._connected(), self.target.look)
+            raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
     async def _deltas(
         self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None
     ) -> AsyncGenerator[Delta]:
         received: list[Delta] = []
-        async with self._explained(model, received), AsyncExitStack() as stack:
+        async with self._explained(model, received):
             transport = await self._connected()
             call, reply = await arun(flow(), transport, self.target.retries)
-            clock = Clock()
-            incoming = await aopen_stream(call, transport, self.target.retries, stack)
-            if not incoming.streams:
-                for delta in reply.whole((await transport.read(incoming)).body):
+            async with aclosing(adeltas_of(call, reply, transport, self.target.retries, received)) as deltas:
+                async for delta in deltas:
                     yield delta
-                return
-            pieces = await stack.enter_async_context(aclosing(transport.pieces(incoming)))
-            async for data in pieces:
-                if deltas := reply.feed(data):
-                    clock.mark(deltas)
-                    received += deltas
-                    for delta in deltas:
-                        yield delta
-                if reply.done:
-                    await transport.finish(incoming, pieces)
-                    return
-            for delta in reply.close():
-                yield delta
 
 
 def _rebuilt(target: Target) -> AsyncClient:

@@ -5,18 +5,20 @@ It holds no logic of the wire: what is asked is in `operations`, how it is writt
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import choose, discover
-from vessel_core.drive import Clock, open_stream, run, watch
+from vessel_core.drive import deltas_of, run, watch
 from vessel_core.errors import ModelNotFound, VesselError
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
+from vessel_core.retry import Retries
 from vessel_core.target import Target, TargetOptions, make_target
 from vessel_core.transport import HTTPTransport, Transport
 from vessel_core.types import (
@@ -31,7 +33,7 @@ from vessel_core.types import (
     ServerInfo,
     TokenCount,
 )
-from vessel_core.watching import Steps
+from vessel_core.watching import NOT_YET, Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
 
 T = TypeVar("T")
@@ -161,39 +163,42 @@ class Client:
 
     def health(self) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
-        return self.info().connected and self._run(lambda: operations.health(self.target))
+        try:
+            return self._run(lambda: operations.health(self.target), patient=False)
+        except VesselError:
+            return False
 
     def info(self) -> ServerInfo:
         """Say how the server is: connected with version and models, or not, with the error's text."""
         try:
-            return self._run(lambda: operations.info(self.target))
+            return self._run(lambda: operations.info(self.target), patient=False)
         except VesselError as error:
             return self.target.disconnected(error)
 
     def load(self, model: str, **options: Any) -> Generator[Progress]:
         """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
-        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options))
+        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options), model)
 
     def unload(self, model: str) -> None:
         """Unload a model."""
-        self._feature("unload", "unload a model", model)
+        self._feature("unload", "unload a model", model, about=model)
 
     def pull(self, model: str, **options: Any) -> Generator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options), model)
 
     def create(self, model: str, **options: Any) -> Generator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
         named = {name.rstrip("_"): value for name, value in options.items()}
-        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named), model)
 
     def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
-        self._feature("copy", "copy a model", model, to)
+        self._feature("copy", "copy a model", model, to, about=model)
 
     def delete(self, model: str) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        self._feature("delete", "delete a model", model)
+        self._feature("delete", "delete a model", model, about=model)
 
     def slots(self) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
@@ -212,8 +217,17 @@ class Client:
         self._feature("scale_lora", "scale LoRA adapters", scales)
 
     def wait_until_ready(self, timeout: float | None = 300.0) -> Generator[Progress]:
-        """Follow a server until it answers and its model is loaded, and say how far it is."""
-        return self._watch(lambda: operations.wait_until_ready(self.target, timeout))
+        """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
+        waiting = Waiting(timeout)
+        while True:
+            try:
+                with self._explained(None, ()):
+                    self._connected(self.target.look)
+                break
+            except NOT_YET as error:
+                yield waiting.after(error)
+                time.sleep(waiting.pause)
+        yield from self._watch(lambda: operations.wait_until_ready(self.target, waiting), patient=False)
 
     def to_async(self) -> AsyncClient:
         """Return an async client of the same server and model: what one has found, the other knows."""
@@ -236,7 +250,7 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    def _connected(self) -> Transport:
+    def _connected(self, retries: Retries | None = None) -> Transport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
         if target.settle() is None:
@@ -244,59 +258,47 @@ class Client:
                 target.found(choose(discover(places=target.places())))
             else:
                 with closing(Transport(target.connection(target.address), self._http_transport)) as probe:
-                    run(target.recognise(target.address), probe, target.retries)
+                    run(target.recognise(target.address), probe, retries or target.retries)
         if self._transport is None:
             self._transport = Transport(target.connection(target.server.address), self._http_transport)
         return self._transport
 
-    def _run(self, flow: Callable[[], Flow[T]], model: str | None = None) -> T:
+    def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
         with self._explained(model, ()):
-            transport = self._connected()
-            return run(flow(), transport, self.target.retries)
+            transport = self._connected(self.target.patience(patient))
+            return run(flow(), transport, self.target.patience(patient))
 
-    def _feature(self, name: str, needs: str, *arguments: Any) -> Any:
-        found = self._run(lambda: operations.feature(self.target, name, needs, *arguments))
+    def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
+        found = self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
         if name in operations.CHANGES:
             self.target.forget()
         return found
 
-    def _watch(self, steps: Callable[[], Steps]) -> Generator[Progress]:
-        with self._explained(None, ()):
+    def _watch(
+        self, steps: Callable[[], Steps], model: str | None = None, *, patient: bool = True
+    ) -> Generator[Progress]:
+        with self._explained(model, ()):
             transport = self._connected()
-            yield from watch(steps(), transport, self.target.retries)
+            yield from watch(steps(), transport, self.target.patience(patient))
             self.target.forget()
 
     @contextmanager
     def _explained(self, model: str | None, received: Sequence[Delta]) -> Generator[None]:
         """Put on an error where it happened, what had come, and which models there are instead."""
+        since = time.monotonic()
         try:
             yield
-        except ModelNotFound as error:
-            flow = self.target.nearest(error, model or self.target.model)
-            raise self.target.explain(run(flow, self._connected(), self.target.retries), received) from error.__cause__
         except VesselError as error:
-            raise self.target.explain(error, received)  # noqa: B904 - the same error, with more on it
+            if isinstance(error, ModelNotFound):
+                run(self.target.nearest(error, model or self.target.model), self._connected(), self.target.look)
+            raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
     def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> Generator[Delta]:
         received: list[Delta] = []
-        with self._explained(model, received), ExitStack() as stack:
+        with self._explained(model, received):
             transport = self._connected()
             call, reply = run(flow(), transport, self.target.retries)
-            clock = Clock()
-            incoming = open_stream(call, transport, self.target.retries, stack)
-            if not incoming.streams:
-                yield from reply.whole(transport.read(incoming).body)
-                return
-            pieces = transport.pieces(incoming)
-            for data in pieces:
-                if deltas := reply.feed(data):
-                    clock.mark(deltas)
-                    received += deltas
-                    yield from deltas
-                if reply.done:
-                    transport.finish(incoming, pieces)
-                    return
-            yield from reply.close()
+            yield from deltas_of(call, reply, transport, self.target.retries, received)
 
 
 def _rebuilt(target: Target) -> Client:

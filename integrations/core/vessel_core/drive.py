@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from typing import TypeVar
 
 from vessel_core.backends.base import Flow
@@ -15,7 +15,7 @@ from vessel_core.retry import Outcome, Retries, Wait, attempts
 from vessel_core.transport import AsyncTransport, Incoming, Transport
 from vessel_core.types import Delta, Progress
 from vessel_core.watching import Follow, ProgressLines, Steps
-from vessel_core.wire import Call, Reply
+from vessel_core.wire import Call, Reply, ReplyStream
 
 T = TypeVar("T")
 logger = logging.getLogger("vessel_core")
@@ -80,6 +80,31 @@ def open_stream(call: Call, transport: Transport, retries: Retries, stack: ExitS
     except StopIteration:
         assert incoming is not None  # noqa: S101 - attempts only returns a reply that came
         return incoming
+
+
+def deltas_of(
+    call: Call, reply: ReplyStream, transport: Transport, retries: Retries, received: list[Delta]
+) -> Generator[Delta]:
+    """Make a call and yield the deltas of its reply as they come, noting them in `received`."""
+    with ExitStack() as stack:
+        clock = Clock()
+        incoming = open_stream(call, transport, retries, stack)
+        if not incoming.streams:
+            yield from reply.whole(transport.read(incoming).body)
+            return
+        pieces = transport.pieces(incoming)
+        for data in pieces:
+            deltas = reply.feed(data)
+            if not incoming.patience.answering:
+                incoming.patience.hear(data, answers=bool(deltas))
+            if deltas:
+                clock.mark(deltas)
+                received += deltas
+                yield from deltas
+            if reply.done:
+                transport.finish(incoming, pieces)
+                return
+        yield from reply.close()
 
 
 def watch(steps: Steps, transport: Transport, retries: Retries) -> Generator[Progress]:
@@ -169,6 +194,34 @@ async def aopen_stream(call: Call, transport: AsyncTransport, retries: Retries, 
     except StopIteration:
         assert incoming is not None  # noqa: S101 - attempts only returns a reply that came
         return incoming
+
+
+async def adeltas_of(
+    call: Call, reply: ReplyStream, transport: AsyncTransport, retries: Retries, received: list[Delta]
+) -> AsyncGenerator[Delta]:
+    """Make a call and yield the deltas of its reply, as `deltas_of`."""
+    async with AsyncExitStack() as stack:
+        clock = Clock()
+        incoming = await aopen_stream(call, transport, retries, stack)
+        if not incoming.streams:
+            for delta in reply.whole((await transport.read(incoming)).body):
+                yield delta
+            return
+        pieces = await stack.enter_async_context(aclosing(transport.pieces(incoming)))
+        async for data in pieces:
+            deltas = reply.feed(data)
+            if not incoming.patience.answering:
+                incoming.patience.hear(data, answers=bool(deltas))
+            if deltas:
+                clock.mark(deltas)
+                received += deltas
+                for delta in deltas:
+                    yield delta
+            if reply.done:
+                await transport.finish(incoming, pieces)
+                return
+        for delta in reply.close():
+            yield delta
 
 
 async def awatch(steps: Steps, transport: AsyncTransport, retries: Retries) -> AsyncGenerator[Progress]:

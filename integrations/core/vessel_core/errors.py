@@ -165,10 +165,12 @@ class NoServerFound(VesselError, ConnectionError):
 class ServerUnreachable(VesselError, ConnectionError):
     """Nobody answers at the URL: refused, reset before any reply, or the host name is unknown.
 
-    `reset` tells that a connection was there and broke before any byte of a reply; `refused` that the port is closed.
+    `reset` tells that a connection was there and broke before any byte of a reply, `stale` that it was one kept from an
+    earlier call; `refused` that the port is closed.
     """
 
     reset = False
+    stale = False
     refused = False
 
 
@@ -189,7 +191,9 @@ class StreamStalled(ServerTimeout):
 
 
 class ProtocolError(VesselError):
-    """The reply is not what the protocol says: not HTTP, not JSON, or JSON of another shape."""
+    """The reply is not what the protocol says: not HTTP, not JSON, or JSON of another shape; `cut` if its end is missing."""
+
+    cut = False
 
 
 class StreamInterrupted(ProtocolError):

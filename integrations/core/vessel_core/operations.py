@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from vessel_core.backends.base import Flow
+from vessel_core.backends.base import Flow, get_json
 from vessel_core.counting import estimate_chat, estimate_text
-from vessel_core.errors import InputTooLarge, InvalidRequest, VesselError
+from vessel_core.errors import AuthFailed, InputTooLarge, InvalidRequest, ModelLoading, VesselError
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import ChatRequest, Embeddings, ModelInfo, ModelKind, Ranked, ServerInfo, TokenCount, Usage
-from vessel_core.watching import Steps, until_ready
+from vessel_core.watching import Steps, Waiting, until_ready
 from vessel_core.wire import Call, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.completion import CompletionRequest
@@ -186,19 +186,23 @@ def model_info(target: Target, model: str | None, kind: ModelKind = "chat") -> F
 def health(target: Target) -> Flow[bool]:
     """Say whether the server is up and a model can be used."""
     try:
-        yield Call("GET", target.server.backend.health)
+        yield from get_json(target.server.backend.health)
     except VesselError:
         return False
     return True
 
 
 def info(target: Target) -> Flow[ServerInfo]:
-    """Say how the server is: its version and models."""
+    """Say how the server is: its version and models. One that wants a key or is still loading is there all the same."""
     backend, root = target.server.backend, target.server.address.root
-    version = yield from backend.version()
-    return ServerInfo(backend.name, root, True, version, tuple((yield from backend.models())))
+    try:
+        version = yield from backend.version()
+        models = yield from backend.models()
+    except (AuthFailed, ModelLoading) as error:
+        return ServerInfo(backend.name, root, True, error=error.message)
+    return ServerInfo(backend.name, root, True, version, tuple(models))
 
 
-def wait_until_ready(target: Target, limit: float | None) -> Steps:
+def wait_until_ready(target: Target, waiting: Waiting) -> Steps:
     """Follow a server until it answers and its model is loaded."""
-    yield from until_ready(target.server.backend.health, limit)
+    yield from until_ready(target.server.backend.health, waiting)

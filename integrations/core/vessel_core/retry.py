@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vessel_core.errors import (
     ConnectTimeout,
     ModelLoading,
+    ProtocolError,
     RateLimited,
     ServerBusy,
     ServerError,
@@ -17,11 +18,14 @@ from vessel_core.errors import (
 )
 from vessel_core.types import Progress
 from vessel_core.wire import Call, Reply
-from vessel_core.wire.failures import error_from
+from vessel_core.wire.failures import error_from, retry_after
 
 FIRST_DELAY = 0.25
 LONGEST_DELAY = 8.0
 LONGEST_RETRY_AFTER = 120.0
+RESTART_DELAY = 0.5
+FULL = 100.0
+RETRY_COST = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,38 @@ Outcome = Reply | VesselError | None
 Attempts = Generator[Step, Outcome, Reply]
 
 
+@dataclass(slots=True)
+class Host:
+    """What is known of a host: whether it `answered` before, and the `tokens` that retries cost.
+
+    A retry takes ten tokens of at most a hundred and a good reply gives one back, so that a server in trouble gets at most a
+    tenth more requests than it would without retries.
+    """
+
+    tokens: float = FULL
+    answered: bool = False
+
+    def reward(self) -> None:
+        """Note a good reply."""
+        self.tokens = min(self.tokens + 1, FULL)
+
+    def spend(self) -> bool:
+        """Take the price of a retry; tell whether there was enough."""
+        if self.tokens < RETRY_COST:
+            return False
+        self.tokens -= RETRY_COST
+        return True
+
+
+HOSTS: dict[str, Host] = {}
+"""By a server's root: every client of this process shares what is known of it."""
+
+
+def host_of(root: str) -> Host:
+    """Return what is known of the host of a server."""
+    return HOSTS.setdefault(root, Host())
+
+
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How often and how long: `most` further attempts after the first, `load` seconds for a model that loads."""
@@ -52,34 +88,38 @@ class Retries:
     load: float | None = 300.0
     health: str = "/health"
     draw: Callable[[], float] = random.random
+    host: Host = field(default_factory=Host)
 
 
 def attempts(call: Call, policy: Retries) -> Attempts:
     """Make a call, again where that can help, before anything of a reply was handed on.
 
-    A connection that was reset before any byte is tried again at once: llama.cpp closes idle and old connections without
-    a word. A loading model is waited for. What timed out is never sent again: it would run the whole prompt once more.
+    A connection kept from an earlier call that breaks before any byte is tried again at once, unseen: llama.cpp closes idle
+    and old connections without a word. A loading model is waited for. What timed out is never sent again: it would run the
+    whole prompt once more.
     """
-    tried = 0
-    reset = False
+    tried = retries = 0
+    stale = False
+    loading = _Loading(policy)
     while True:
         outcome = yield Send(call)
         tried += 1
+        policy.host.answered = policy.host.answered or isinstance(outcome, Reply)
         error = _error(outcome)
         if error is None:
             assert isinstance(outcome, Reply)  # noqa: S101 - what `_error` has just told
+            policy.host.reward()
             return outcome
         error.attempts = tried
         if isinstance(error, ModelLoading):
-            yield from _loaded(error, policy)
-            continue
-        if not reset and _was_reset(error):
-            reset = True
-            continue
-        delay = retry_delay(error, tried - 1 - reset, policy)
-        if delay is None:
+            yield from loading.wait(error)
+        elif not stale and isinstance(error, ServerUnreachable) and error.stale:
+            stale = True
+        elif (delay := retry_delay(error, retries, policy)) is None or not policy.host.spend():
             raise error
-        yield Wait(delay)
+        else:
+            retries += 1
+            yield Wait(delay)
 
 
 def _error(outcome: Outcome) -> VesselError | None:
@@ -88,34 +128,57 @@ def _error(outcome: Outcome) -> VesselError | None:
     return error_from(outcome) if outcome is not None and outcome.status >= 300 else None
 
 
-def _was_reset(error: VesselError) -> bool:
-    return isinstance(error, ServerUnreachable) and error.reset
-
-
 def retry_delay(error: VesselError, retries: int, policy: Retries) -> float | None:
     """Return how many seconds to wait before the next attempt, or `None` if there should be none."""
     if retries >= policy.most:
         return None
-    if isinstance(error, RateLimited) and error.retry_after is not None:
-        return error.retry_after if error.retry_after <= LONGEST_RETRY_AFTER else None
-    if isinstance(error, ServerUnreachable) and not isinstance(error, ConnectTimeout):
-        may = error.reset or (error.refused and retries == 0)
-    elif isinstance(error, ServerError):
-        may = retries == 0 or error.status_code in (502, 503, 504)
-    else:
-        may = isinstance(error, RateLimited | ServerBusy)
-    return policy.draw() * min(FIRST_DELAY * 2**retries, LONGEST_DELAY) if may else None
+    if isinstance(error, RateLimited | ServerBusy | ServerError) and (asked := _asked(error)) is not None:
+        return asked if asked <= LONGEST_RETRY_AFTER else None
+    if isinstance(error, ServerUnreachable) and error.refused:
+        return _after_refusal(retries, policy)
+    return policy.draw() * min(FIRST_DELAY * 2**retries, LONGEST_DELAY) if _may_pass(error, retries) else None
 
 
-def _loaded(error: ModelLoading, policy: Retries) -> Generator[Step, Outcome, None]:
-    """Ask for the server's health until its model is loaded; raise `error` when the load timeout runs out."""
-    waited, pause = 0.0, FIRST_DELAY
-    while policy.load is None or waited < policy.load:
-        total = int(policy.load) if policy.load is not None else None
-        yield Wait(pause, Progress("waiting for the model to load", int(waited), total, "seconds"))
-        waited += pause
-        pause = min(pause * 1.5, 2.0)
-        outcome = yield Send(Call("GET", policy.health))
-        if not isinstance(_error(outcome), ModelLoading | ServerBusy):
-            return
-    raise error
+def _asked(error: VesselError) -> float | None:
+    """Return how many seconds the server asked to wait."""
+    return retry_after(error.response.headers) if error.response else None
+
+
+def _after_refusal(retries: int, policy: Retries) -> float | None:
+    """A server that has answered before may be starting anew: that takes a second. One that never did is not there."""
+    if policy.host.answered:
+        return RESTART_DELAY * (1 + policy.draw()) * 2**retries
+    return policy.draw() * FIRST_DELAY if retries == 0 else None
+
+
+def _may_pass(error: VesselError, retries: int) -> bool:
+    """Tell whether what went wrong may be over by the next attempt."""
+    if isinstance(error, ServerUnreachable):
+        return error.reset and not isinstance(error, ConnectTimeout)
+    if isinstance(error, ServerError):
+        return retries == 0 or error.status_code in (502, 503, 504)
+    if isinstance(error, ProtocolError):
+        return retries == 0 and error.cut
+    return isinstance(error, RateLimited | ServerBusy)
+
+
+class _Loading:
+    """Waits for a model to load, as long as the policy says in all."""
+
+    def __init__(self, policy: Retries) -> None:
+        self._policy = policy
+        self._waited = 0.0
+        self._pause = FIRST_DELAY
+
+    def wait(self, error: ModelLoading) -> Generator[Step, Outcome, None]:
+        """Ask for the server's health until its model is loaded; raise `error` when the time is over."""
+        limit = self._policy.load
+        total = int(limit) if limit is not None else None
+        while limit is None or self._waited < limit:
+            yield Wait(self._pause, Progress("waiting for the model to load", int(self._waited), total, "seconds"))
+            self._waited += self._pause
+            self._pause = min(self._pause * 1.5, 2.0)
+            outcome = yield Send(Call("GET", self._policy.health))
+            if not isinstance(_error(outcome), ModelLoading | ServerBusy):
+                return
+        raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, Unpack, cast
@@ -24,7 +25,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.request import did_you_mean
-from vessel_core.retry import Retries
+from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
 from vessel_core.types import ChatOptions, ChatReply, ChatRequest, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
 
@@ -123,7 +124,9 @@ class Target:
     def retries(self) -> Retries:
         """How often to try again, and how to ask whether a loading model is ready."""
         health = self.known.backend.health if self.known else "/health"
-        return Retries(self.max_retries, self.timeout.load, health)
+        address = self.known.address if self.known else self.address
+        host = host_of(address.root) if address else Host()
+        return Retries(self.max_retries, self.timeout.load, health, host=host)
 
     def label(self) -> str:
         """Say what is talked to, for a `repr`: no key, no header."""
@@ -144,8 +147,18 @@ class Target:
             backend.name if backend else "auto", address.root if address else "", False, error=error.message
         )
 
-    def explain(self, error: VesselError, received: Sequence[Delta] = ()) -> VesselError:
+    @property
+    def look(self) -> Retries:
+        """One look at how the server is: nothing is tried again or waited for."""
+        return replace(self.retries, most=0, load=0.0)
+
+    def patience(self, patient: bool) -> Retries:
+        """Return `retries`, or `look` for who wants to know how things are now."""
+        return self.retries if patient else self.look
+
+    def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""
+        error.elapsed = time.monotonic() - since
         if received and error.partial is None:
             error.partial = ChatReply.gather(received)
         address = self.known.address if self.known else self.address
@@ -190,11 +203,11 @@ class Target:
         """Put the names nearest to the missing one on the error."""
         try:
             names = [model.id for model in (yield from self.server.backend.models())]
-        except (ResponseError, Unsupported):
+        except VesselError:
             return error
-        close = did_you_mean(name or "", names)
         error.nearest = tuple(sorted(names, key=lambda known: _distance(name or "", known))[:3])
-        error.message = f"There is no model {name!r} on this server{close}"
+        if name is not None:
+            error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"
         listed = ", ".join(repr(known) for known in names[:10]) or "none"
         error.hint = f"It has: {listed}. {error.hint or ''}".strip()
         return error

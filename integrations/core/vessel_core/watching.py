@@ -6,7 +6,15 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vessel_core.errors import ModelLoading, ServerBusy, ServerTimeout, ServerUnreachable, VesselError
+from vessel_core.errors import (
+    ModelLoading,
+    NoServerFound,
+    ServerBusy,
+    ServerTimeout,
+    ServerUnreachable,
+    StreamInterrupted,
+    VesselError,
+)
 from vessel_core.retry import Wait
 from vessel_core.types import Progress
 from vessel_core.wire import Call, Reply
@@ -16,14 +24,18 @@ from vessel_core.wire.reading import count, mapping, mappings, string
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+NOT_YET = (ModelLoading, NoServerFound, ServerBusy, ServerUnreachable, ServerTimeout)
+"""What may go wrong while a server starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Make a call whose reply is a line of JSON for each step of the work; `read` turns one into progress."""
+    """Make a call whose reply is a line of JSON for each step of the work; `read` turns one into progress, `last` is the
+    status of the last one."""
 
     call: Call
     read: Callable[[Mapping[str, Any]], Progress]
+    last: str
 
 
 Steps = Generator[Call | Follow | Wait | Progress, Reply | None, None]
@@ -34,7 +46,8 @@ class ProgressLines:
     """Reads the reply of a `Follow`: lines of JSON in, progress out; an error that a line holds is raised."""
 
     def __init__(self, follow: Follow, reply: Reply, *, good: bool) -> None:
-        self._read = follow.read
+        self._follow = follow
+        self._status_now = ""
         self._lines = Lines()
         self._status = reply.status
         self._failed = bytearray()
@@ -52,11 +65,18 @@ class ProgressLines:
         if not self._good:
             raise error_from(Reply(self._status, body=bytes(self._failed)))
         rest = self._lines.close()
-        return [self._progress(rest)] if rest.strip() else []
+        progress = [self._progress(rest)] if rest.strip() else []
+        if self._status_now != self._follow.last:
+            raise StreamInterrupted(
+                f"The server stopped before it had finished; the last it said was {self._status_now!r}.",
+                hint="See the server's log, and try again: what was fetched is kept.",
+            )
+        return progress
 
     def _progress(self, line: bytes) -> Progress:
-        fields = mapping(json_body(Reply(200, body=line)))
-        return self._read(fields)
+        progress = self._follow.read(mapping(json_body(Reply(200, body=line))))
+        self._status_now = progress.status
+        return progress
 
 
 def read_status(fields: Mapping[str, Any]) -> Progress:
@@ -67,26 +87,42 @@ def read_status(fields: Mapping[str, Any]) -> Progress:
     )
 
 
-def until_ready(health: str, limit: float | None) -> Steps:
-    """Ask for the server's health until it is well; raise the last error when `limit` seconds are over."""
-    waited, pause = 0.0, FIRST_PAUSE
+class Waiting:
+    """How long a server has been waited for; `pause` is how many seconds to wait next."""
+
+    def __init__(self, limit: float | None) -> None:
+        self.pause = FIRST_PAUSE / 1.5
+        self._limit = limit
+        self._waited = 0.0
+
+    def after(self, error: VesselError) -> Progress:
+        """Return what to say after one more look in vain; raise the error when the time is over."""
+        limit = self._limit
+        if limit is not None and self._waited >= limit:
+            raise error
+        progress = Progress(_what(error), int(self._waited), None if limit is None else int(limit), "seconds")
+        self.pause = min(self.pause * 1.5, LONGEST_PAUSE)
+        self._waited += self.pause
+        return progress
+
+
+def until_ready(health: str, waiting: Waiting) -> Steps:
+    """Ask for the server's health until it is well; raise the last error when the time is over."""
     while True:
         try:
-            yield Call("GET", health)
-        except (ModelLoading, ServerBusy, ServerUnreachable, ServerTimeout) as error:
-            if limit is not None and waited >= limit:
-                raise
-            yield Progress(_what(error), int(waited), None if limit is None else int(limit), "seconds")
+            json_body((yield Call("GET", health)) or Reply(500))
+        except NOT_YET as error:
+            yield waiting.after(error)
         else:
             yield Progress("ready")
             return
-        yield Wait(pause)
-        waited += pause
-        pause = min(pause * 1.5, LONGEST_PAUSE)
+        yield Wait(waiting.pause)
 
 
 def _what(error: VesselError) -> str:
-    return "the model is loading" if isinstance(error, ModelLoading) else f"waiting for the server ({error.message})"
+    if isinstance(error, ModelLoading):
+        return "the model is loading"
+    return "no server answers yet" if isinstance(error, NoServerFound) else f"waiting for the server ({error.message})"
 
 
 def until_loaded(model: str, limit: float | None = 300.0) -> Steps:

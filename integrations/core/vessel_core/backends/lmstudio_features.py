@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from vessel_core.backends.base import Flow, get_json, items
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
@@ -32,7 +33,7 @@ def unload(model: str) -> Flow[None]:
     listed = items((yield from get_json("/api/v1/models")), "models")
     instances = [one for item in listed if item.get("key") == model for one in items(item, "loaded_instances")]
     for name in [instance.get("id") for instance in instances] or [model]:
-        yield Call("POST", "/api/v1/models/unload", {"instance_id": name})
+        json_body((yield Call("POST", "/api/v1/models/unload", {"instance_id": name})))
 
 
 def pull(model: str, options: Mapping[str, Any]) -> Steps:
@@ -48,7 +49,7 @@ def pull(model: str, options: Mapping[str, Any]) -> Steps:
         if status in ("completed", "already_downloaded"):
             return
         yield Wait(POLL)
-        reply = yield Call("GET", f"/api/v1/models/download/status/{job.get('job_id')}")
+        reply = yield Call("GET", f"/api/v1/models/download/status/{quote(str(job.get('job_id')), safe='')}")
         job = {**job, **mapping(json_body(reply or Reply(500)))}
 
 

@@ -14,12 +14,16 @@ from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ol
 
 def pull(model: str, options: Mapping[str, Any]) -> Steps:
     """Fetch a model from its registry."""
-    yield Follow(Call("POST", "/api/pull", {"model": model, "stream": True, **options}, stream=True), read_status)
+    yield Follow(
+        Call("POST", "/api/pull", {"model": model, "stream": True, **options}, stream=True), read_status, "success"
+    )
 
 
 def create(model: str, options: Mapping[str, Any]) -> Steps:
     """Make a model of another one: `from`, `system`, `template`, `parameters`, `quantize`…"""
-    yield Follow(Call("POST", "/api/create", {"model": model, "stream": True, **options}, stream=True), read_status)
+    yield Follow(
+        Call("POST", "/api/create", {"model": model, "stream": True, **options}, stream=True), read_status, "success"
+    )
 
 
 def load(model: str, options: Mapping[str, Any]) -> Steps:

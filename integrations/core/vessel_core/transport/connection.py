@@ -31,13 +31,12 @@ class Connection:
 
     def request_arguments(self, call: Call) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.build_request` for a call."""
+        content = None if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
         if self.address.authorization is not None:
             headers.setdefault("Authorization", self.address.authorization.get_secret_value())
-        content = None
-        if call.body is not None:
+        if content is not None:
             headers["Content-Type"] = "application/json"
-            content = _encoded(call.body)
         wait = self.timeout
         read = wait.first_token if call.stream else wait.request
         return {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import httpx
 
@@ -22,34 +23,63 @@ from vessel_core.errors import (
     VesselError,
 )
 
+Stage = Literal["call", "generation", "document", "stream", "answer"]
+"""What is waited for: the head of a reply, the head of a generation; then the rest of a document, the first token of a
+stream, or its next one."""
+
 
 @contextmanager
-def mapped(streaming: Callable[[], bool], waits: bool) -> Generator[None]:
-    """Turn httpx's exceptions into ours. `streaming`: bytes of an answer have come; `waits`: for a generation."""
+def mapped(stage: Callable[[], Stage], reused: Callable[[], bool] = lambda: False) -> Generator[None]:
+    """Turn httpx's exceptions into ours. `reused` tells whether the connection had served an earlier call."""
     try:
         yield
+    except httpx.LocalProtocolError as error:
+        for cause in _chain(error):
+            cause.args = ("(hidden: it shows the header)",)
+        raise InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.") from None
     except httpx.TransportError as error:
-        raise _error_for(error, streaming(), waits) from error
+        raise _error_for(_bare(error), stage(), reused()) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise InvalidConfig(f"The URL can't be used: {error}.") from None
 
 
-def _error_for(error: httpx.TransportError, streaming: bool, waits: bool) -> VesselError:
+def _bare(error: httpx.TransportError) -> httpx.TransportError:
+    """Drop the tracebacks below an error: their frames hold the request's headers, the key among them."""
+    for cause in _chain(error):
+        cause.__traceback__ = None
+    return error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and everything it came from, the members of groups included."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop(0)
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def _error_for(error: httpx.TransportError, stage: Stage, reused: bool) -> VesselError:
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectTimeout(
             "No connection in time.", hint="Is the host right, and is the port open? See `Timeout(connect=…)`."
         )
     if isinstance(error, httpx.TimeoutException):
-        return _timeout(streaming, waits)
+        return _timeout(stage)
     if isinstance(error, httpx.ConnectError):
         return _unreachable(error)
-    if isinstance(error, httpx.LocalProtocolError):
-        return InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.")
-    if streaming:
+    if stage in ("stream", "answer"):
         return StreamInterrupted(
             f"The connection broke in the middle of the answer: {error}.",
             hint="The server stopped or was cut off; see its log. What came is in `partial`.",
         )
+    if stage == "document":
+        cut = ProtocolError(f"The reply was cut: {error}.", hint="See the server's log.")
+        cut.cut = True
+        return cut
     if isinstance(error, httpx.RemoteProtocolError) and "without sending a response" not in str(error):
         return ProtocolError(
             f"What answers is no HTTP server, or its reply was cut: {error}.", hint="Check scheme and port."
@@ -57,17 +87,17 @@ def _error_for(error: httpx.TransportError, streaming: bool, waits: bool) -> Ves
     unreachable = ServerUnreachable(
         "The server closed the connection before it answered.", hint="See the server's log."
     )
-    unreachable.reset = True
+    unreachable.reset, unreachable.stale = True, reused
     return unreachable
 
 
-def _timeout(streaming: bool, waits: bool) -> VesselError:
-    if streaming:
+def _timeout(stage: Stage) -> VesselError:
+    if stage == "answer":
         return StreamStalled(
             "The stream stopped in the middle of the answer.",
             hint="Raise `Timeout(between_tokens=…)` if the server is that slow. What came is in `partial`.",
         )
-    if waits:
+    if stage in ("generation", "stream"):
         return FirstTokenTimeout(
             "Not one token in time.",
             hint="Raise `Timeout(first_token=…)`: a long prompt, a queue or a model that loads may take minutes.",
@@ -76,21 +106,17 @@ def _timeout(streaming: bool, waits: bool) -> VesselError:
 
 
 def _unreachable(error: httpx.ConnectError) -> ServerUnreachable:
-    cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and not isinstance(cause, httpx.TransportError)):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, ssl.SSLError):
+    causes = [cause for cause in _chain(error) if isinstance(cause, OSError)]
+    if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
         return ServerUnreachable(
-            f"No TLS connection: {cause.reason or cause}.",
+            f"No TLS connection: {tls.reason or tls}.",
             hint="Use http:// if the server speaks no TLS, or `verify='ca.pem'` for a certificate of your own.",
         )
-    unreachable = ServerUnreachable(f"No connection: {error}.", hint="Is the server running, and is the URL right?")
-    refused = (
-        getattr(cause, "errno", None) == errno.ECONNREFUSED
-        or "refused" in str(error)
-        or "attempts failed" in str(error)
-    )
-    unreachable.refused = refused
-    if refused:
+    said = next((str(cause) for cause in causes if cause.errno), str(error))
+    unreachable = ServerUnreachable(f"No connection: {said}.", hint="Is the server running, and is the URL right?")
+    if any(cause.errno == errno.ECONNREFUSED for cause in causes):
+        unreachable.refused = True
         unreachable.message = "Nothing listens there: the connection was refused."
+    elif any(cause.errno == errno.EMFILE for cause in causes):
+        unreachable.hint = "This process has too many files open: send fewer requests at once, or raise `ulimit -n`."
     return unreachable

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
-from vessel_core.wire import MAX_BODY, Reply
+from vessel_core.transport.faults import Stage
+from vessel_core.types import Timeout
+from vessel_core.wire import MAX_BODY, MAX_EVENT, Reply
+
+RATIO = 200
+"""How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
+
+STEP = 1024 * 1024
 
 
 class Body:
     """Bounds a body, and unpacks it if the server packed it though it wasn't asked to (quirk 21)."""
 
     def __init__(self, headers: Mapping[str, str], limit: int = MAX_BODY) -> None:
-        self._left = limit
         self._limit = limit
+        self._came = 0
+        self._plain = 0
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "deflate"):
             raise ProtocolError(f"The reply is compressed with {encoding!r}, which was not asked for.")
@@ -27,46 +37,97 @@ class Body:
 
     def plain(self, data: bytes) -> bytes:
         """Return the next bytes, unpacked; raise `ResponseTooLarge` above the limit."""
+        self._came += len(data)
         if self._unpack is not None:
-            try:
-                data = self._unpack.decompress(data, self._left + 1)
-            except zlib.error as error:
-                raise ProtocolError(f"The compressed reply is broken: {error}.") from None
-        self._left -= len(data)
-        if self._left < 0:
-            raise ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.")
+            return b"".join(self._unpacked(self._unpack, data))
+        self._count(data)
         return data
+
+    def _unpacked(self, unpack: Any, data: bytes) -> list[bytes]:
+        """Unpack step by step, so that a few bytes that stand for very many are noticed before they fill the memory."""
+        parts: list[bytes] = []
+        try:
+            while data:
+                parts.append(unpack.decompress(data, STEP))
+                self._count(parts[-1])
+                if self._plain > STEP + RATIO * self._came:
+                    raise ResponseTooLarge(f"The reply unpacks to more than {RATIO} times its size.")
+                data = unpack.unconsumed_tail
+        except zlib.error as error:
+            raise ProtocolError(f"The compressed reply is broken: {error}.") from None
+        return parts
+
+    def _count(self, data: bytes) -> None:
+        self._plain += len(data)
+        if self._plain > self._limit:
+            raise ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.")
+
+
+class Patience:
+    """How long a read of a stream may take: what is left of the time to the first token, then that between tokens.
+
+    `answering` tells that a token has come, `last` is set once the answer is complete.
+    """
+
+    def __init__(self, timeout: Timeout, since: float) -> None:
+        self._first = timeout.first_token
+        self._since = since
+        self._between = timeout.between_tokens
+        self.answering = False
+        self.last: float | None = None
+
+    def hear(self, data: bytes, *, answers: bool) -> None:
+        """Take what came before the first token was handed on: a ping is life but no token, and grants no more time."""
+        self.answering = answers
+        if not all(line[:1] in (b":", b"\r", b"") for line in data.split(b"\n")):
+            self._since = time.monotonic()
+
+    def seconds(self) -> float | None:
+        """Return how long to wait for the next bytes."""
+        if self.last is not None:
+            return self.last
+        if self.answering:
+            return self._between
+        return None if self._first is None else max(self._since + self._first - time.monotonic(), 0.001)
 
 
 class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
-    `good` tells that it is no error, `streams` that its body is a stream and no document, `begun` that bytes of it came.
+    `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes.
     """
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, timeout: Timeout, since: float) -> None:
         self.response = response
         self.reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
-        self.body = Body(self.reply.headers)
+        if 300 <= response.status_code < 400:
+            raise _sends_on(self.reply)
         self.good = response.status_code < 300
+        self.body = Body(self.reply.headers, MAX_BODY if self.good else MAX_EVENT)
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams = self.good and kind not in ("application/json", "text/html")
-        self.begun = False
+        self.patience = Patience(timeout, since)
 
-    def patience(self, seconds: float | None) -> None:
-        """Let each further read of this response wait so long.
+    def stage(self) -> Stage:
+        """Return what is waited for."""
+        if not self.streams:
+            return "document"
+        return "answer" if self.patience.answering else "stream"
+
+    def wait_patiently(self) -> None:
+        """Let the reads of this response wait as long as `patience` says, until `forget`.
 
         httpx fixes the read timeout when a body begins, but a first token may take minutes where a second one may not: so
-        the connection's own `read` gets another timeout, until `forget`.
+        the connection's own `read` is wrapped.
         """
         network: Any = self.response.extensions.get("network_stream")
         if network is None:
             return
         read = cast("Callable[..., Any]", type(network).read)  # pyright: ignore[reportUnknownMemberType]
-        here = weakref.ref(network)
+        here, patience = weakref.ref(network), self.patience
 
         def patient(max_bytes: int, timeout: float | None = None) -> Any:
-            return read(here(), max_bytes, seconds)
+            return read(here(), max_bytes, patience.seconds())
 
         with suppress(AttributeError):
             network.read = patient
@@ -76,3 +137,13 @@ class Incoming:
         network: Any = self.response.extensions.get("network_stream")
         with suppress(AttributeError, KeyError):
             del network.__dict__["read"]
+
+
+def _sends_on(reply: Reply) -> ProtocolError:
+    """Return the error for a redirect: following it would hand the prompt to somebody who was not asked."""
+    to = urlsplit(reply.headers.get("location", ""))
+    place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}" if to.netloc else to.path[:100]
+    return ProtocolError(
+        f"The server sends on to {place or 'nowhere'} (HTTP {reply.status}), which is not followed.",
+        hint="If that is the right place, give it as `base_url`.",
+    )

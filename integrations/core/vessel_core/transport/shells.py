@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import cast
+from itertools import islice
+from typing import Any, cast
 
 import httpx
 
 from vessel_core.transport.connection import Connection
-from vessel_core.transport.faults import mapped
+from vessel_core.transport.faults import Stage, mapped
 from vessel_core.transport.incoming import Incoming
 from vessel_core.wire import Call, Reply
 
 LAST_BYTES = 0.03
 """Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
+
+LAST_READS = 3
+"""How many more reads that may take: what still sends after its answer's end is hung up on."""
 
 _creating = threading.Lock()
 """Held while a client is made, so that threads which start together share one; a forked child has its own."""
@@ -31,6 +36,33 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+class _Watch:
+    """Tells whether a call went over a connection that had served an earlier one, by the events httpx reports."""
+
+    def __init__(self) -> None:
+        self._connected = False
+        self._sent = False
+
+    def reused(self) -> bool:
+        """Whether a request was sent without connecting first."""
+        return self._sent and not self._connected
+
+    def trace(self, event: str, _: Mapping[str, Any]) -> None:
+        """Take an event."""
+        if event == "connection.connect_tcp.started":
+            self._connected = True
+        elif event == "http11.send_request_headers.started":
+            self._sent = True
+
+    async def atrace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take an event, async."""
+        self.trace(event, info)
+
+
+def _head_stage(call: Call) -> Stage:
+    return "generation" if call.stream else "call"
 
 
 class Transport:
@@ -54,30 +86,30 @@ class Transport:
     @contextmanager
     def open(self, call: Call) -> Generator[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        client = self._clients()
-        with mapped(lambda: False, call.stream):
-            response = client.send(client.build_request(**self._connection.request_arguments(call)), stream=True)
+        client, watch, since = self._clients(), _Watch(), time.monotonic()
+        with mapped(lambda: _head_stage(call), watch.reused):
+            request = client.build_request(**self._connection.request_arguments(call))
+            request.extensions["trace"] = watch.trace
+            response = client.send(request, stream=True)
         try:
-            yield Incoming(response)
+            yield Incoming(response, self._connection.timeout, since)
         finally:
             response.close()
 
     def pieces(self, incoming: Incoming) -> Iterator[bytes]:
         """Read the body as it comes, one piece a read."""
-        with mapped(lambda: incoming.begun and incoming.streams, incoming.streams):
+        if incoming.streams:
+            incoming.wait_patiently()
+        with mapped(incoming.stage):
             for data in cast("httpx.SyncByteStream", incoming.response.stream):
-                if not incoming.begun:
-                    incoming.begun = True
-                    if incoming.streams:
-                        incoming.patience(self._connection.timeout.between_tokens)
                 yield incoming.body.plain(data)
         incoming.forget()
 
     def finish(self, incoming: Incoming, pieces: Iterator[bytes]) -> None:
         """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
-        incoming.patience(LAST_BYTES)
+        incoming.patience.last = LAST_BYTES
         with suppress(Exception):
-            for _ in pieces:
+            for _ in islice(pieces, LAST_READS):
                 pass
         incoming.forget()
 
@@ -123,31 +155,31 @@ class AsyncTransport:
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncGenerator[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        client = await self._client()
-        with mapped(lambda: False, call.stream):
-            response = await client.send(client.build_request(**self._connection.request_arguments(call)), stream=True)
+        client, watch, since = await self._client(), _Watch(), time.monotonic()
+        with mapped(lambda: _head_stage(call), watch.reused):
+            request = client.build_request(**self._connection.request_arguments(call))
+            request.extensions["trace"] = watch.atrace
+            response = await client.send(request, stream=True)
         try:
-            yield Incoming(response)
+            yield Incoming(response, self._connection.timeout, since)
         finally:
             await response.aclose()
 
     async def pieces(self, incoming: Incoming) -> AsyncGenerator[bytes]:
         """Read the body as it comes, one piece a read."""
-        with mapped(lambda: incoming.begun and incoming.streams, incoming.streams):
+        if incoming.streams:
+            incoming.wait_patiently()
+        with mapped(incoming.stage):
             async for data in cast("httpx.AsyncByteStream", incoming.response.stream):
-                if not incoming.begun:
-                    incoming.begun = True
-                    if incoming.streams:
-                        incoming.patience(self._connection.timeout.between_tokens)
                 yield incoming.body.plain(data)
         incoming.forget()
 
     async def finish(self, incoming: Incoming, pieces: AsyncGenerator[bytes]) -> None:
         """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
-        incoming.patience(LAST_BYTES)
+        incoming.patience.last = LAST_BYTES
         with suppress(Exception):
-            async for _ in pieces:
-                pass
+            for _ in range(LAST_READS):
+                await anext(pieces)
         incoming.forget()
 
     async def aclose(self) -> None:
@@ -160,8 +192,9 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         held = self._clients.get(loop)
         if held is None or held.pid != os.getpid():
-            for other in [other for other in self._clients if other.is_closed()]:
-                del self._clients[other]
+            for other in [reference() for reference in self._clients.keyrefs()]:  # other threads add to it meanwhile
+                if other is not None and other.is_closed():
+                    self._clients.pop(other, None)
             held = _LoopClient(httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()))
             self._clients[loop] = held
             await anext(held.life)
