@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from vessel_core.errors import InvalidConfig
 
+_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 _LOCAL_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
 
 
@@ -46,8 +47,8 @@ def _is_private(host: str) -> bool:
 def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) -> Address:
     """Return the address in `url`; raise `InvalidConfig` naming `source` if it has no scheme or host.
 
-    `/v1`, `/api` and slashes at the end are dropped, and `0.0.0.0` (where servers listen) becomes `127.0.0.1` (where they
-    are reached). With `lenient=True` a missing scheme means `http://`, as in `OLLAMA_HOST=0.0.0.0:11434`.
+    `/v1`, `/api` and slashes at the end are dropped, and `0.0.0.0` and `[::]` (where servers listen) become `127.0.0.1`
+    and `[::1]` (where they are reached). With `lenient=True` a missing scheme means `http://`, as in `OLLAMA_HOST=0.0.0.0:11434`.
     """
     text = url.strip()
     if lenient and text and "://" not in text:
@@ -61,7 +62,7 @@ def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) 
     path = parts.path.rstrip("/")
     for ending in ("/v1/chat/completions", "/chat/completions", "/v1", "/api"):
         path = path.removesuffix(ending)
-    host = "127.0.0.1" if parts.hostname == "0.0.0.0" else parts.hostname  # noqa: S104 - compared, not bound
+    host = _REACHED.get(parts.hostname, parts.hostname)
     host = f"[{host}]" if ":" in host else host
     root = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{path.rstrip('/')}"
     return Address(root, _basic(parts) if parts.username else None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,6 +18,7 @@ from vessel_core.backends import Backend, find_backend
 from vessel_core.backends.base import Flow, choose_model
 from vessel_core.discovery import Candidate, candidates, identify
 from vessel_core.errors import (
+    FailedResponse,
     InvalidConfig,
     ModelNotFound,
     NoServerFound,
@@ -31,6 +34,9 @@ from vessel_core.types import ChatOptions, ChatReply, ChatRequest, Delta, ModelI
 
 STEADY = frozenset({"num_ctx"})
 """Runner options of Ollama: another value, or none after one, loads the model anew."""
+
+SHORTEST_KEY = 6
+"""Shorter texts than this are words rather than keys, and stay in what a server says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Target:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: neither key nor headers, and nothing that was learnt."""
         forgotten: dict[str, Any] = {
+            "address": replace(self.address, authorization=None) if self.address else None,
             "api_key": None,
             "headers": {},
             "known": None,
@@ -73,6 +80,12 @@ class Target:
             "runner": {},
         }
         return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Target:
+        """Return a target of its own with the same key: a copy stays in this process, a pickle may not."""
+        return replace(
+            self, chosen=dict(self.chosen), described=dict(self.described), runner=copy.deepcopy(self.runner)
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -159,6 +172,7 @@ class Target:
     def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""
         error.elapsed = time.monotonic() - since
+        self._hide_key(error)
         if received and error.partial is None:
             error.partial = ChatReply.gather(received)
         address = self.known.address if self.known else self.address
@@ -168,6 +182,16 @@ class Target:
             if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
                 error.hint = f"Start it ({backend.start}), or give the right base_url."
         return error
+
+    def _hide_key(self, error: VesselError) -> None:
+        """Take the key out of what the server said: some repeat it."""
+        for secret in (self.api_key, *self.headers.values()):
+            key = secret.get_secret_value() if secret else ""
+            if len(key) >= SHORTEST_KEY:
+                error.message = error.message.replace(key, "…")
+                error.args = (error.message,)
+                if (failed := error.response) is not None:
+                    error.response = FailedResponse(failed.status_code, failed.headers, failed.text.replace(key, "…"))
 
     def choose(self, kind: ModelKind) -> Flow[str | None]:
         """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""
@@ -236,27 +260,44 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
     if max_retries < 0:
         raise InvalidConfig(f"max_retries={max_retries} is below 0.")
     key = SecretStr(key) if isinstance(key, str) else key
+    if key is not None:
+        _check_header("api_key", key)
     return Target(
         backend=None if backend.strip().lower() == "auto" else find_backend(backend),
         address=None if base_url is None else parse_address(base_url),
         model=model or None,
         api_key=key if key and key.get_secret_value() else None,
-        headers={name: _secret(value) for name, value in (options.get("headers") or {}).items()},
+        headers=_headers(options.get("headers") or {}),
         timeout=_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
     )
 
 
-def _secret(value: str | SecretStr) -> SecretStr:
-    return value if isinstance(value, SecretStr) else SecretStr(value)
+def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:
+    headers = {name: value if isinstance(value, SecretStr) else SecretStr(value) for name, value in given.items()}
+    for name, value in headers.items():
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+            raise InvalidConfig(f"{name!r} is no name of a header.")
+        _check_header(f"headers[{name!r}]", value)
+    return headers
+
+
+def _check_header(name: str, value: SecretStr) -> None:
+    """Refuse what can't stand in a header; what it is isn't shown, since it may be a key with a line break after it."""
+    if not re.fullmatch(r"[\t\x20-\x7e]*", value.get_secret_value()):
+        raise InvalidConfig(
+            f"{name} holds characters that can't be sent in a header.", hint="Is there a line break at its end?"
+        )
 
 
 def _timeout(timeout: Timeout | float | None) -> Timeout:
-    if isinstance(timeout, Timeout):
-        return timeout
     if timeout is None:
         return Timeout()
-    if timeout <= 0:
-        raise InvalidConfig(f"timeout={timeout} is not above 0.", hint="It is in seconds.")
-    return Timeout(first_token=float(timeout))
+    if not isinstance(timeout, Timeout):
+        timeout = Timeout(first_token=timeout)
+    for each in fields(timeout):
+        seconds = getattr(timeout, each.name)
+        if seconds is not None and not (isinstance(seconds, int | float) and (seconds > 0 or each.name == "load")):
+            raise InvalidConfig(f"timeout: {each.name}={seconds!r} is not above 0.", hint="It is in seconds.")
+    return timeout
