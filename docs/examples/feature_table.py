@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "docs/servers.md")
 BEGIN, END = "<!-- servers × features -->", "<!-- end -->"
 YES, NO = "✓", "–"
+SHOWN = tuple(backend for backend in BACKENDS if backend.probed or backend is BACKENDS[-1])
+"""The servers that are looked for, and what stands for all others."""
 
 Cell = Callable[[Backend], str]
 
@@ -64,9 +66,9 @@ ROWS: dict[str, Cell] = {
 
 def table() -> str:
     """Return the table as Markdown."""
-    head = ["", *(backend.title for backend in BACKENDS)]
-    rows = [[name, *(cell(backend) for backend in BACKENDS)] for name, cell in ROWS.items()]
-    lines = [head, ["---", *("---" for _ in BACKENDS)], *rows]
+    head = ["", *(backend.title for backend in SHOWN)]
+    rows = [[name, *(cell(backend) for backend in SHOWN)] for name, cell in ROWS.items()]
+    lines = [head, ["---", *("---" for _ in SHOWN)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

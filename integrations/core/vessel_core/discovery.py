@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 
 from vessel_core.address import Address, parse_address
-from vessel_core.backends import BACKENDS, Backend
+from vessel_core.backends import BACKENDS, Backend, recognise
 from vessel_core.backends.base import Flow
 from vessel_core.drive import arun, run
 from vessel_core.errors import (
@@ -52,6 +53,8 @@ def candidates(environ: Mapping[str, str] | None = None, backends: Sequence[Back
     given: list[Candidate] = []
     default: list[Candidate] = []
     for backend in backends:
+        if not backend.probed and len(backends) > 1 and not environ.get(backend.env or "", "").strip():
+            continue
         names = [backend.env, "OLLAMA_HOST"] if backend.env == "OLLAMA_URL" else [backend.env]
         source = next((name for name in names if name and environ.get(name, "").strip()), None)
         if source:
@@ -62,10 +65,14 @@ def candidates(environ: Mapping[str, str] | None = None, backends: Sequence[Back
 
 
 def _from_environment(url: str, source: str) -> Address:
-    address = parse_address(url, source=source, lenient=True)
-    if source == "OLLAMA_HOST" and address.root.count(":") == 1:
-        return Address(f"{address.root}:11434", address.authorization)  # Ollama's own default when the port is left out
-    return address
+    """Read a variable; a missing scheme is `http`. Of `OLLAMA_HOST` host and port may be missing too, as Ollama reads it."""
+    if source == "OLLAMA_HOST" and "://" not in url:
+        host, _, path = url.strip().partition("/")
+        host = f"127.0.0.1{host}" if host.startswith(":") else host
+        if not re.search(r"[^:]:\d+$|\]:\d+$", host):
+            host = f"{host}:11434"
+        url = f"{host}/{path}"
+    return parse_address(url, source=source, lenient=True)
 
 
 def identify() -> Flow[Backend]:
@@ -80,9 +87,9 @@ def identify() -> Flow[Backend]:
             evidence[""] = error.response.headers.get("server", "") if error.response else ""
         except ValueError:
             continue
-        if any(backend.recognises(evidence) for backend in BACKENDS[:-1]):
-            break
-    return next((backend for backend in BACKENDS[:-1] if backend.recognises(evidence)), BACKENDS[-1])
+        if (backend := recognise(evidence)) is not None:
+            return backend
+    return BACKENDS[-1]
 
 
 def survey(candidate: Candidate) -> Flow[ServerInfo]:
@@ -175,8 +182,8 @@ def choose(found: Sequence[ServerInfo]) -> ServerInfo:
 def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
     """Return the error that names the addresses tried and the ways to start a server."""
     tried = "\n".join(f"  {one.base_url}  ({one.source or 'default of ' + one.backend}): {one.error}" for one in found)
-    starts = "\n".join(f"  {backend.title}: {backend.start}" for backend in BACKENDS if backend.urls)
-    variables = ", ".join(backend.env for backend in BACKENDS if backend.env)
+    starts = "\n".join(f"  {backend.title}: {backend.start}" for backend in BACKENDS if backend.probed)
+    variables = ", ".join(str(backend.env) for backend in BACKENDS if backend.probed)
     return NoServerFound(
         f"No LLM server answers. Tried:\n{tried}",
         hint=f"Start one:\n{starts}\n  embedded demo: vessel_core.LocalServer.demo()  "

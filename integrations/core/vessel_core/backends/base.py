@@ -26,7 +26,8 @@ class Backend:
     """One kind of server.
 
     - `name`: how it is called in code; `title`: how people call it; `aliases`: other spellings
-    - `env`: the environment variable with its URL; `urls`: its default addresses
+    - `env`: the environment variable with its URL; `urls`: its default addresses, where it is looked for if `probed`,
+      else only when it is asked for by name
     - `start`: how to start one, for error messages
     - `dialect`, `quirks`: how it speaks
     - `health`: the path that answers 200 once a model can be used
@@ -47,6 +48,7 @@ class Backend:
     aliases: tuple[str, ...] = ()
     env: str | None = None
     urls: tuple[str, ...] = ()
+    probed: bool = False
     health: str = "/health"
     features: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
@@ -77,6 +79,16 @@ def parse_backend(name: str, known: Sequence[Backend]) -> Backend:
 
 def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
+
+
+def owners(evidence: Evidence) -> set[Any]:
+    """Return who owns the models of the list, as it says."""
+    return {item.get("owned_by") for item in items(mapping(evidence.get("/v1/models")), "data")}
+
+
+def unrecognised(_evidence: Evidence) -> bool:
+    """Tell a server by its name only: nothing it says is known to be its own."""
+    return False
 
 
 def get_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[Mapping[str, Any]]:

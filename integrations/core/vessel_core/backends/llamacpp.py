@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, try_json
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, owners, try_json
 from vessel_core.backends.llamacpp_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, openai
 from vessel_core.wire.reading import mapping
+
+BERT = 3
+"""The number of the vocabulary that only models for embeddings and ranking have."""
 
 
 def models() -> Flow[list[ModelInfo]]:
@@ -25,6 +29,8 @@ def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:
     meta = mapping(item.get("meta"))
     status = mapping(item.get("status")).get("value")
     capabilities = _capabilities(props)
+    if meta.get("vocab_type") == BERT:  # its server has a chat template all the same
+        capabilities = replace(capabilities, chat=False)
     return ModelInfo(
         id=str(item.get("id")),
         kind="chat" if capabilities.chat else None,
@@ -72,9 +78,8 @@ def version() -> Flow[str | None]:
 
 def recognises(evidence: Evidence) -> bool:
     """Its `Server` header, its name in the model list, or its `/props`."""
-    owners = {item.get("owned_by") for item in items(mapping(evidence.get("/v1/models")), "data")}
     props = mapping(evidence.get("/props"))
-    return evidence.get("") == "llama.cpp" or "llamacpp" in owners or "build_info" in props or "role" in props
+    return evidence.get("") == "llama.cpp" or "llamacpp" in owners(evidence) or "build_info" in props or "role" in props
 
 
 BACKEND = Backend(
@@ -83,6 +88,7 @@ BACKEND = Backend(
     aliases=("llama.cpp", "llama-cpp", "llama_cpp", "llama-server", "llamacpp-server"),
     env="LLAMACPP_URL",
     urls=("http://localhost:8080", "http://localhost:8081"),
+    probed=True,
     dialect=openai,
     quirks=Quirks(
         json_object_schema=True,

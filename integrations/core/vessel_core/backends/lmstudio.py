@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, try_json
+from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, owners, try_json
 from vessel_core.backends.compatible import read_models
 from vessel_core.backends.lmstudio_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo, ModelKind
@@ -91,9 +91,8 @@ def recognises(evidence: Evidence) -> bool:
     """Its REST lists, its name in the plain list, or the error it has for every unknown route."""
     if any("loaded_instances" in item for item in items(mapping(evidence.get("/api/v1/models")), "models")):
         return True
-    owners = {item.get("owned_by") for item in items(mapping(evidence.get("/v1/models")), "data")}
     unknown = (str(mapping(document).get("error", "")) for path, document in evidence.items() if path)
-    return "organization_owner" in owners or any(text.startswith("Unexpected endpoint") for text in unknown)
+    return "organization_owner" in owners(evidence) or any(text.startswith("Unexpected endpoint") for text in unknown)
 
 
 BACKEND = Backend(
@@ -102,6 +101,7 @@ BACKEND = Backend(
     aliases=("lm-studio", "lm_studio", "lm studio", "lms"),
     env="LMSTUDIO_URL",
     urls=("http://localhost:1234",),
+    probed=True,
     dialect=openai,
     quirks=Quirks(
         json_object=False,

@@ -110,6 +110,7 @@ BACKEND = Backend(
     aliases=("ollama-native",),
     env="OLLAMA_URL",
     urls=("http://localhost:11434",),
+    probed=True,
     dialect=ollama,
     quirks=Quirks(
         reasoning_field="thinking",

@@ -56,7 +56,7 @@ class ChatStream:
         except VesselError as error:
             if not deltas:
                 raise
-            self._error = error
+            self._error, self.done = error, True  # `close` raises it
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:

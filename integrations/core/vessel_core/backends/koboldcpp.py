@@ -1,0 +1,31 @@
+"""KoboldCpp (servers.md §4.1). Older builds end lines with CRLF and the stream without a line end (quirks 2, 10)."""
+
+from __future__ import annotations
+
+from vessel_core.backends.base import Backend, Evidence, owners
+from vessel_core.backends.compatible import model, models, version
+from vessel_core.backends.openai_features import FEATURES
+from vessel_core.wire import Quirks, openai
+
+
+def recognises(evidence: Evidence) -> bool:
+    """Its name in the model list."""
+    return "ConcedoLlamaForKoboldServer" in str(evidence.get("")) or "koboldcpp" in owners(evidence)
+
+
+BACKEND = Backend(
+    name="koboldcpp",
+    title="KoboldCpp",
+    aliases=("kobold", "kobold.cpp"),
+    env="KOBOLDCPP_URL",
+    urls=("http://localhost:5001",),
+    dialect=openai,
+    quirks=Quirks(image_urls=False),
+    models=models,
+    model=model,
+    version=version,
+    recognises=recognises,
+    start="koboldcpp model.gguf",
+    health="/v1/models",
+    features=FEATURES,
+)

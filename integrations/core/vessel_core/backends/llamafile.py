@@ -1,0 +1,25 @@
+"""llamafile (servers.md §4.1): an old llama.cpp server, which it is taken for unless it is named."""
+
+from __future__ import annotations
+
+from vessel_core.backends.base import Backend, unrecognised
+from vessel_core.backends.compatible import model, models, version
+from vessel_core.backends.openai_features import FEATURES
+from vessel_core.wire import Quirks, openai
+
+BACKEND = Backend(
+    name="llamafile",
+    title="llamafile",
+    aliases=(),
+    env="LLAMAFILE_URL",
+    urls=("http://localhost:8080",),
+    dialect=openai,
+    quirks=Quirks(json_object_schema=True, image_urls=True, thinking="template", schema_with_tools=False),
+    models=models,
+    model=model,
+    version=version,
+    recognises=unrecognised,
+    start="./model.llamafile --server",
+    health="/health",
+    features=FEATURES,
+)

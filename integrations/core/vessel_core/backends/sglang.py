@@ -1,0 +1,31 @@
+"""SGLang (servers.md §4.1). Its errors are flat, and older builds repeat ids and finishes (quirks 38, 40, 53)."""
+
+from __future__ import annotations
+
+from vessel_core.backends.base import Backend, Evidence, owners
+from vessel_core.backends.compatible import model, models, version
+from vessel_core.backends.openai_features import FEATURES
+from vessel_core.wire import Quirks, openai
+
+
+def recognises(evidence: Evidence) -> bool:
+    """Its name in the model list."""
+    return "sglang" in owners(evidence)
+
+
+BACKEND = Backend(
+    name="sglang",
+    title="SGLang",
+    aliases=(),
+    env="SGLANG_URL",
+    urls=("http://localhost:30000",),
+    dialect=openai,
+    quirks=Quirks(image_urls=True, thinking="template"),
+    models=models,
+    model=model,
+    version=version,
+    recognises=recognises,
+    start="python -m sglang.launch_server --model-path MODEL",
+    health="/health",
+    features=FEATURES,
+)

@@ -1,0 +1,31 @@
+"""vLLM (servers.md §4.1). From 0.11.2 on reasoning is named `reasoning`, both ways."""
+
+from __future__ import annotations
+
+from vessel_core.backends.base import Backend, Evidence, owners
+from vessel_core.backends.compatible import model, models, version
+from vessel_core.backends.openai_features import FEATURES
+from vessel_core.wire import Quirks, openai
+
+
+def recognises(evidence: Evidence) -> bool:
+    """Its name in the model list."""
+    return "vllm" in owners(evidence)
+
+
+BACKEND = Backend(
+    name="vllm",
+    title="vLLM",
+    aliases=("vllm-openai",),
+    env="VLLM_URL",
+    urls=("http://localhost:8000",),
+    dialect=openai,
+    quirks=Quirks(reasoning_field="reasoning", image_urls=True, thinking="template"),
+    models=models,
+    model=model,
+    version=version,
+    recognises=recognises,
+    start="vllm serve MODEL --enable-auto-tool-choice --tool-call-parser hermes",
+    health="/health",
+    features=FEATURES,
+)
