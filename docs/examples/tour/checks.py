@@ -14,7 +14,7 @@ __all__ = ["answered", "fact_found", "kept_apart", "right_colour", "short", "too
 
 def short(text: str, longest: int = 110) -> str:
     """Return the beginning of a page's text, on one line."""
-    line = " ".join(text.replace("#", "").split())
+    line = " ".join(text.replace("#", "").replace("`", "").split())
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 

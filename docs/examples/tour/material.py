@@ -61,20 +61,20 @@ def passages(folder: Path = DOCS) -> list[Passage]:
     """Cut every page of the docs at its headings, and what is still long at its paragraphs."""
     found: list[Passage] = []
     for page in sorted(folder.glob("*.md")):
-        for section in re.split(r"(?m)^(?=#{1,3} )", page.read_text(encoding="utf-8")):
+        for section in re.split(r"(?m)^(?=##? [A-Z])", page.read_text(encoding="utf-8")):
             found += [Passage(f"docs/{page.name}", text) for text in _pieces(section)]
     return found
 
 
 def _pieces(section: str) -> list[str]:
-    """Return pieces of at most `LONGEST` characters that end at a paragraph, else at a line."""
+    """Return pieces of at most `LONGEST` characters that end at a paragraph or a code block, else at a line."""
     pieces: list[str] = []
-    for part in re.split(r"\n{2,}", section.strip()):
-        lines = [part] if len(part) <= LONGEST else part.splitlines()
-        for line in lines:
+    for part in re.findall(r"(?s)```.*?```|(?:(?!\n\n|```).)+", section):
+        lines = [part.strip()] if len(part) <= LONGEST else part.splitlines()
+        for line in filter(None, lines):
             if pieces and len(pieces[-1]) + len(line) < LONGEST:
                 pieces[-1] += f"\n{line}"
-            elif line:
+            else:
                 pieces.append(line[:LONGEST])
     return pieces
 
