@@ -12,7 +12,8 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): requirements/dev.txt $(MANIFESTS)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vessel needs Python 3.11 or newer")'
+	@echo "Setting up $(VENV). The first time this downloads what is pinned, and takes a minute or two."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vessel needs Python 3.11 or newer")'
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
