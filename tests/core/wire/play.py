@@ -62,7 +62,7 @@ def play(stream: ReplyStream, pieces: Iterable[bytes]) -> Played:
         for piece in pieces:
             deltas += stream.feed(piece)
             if stream.done:
-                return Played(deltas, None)
+                break
         deltas += stream.close()
     except VesselError as error:
         return Played(deltas, error)
