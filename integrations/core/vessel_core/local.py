@@ -241,6 +241,8 @@ class LocalServer:
             raise self._failure(f"was not ready within {self._start_timeout:g} s", log)
         answer: dict[str, str] = json.loads(lines[0]) if lines else {}
         if "url" not in answer:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)  # the reason is in its log only when it has ended
             raise self._failure(f"did not start: {answer.get('error', 'it ended without a word').rstrip('.')}", log)
         return answer["url"]
 

@@ -25,7 +25,7 @@ def serve() -> None:
     except (ImportError, RuntimeError) as error:
         answers.write(json.dumps({"error": str(error)}) + "\n")
         answers.flush()
-        os._exit(1)
+        sys.exit(1)  # not at once: llama.cpp's log has a thread of its own, which writes the reason on the way out
     answers.write(json.dumps({"url": server.listening_address}) + "\n")
     answers.flush()
     watcher.join()
