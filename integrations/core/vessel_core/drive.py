@@ -103,8 +103,8 @@ def deltas_of(
                 yield from deltas
             if reply.done:
                 transport.finish(incoming, pieces)
-                return
-        yield from reply.close()
+                break
+        yield from reply.close()  # an error that came behind the last deltas is raised here
 
 
 def watch(steps: Steps, transport: Transport, retries: Retries) -> Generator[Progress]:
@@ -219,7 +219,7 @@ async def adeltas_of(
                     yield delta
             if reply.done:
                 await transport.finish(incoming, pieces)
-                return
+                break
         for delta in reply.close():
             yield delta
 
