@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import BaseMessage
@@ -17,11 +17,19 @@ from langchain_vessel.tools import ToolLike, to_tools
 
 
 class ServerLimits(ChatSettings, BaseChatModel):
-    """A chat model that knows its limits from the server, not from a list of names."""
+    """A chat model that knows its limits from the server, not from a list of names.
+
+    `profile` is read from the server when somebody looks at it, unless one was given.
+    """
 
     @model_validator(mode="after")
     def _set_model_profile(self) -> ServerLimits:
-        """Take the place of the base class's validator, which would ask the server at construction."""
+        """Take the place of the base class's validator, which would ask the server at construction.
+
+        A profile that was not given is no attribute at all, so that `__getattr__` is asked for it when somebody looks.
+        """
+        if vars(self).get("profile") is None:
+            vars(self).pop("profile", None)
         return self
 
     @model_validator(mode="after")
@@ -29,28 +37,26 @@ class ServerLimits(ChatSettings, BaseChatModel):
         """Take the place of the base class's validator, which would read the profile at construction."""
         return self
 
-    @property
-    def profile(self) -> ModelProfile | None:  # pyright: ignore[reportIncompatibleVariableOverride] - the same name and type, read later
-        """What the model can do, as the server says: asked at the first look, remembered, `None` while nobody answers.
+    if not TYPE_CHECKING:  # a checker knows the fields, and finds misspelt ones
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the profile as the server gives it; every other attribute is where pydantic looks."""
+            return self._server_profile() if name == "profile" else super().__getattr__(name)
+
+    def _server_profile(self) -> ModelProfile | None:
+        """Return what the model can do, as the server says: asked at the first look, remembered, `None` if nobody answers.
 
         `max_input_tokens` is the context that is really allocated; `structured_output` makes agents use the server's
-        grammar. A profile given at construction is used as it is.
+        grammar.
         """
-        given: ModelProfile | None = self.__dict__.get("profile")
-        if given is not None:
-            return given
         try:
             return to_profile(self._sync.model_info(self.model))
         except VesselError:
             return None
 
-    @profile.setter
-    def profile(self, value: ModelProfile | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        vars(self)["profile"] = value
-
     async def aprofile(self) -> ModelProfile | None:
-        """Return the profile without blocking the event loop; `profile` then has it at hand."""
-        given: ModelProfile | None = self.__dict__.get("profile")
+        """Return `profile` without blocking the event loop; a look at `profile` after that takes no request."""
+        given: ModelProfile | None = vars(self).get("profile")
         if given is not None:
             return given
         try:

@@ -1,0 +1,241 @@
+"""Tools: each form of one, each spelling of a choice on each server, results of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, tool
+from langchain_vessel import ChatVessel, image_block
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+from vessel_core.local import LocalServer
+
+from tests.fake_server import FakeServer, llamacpp_server, lmstudio_server, ollama_server
+from tests.langchain.media import picture
+from tests.langchain.scripted import answer, calling, ollama_answer, ollama_lines
+
+
+@tool
+def search(query: str, limit: int = 3) -> str:
+    """Search the web."""
+    return f"{limit} results for {query}"
+
+
+def multiply(a: int, b: int) -> int:
+    """Multiply two numbers."""
+    return a * b
+
+
+class Book(BaseModel):
+    """Note a book."""
+
+    title: str = Field(description="the book's title")
+
+
+class Author(TypedDict):
+    """Note an author."""
+
+    name: str
+
+
+JSON_SCHEMA = {
+    "title": "Place",
+    "description": "Note a place",
+    "type": "object",
+    "properties": {"x": {"type": "integer"}},
+}
+OPENAI: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "now", "parameters": {"type": "object", "properties": {}}},
+}
+ANTHROPIC = {"name": "pick", "input_schema": {"type": "object", "properties": {"color": {"type": "string"}}}}
+
+
+def sent(server: FakeServer, path: str = "/v1/chat/completions") -> dict[str, Any]:
+    return server.asked(path)[-1].json()
+
+
+def chat(server: FakeServer, **options: Any) -> ChatVessel:
+    return ChatVessel(base_url=server.base_url, model="m", **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "parameters"),
+    [
+        (search, "search", {"query", "limit"}),
+        (multiply, "multiply", {"a", "b"}),
+        (Book, "Book", {"title"}),
+        (Author, "Author", {"name"}),
+        (JSON_SCHEMA, "Place", {"x"}),
+        (OPENAI, "now", set[str]()),
+        (ANTHROPIC, "pick", {"color"}),
+    ],
+)
+def test_every_form_of_a_tool_is_sent(given: Any, name: str, parameters: set[str]) -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat(server).bind_tools([given]).invoke("x")
+        [made] = sent(server)["tools"]
+    assert made["type"] == "function"
+    assert made["function"]["name"] == name
+    assert made["function"]["parameters"]["properties"].keys() == parameters
+
+
+CHOICES: list[tuple[Any, list[str], str | None]] = [
+    (None, ["search", "multiply"], None),
+    (False, ["search", "multiply"], None),
+    ("auto", ["search", "multiply"], "auto"),
+    ("none", ["search", "multiply"], "none"),
+    ("any", ["search", "multiply"], "required"),
+    ("required", ["search", "multiply"], "required"),
+    (True, ["search", "multiply"], "required"),
+    ({"type": "any"}, ["search", "multiply"], "required"),
+    ({"type": "auto"}, ["search", "multiply"], "auto"),
+    ("multiply", ["multiply"], "required"),
+    ({"type": "function", "function": {"name": "multiply"}}, ["multiply"], "required"),
+    ({"type": "function", "name": "multiply"}, ["multiply"], "required"),
+    ({"type": "tool", "name": "multiply"}, ["multiply"], "required"),
+]
+
+
+@pytest.mark.parametrize("make", [llamacpp_server, lmstudio_server])
+@pytest.mark.parametrize(("choice", "names", "wire"), CHOICES)
+def test_a_choice_goes_as_a_string_and_a_named_tool_goes_alone(
+    make: Callable[..., FakeServer], choice: Any, names: list[str], wire: str | None
+) -> None:
+    with make(calling(("multiply", '{"a": 1, "b": 2}'))) as server:
+        ChatVessel(base_url=server.base_url).bind_tools([search, multiply], tool_choice=choice).invoke("x")
+        body = sent(server)
+    assert [each["function"]["name"] for each in body["tools"]] == names
+    assert body.get("tool_choice") == wire
+
+
+def test_a_named_tool_is_forced_on_ollama_too() -> None:
+    with ollama_server(ollama_answer(['{"a": 6, ', '"b": 7}'])) as server:
+        model = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        [call] = model.bind_tools([search, multiply], tool_choice="multiply").invoke("6 x 7").tool_calls
+        body = sent(server, "/api/chat")
+    assert (call["name"], call["args"]) == ("multiply", {"a": 6, "b": 7})
+    assert body["format"]["properties"].keys() == {"a", "b"}
+
+
+def test_some_tool_is_forced_on_ollama_too() -> None:
+    text = '{"name": "search", "arguments": {"query": "cats"}}'
+    with ollama_server(ollama_lines({"content": text})) as server:
+        model = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        [call] = model.bind_tools([search, multiply], tool_choice="any").invoke("cats").tool_calls
+    assert (call["name"], call["args"]) == ("search", {"query": "cats"})
+
+
+def test_a_tool_that_is_not_there_is_refused_when_bound() -> None:
+    with pytest.raises(ModelInvalidRequestError, match="did you mean 'multiply'"):
+        ChatVessel().bind_tools([search, multiply], tool_choice="mutiply")
+
+
+def test_no_tools_send_no_tools() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat(server).bind_tools([], tool_choice="auto").invoke("x")
+        assert not sent(server).keys() & {"tools", "tool_choice", "parallel_tool_calls"}
+
+
+def test_parallel_calls_can_be_forbidden_and_a_second_call_is_dropped() -> None:
+    with llamacpp_server(calling(("multiply", '{"a": 1}'), ("multiply", '{"a": 2}'))) as server:
+        model = chat(server).bind_tools([multiply], parallel_tool_calls=False)
+        assert [call["args"] for call in model.invoke("x").tool_calls] == [{"a": 1}]
+        assert sent(server)["parallel_tool_calls"] is False
+
+
+def test_strict_goes_with_the_tool() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat(server).bind_tools([multiply], strict=True).invoke("x")
+        assert sent(server)["tools"][0]["function"]["strict"] is True
+
+
+def test_tools_may_be_given_with_a_call_or_by_bind() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat(server).invoke("x", tools=[OPENAI], tool_choice="now")
+        assert sent(server)["tool_choice"] == "required"
+        chat(server).bind(tools=[multiply]).invoke("x")
+        assert sent(server)["tools"][0]["function"]["name"] == "multiply"
+
+
+def test_a_tool_without_a_name_is_refused_before_anything_is_sent() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        with pytest.raises(ModelInvalidRequestError, match="has no name"):
+            chat(server).invoke("x", tools=[{"type": "function", "function": {"name": " "}}])
+        assert server.asked("/v1/chat/completions") == []
+
+
+# ------------------------------------------------------------------------------------------------------------- results
+
+QUESTION = HumanMessage("What is 6 x 7?")
+CALL = AIMessage("", tool_calls=[{"name": "multiply", "args": {"a": 6, "b": 7}, "id": "call-7"}])
+
+
+@pytest.mark.parametrize(
+    ("content", "wire"),
+    [
+        ("42", "42"),
+        (["forty", "two"], "forty\ntwo"),
+        ([{"type": "text", "text": "42"}], "42"),
+        ([{"answer": 42, "unit": None}], '{"answer": 42, "unit": null}'),
+        ("", ""),
+    ],
+)
+def test_results_of_every_kind_travel_as_text(content: Any, wire: str) -> None:
+    with llamacpp_server(answer("42")) as server:
+        chat(server).invoke([QUESTION, CALL, ToolMessage(content, tool_call_id="call-7", name="multiply")])
+        history = sent(server)["messages"]
+    assert history[1]["tool_calls"] == [
+        {"id": "call-7", "type": "function", "function": {"name": "multiply", "arguments": '{"a": 6, "b": 7}'}}
+    ]
+    assert history[2] == {"role": "tool", "content": wire, "name": "multiply", "tool_call_id": "call-7"}
+
+
+def test_an_error_of_a_tool_is_told_to_the_model(chat_server: LocalServer) -> None:
+    broken = ToolMessage("ZeroDivisionError: division by zero", tool_call_id="call-7", status="error")
+    model = ChatVessel(base_url=chat_server.base_url, max_tokens=60).bind_tools([multiply])
+    assert model.invoke([QUESTION, CALL, broken]).text
+
+
+def test_a_picture_that_a_tool_returns_is_seen(chat_server: LocalServer) -> None:
+    shown = ToolMessage([image_block(picture("green"))], tool_call_id="call-7")
+    model = ChatVessel(base_url=chat_server.base_url, max_tokens=60, temperature=0)
+    call = AIMessage("", tool_calls=[{"name": "draw", "args": {}, "id": "call-7"}])
+    answered = model.invoke([HumanMessage("What colour did you draw?"), call, shown])
+    assert "green" in answered.text.lower()
+
+
+def test_a_call_that_could_not_be_run_and_its_error_stay_together() -> None:
+    invalid = {"name": "multiply", "args": '{"a": ', "id": "call-9", "error": "cut off", "type": "invalid_tool_call"}
+    message = AIMessage("", invalid_tool_calls=[invalid])  # pyright: ignore[reportArgumentType] - LangChain takes dicts
+    with llamacpp_server(answer("42")) as server:
+        chat(server).invoke([QUESTION, message, ToolMessage("cut off: try again", tool_call_id="call-9")])
+        history = sent(server)["messages"]
+        assert history[1]["tool_calls"][0]["id"] == "call-9"
+        assert history[1]["tool_calls"][0]["function"] == {"name": "multiply", "arguments": "{}"}
+        chat(server).invoke([QUESTION, message, HumanMessage("Well?")])
+        assert "tool_calls" not in sent(server)["messages"][1]
+
+
+def test_real_parallel_calls_have_ids_and_their_results_are_taken(chat_server: LocalServer) -> None:
+    model = ChatVessel(base_url=chat_server.base_url, max_tokens=200).bind_tools([search, multiply], tool_choice="any")
+    call = model.invoke("Search for cats and multiply 6 by 7")
+    assert call.tool_calls
+    assert len({each["id"] for each in call.tool_calls}) == len(call.tool_calls)
+    runs: dict[str, BaseTool] = {"search": search, "multiply": tool(multiply)}
+    results = [
+        ToolMessage(str(runs[each["name"]].invoke(each["args"])), tool_call_id=each["id"]) for each in call.tool_calls
+    ]
+    final = ChatVessel(base_url=chat_server.base_url, max_tokens=60).invoke([HumanMessage("x"), call, *results])
+    assert final.text
+
+
+async def test_bound_tools_work_in_async_batches(chat_server: LocalServer) -> None:
+    model = ChatVessel(base_url=chat_server.base_url, max_tokens=200).bind_tools([multiply], tool_choice="any")
+    answers = await asyncio.gather(*(model.ainvoke(f"{n} x 2") for n in range(3)))
+    assert [len(each.tool_calls) for each in answers] == [1, 1, 1]
