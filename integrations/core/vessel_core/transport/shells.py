@@ -186,6 +186,7 @@ class AsyncTransport:
         """Close the connections of the running loop."""
         held = self._clients.pop(asyncio.get_running_loop(), None)
         if held is not None:
+            held.forsaken.detach()
             await held.life.aclose()
 
     async def _client(self) -> httpx.AsyncClient:
@@ -193,24 +194,49 @@ class AsyncTransport:
         held = self._clients.get(loop)
         if held is None or held.pid != os.getpid():
             for other in [reference() for reference in self._clients.keyrefs()]:  # other threads add to it meanwhile
-                if other is not None and other.is_closed():
-                    self._clients.pop(other, None)
-            held = _LoopClient(httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()))
+                if other is not None and other.is_closed() and (ended := self._clients.pop(other, None)) is not None:
+                    ended.forsaken.detach()
+            held = _LoopClient(
+                httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()), self, loop
+            )
             self._clients[loop] = held
             await anext(held.life)
         return held.client
 
 
 class _LoopClient:
-    """An async client that ends with its loop: a running loop closes the generators begun in it before it closes."""
+    """An async client that ends with its loop, or with its owner if that goes first.
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    A running loop closes the generators begun in it before it closes. An owner that is dropped while the loop runs on can't
+    close anything itself: `forsaken` holds the client apart from it, and closes it in the loop.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
         self.client = client
         self.pid = os.getpid()
-        self.life = self._live()
+        self.life = _live(client)
+        self.forsaken = weakref.finalize(owner, _end, self.life, loop, self.pid)
+        self.forsaken.atexit = False
 
-    async def _live(self) -> AsyncGenerator[None]:
-        try:
-            yield
-        finally:
-            await self.client.aclose()
+
+async def _live(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+_ending: set[asyncio.Task[None]] = set()
+"""The tasks that close what was dropped: a loop holds its tasks only weakly."""
+
+
+def _end(life: AsyncGenerator[None], loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    """Close a client whose owner is gone, in its loop, from whatever thread; a forked child leaves it to its parent."""
+
+    def end() -> None:
+        task = loop.create_task(life.aclose())
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
+
+    if not loop.is_closed() and pid == os.getpid():
+        loop.call_soon_threadsafe(end)
