@@ -101,7 +101,7 @@ class AsyncClient:
         slots = asyncio.Semaphore(max(1, concurrency))
 
         async def embedded(number: int) -> Embeddings:
-            async with slots, self._explained(model, ()):
+            async with slots, self._explained(model or self.target.model, ()):
                 try:
                     flow = operations.embed(self.target, batches[number], model, dimensions)
                     return await arun(flow, await self._connected(), self.target.retries)
@@ -146,7 +146,7 @@ class AsyncClient:
         request = chat_request(messages, **fields)
         return await self._run(
             lambda: operations.feature(
-                self.target, "apply_template", "show its template's prompt", request, self.target.server.backend.quirks
+                self.target, "apply_template", "show its template's prompt", request, self.target.quirks
             )
         )
 
@@ -186,12 +186,12 @@ class AsyncClient:
 
     def pull(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options), model)
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
 
     def create(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
         named = {name.rstrip("_"): value for name, value in options.items()}
-        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named), model)
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
 
     async def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
@@ -267,7 +267,7 @@ class AsyncClient:
         return self._transport
 
     async def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
-        async with self._explained(model, ()):
+        async with self._explained(model or self.target.model, ()):
             transport = await self._connected(self.target.patience(patient))
             return await arun(flow(), transport, self.target.patience(patient))
 
@@ -294,8 +294,8 @@ class AsyncClient:
         try:
             yield
         except VesselError as error:
-            if isinstance(error, ModelNotFound):
-                flow = self.target.nearest(error, model or self.target.model)
+            if isinstance(error, ModelNotFound) and model is not None:
+                flow = self.target.nearest(error, model)
                 await arun(flow, await self._connected(), self.target.look)
             raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
@@ -303,7 +303,7 @@ class AsyncClient:
         self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None
     ) -> AsyncGenerator[Delta]:
         received: list[Delta] = []
-        async with self._explained(model, received):
+        async with self._explained(model or self.target.model, received):
             transport = await self._connected()
             call, reply = await arun(flow(), transport, self.target.retries)
             async with aclosing(adeltas_of(call, reply, transport, self.target.retries, received)) as deltas:

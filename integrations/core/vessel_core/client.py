@@ -104,7 +104,7 @@ class Client:
         batches = operations.batches(operations.checked_texts(texts, blank), batch_size)
 
         def embedded(number: int) -> Embeddings:
-            with self._explained(model, ()):
+            with self._explained(model or self.target.model, ()):
                 try:
                     flow = operations.embed(self.target, batches[number], model, dimensions)
                     return run(flow, self._connected(), self.target.retries)
@@ -145,7 +145,7 @@ class Client:
         request = chat_request(messages, **fields)
         return self._run(
             lambda: operations.feature(
-                self.target, "apply_template", "show its template's prompt", request, self.target.server.backend.quirks
+                self.target, "apply_template", "show its template's prompt", request, self.target.quirks
             )
         )
 
@@ -185,12 +185,12 @@ class Client:
 
     def pull(self, model: str, **options: Any) -> Generator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options), model)
+        return self._watch(lambda: operations.feature(self.target, "pull", "fetch a model", model, options))
 
     def create(self, model: str, **options: Any) -> Generator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
         named = {name.rstrip("_"): value for name, value in options.items()}
-        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named), model)
+        return self._watch(lambda: operations.feature(self.target, "create", "create a model", model, named))
 
     def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
@@ -264,7 +264,7 @@ class Client:
         return self._transport
 
     def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
-        with self._explained(model, ()):
+        with self._explained(model or self.target.model, ()):
             transport = self._connected(self.target.patience(patient))
             return run(flow(), transport, self.target.patience(patient))
 
@@ -289,13 +289,13 @@ class Client:
         try:
             yield
         except VesselError as error:
-            if isinstance(error, ModelNotFound):
-                run(self.target.nearest(error, model or self.target.model), self._connected(), self.target.look)
+            if isinstance(error, ModelNotFound) and model is not None:
+                run(self.target.nearest(error, model), self._connected(), self.target.look)
             raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
     def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> Generator[Delta]:
         received: list[Delta] = []
-        with self._explained(model, received):
+        with self._explained(model or self.target.model, received):
             transport = self._connected()
             call, reply = run(flow(), transport, self.target.retries)
             yield from deltas_of(call, reply, transport, self.target.retries, received)

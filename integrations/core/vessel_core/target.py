@@ -27,10 +27,11 @@ from vessel_core.errors import (
     Unsupported,
     VesselError,
 )
-from vessel_core.request import did_you_mean
+from vessel_core.request import checked_quirks, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
 from vessel_core.types import ChatOptions, ChatReply, ChatRequest, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+from vessel_core.wire import Quirks
 
 STEADY = frozenset({"num_ctx"})
 """Runner options of Ollama: another value, or none after one, loads the model anew."""
@@ -63,6 +64,7 @@ class Target:
     timeout: Timeout
     max_retries: int
     verify: bool | str = True
+    switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     known: Server | None = None
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
@@ -97,6 +99,12 @@ class Target:
         if self.known is None:
             raise NoServerFound("The server is not known yet.")
         return self.known
+
+    @property
+    def quirks(self) -> Quirks:
+        """How the server differs from others, with what was switched by name."""
+        quirks = self.server.backend.quirks
+        return replace(quirks, **self.switched) if self.switched else quirks
 
     def places(self) -> list[Candidate]:
         """Return where the server may be, when no address was given."""
@@ -223,15 +231,14 @@ class Target:
         missing = {name: value for name, value in kept.items() if name not in request.options}
         return replace(request, options=cast("ChatOptions", {**request.options, **missing})) if missing else request
 
-    def nearest(self, error: ModelNotFound, name: str | None) -> Flow[ModelNotFound]:
-        """Put the names nearest to the missing one on the error."""
+    def nearest(self, error: ModelNotFound, name: str) -> Flow[ModelNotFound]:
+        """Put the names nearest to the missing one on the error, if the server lists any."""
         try:
             names = [model.id for model in (yield from self.server.backend.models())]
         except VesselError:
             return error
-        error.nearest = tuple(sorted(names, key=lambda known: _distance(name or "", known))[:3])
-        if name is not None:
-            error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"
+        error.nearest = tuple(sorted(names, key=lambda known: _distance(name, known))[:3])
+        error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"
         listed = ", ".join(repr(known) for known in names[:10]) or "none"
         error.hint = f"It has: {listed}. {error.hint or ''}".strip()
         return error
@@ -242,7 +249,10 @@ def _distance(name: str, known: str) -> float:
 
 
 class TargetOptions(TypedDict, total=False):
-    """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates."""
+    """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
+
+    `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
+    """
 
     base_url: str | None
     model: str | None
@@ -251,6 +261,7 @@ class TargetOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     max_retries: int
     verify: bool | str
+    quirks: Mapping[str, Any] | None
 
 
 def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
@@ -271,6 +282,7 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         timeout=_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
+        switched=checked_quirks(options.get("quirks") or {}),
     )
 
 
