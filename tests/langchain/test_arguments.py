@@ -1,0 +1,327 @@
+"""What the constructors take and refuse, what is sent of it, and what a model shows of itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.load import dumps, load
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.runnables import ConfigurableField
+from langchain_vessel import ChatVessel, VesselEmbeddings, VesselRerank
+from langchain_vessel.settings import ChatSettings
+from pydantic import SecretStr, ValidationError
+from vessel_core import Client, Timeout
+from vessel_core.errors import InvalidConfig
+from vessel_core.local import LocalServer
+from vessel_core.request import OPTION_NAMES
+
+from tests.fake_server import FakeServer, llamacpp_server, ollama_server
+from tests.langchain.scripted import answer, ollama_answer
+from tests.servers import KEY
+
+
+def sent(server: FakeServer, path: str = "/v1/chat/completions") -> dict[str, Any]:
+    return server.asked(path)[-1].json()
+
+
+def test_every_option_of_the_core_is_a_field() -> None:
+    assert ChatSettings.model_fields.keys() >= OPTION_NAMES
+
+
+def test_construction_asks_nobody_anything() -> None:
+    with llamacpp_server() as server:
+        chat = ChatVessel(base_url=server.base_url)
+        repr(chat)
+        str(chat)
+        VesselEmbeddings(base_url=server.base_url)
+        VesselRerank(base_url=server.base_url)
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("cls", [ChatVessel, VesselEmbeddings, VesselRerank])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bse_url": "http://x"}, "has no argument 'bse_url': did you mean 'base_url'"),
+        ({"modle": "m"}, "did you mean 'model'"),
+        ({"backend": "lamacpp2"}, "There is no backend 'lamacpp2'"),
+        ({"base_url": "localhost:8080"}, "no scheme"),
+        ({"timeout": -1}, "not above 0"),
+        ({"max_retries": -1}, "max_retries=-1"),
+        ({"client_kwargs": {"proxy": "http://x"}}, "'proxy'"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_at_construction(cls: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        cls(**arguments)
+
+
+def test_a_misspelt_option_names_the_right_one() -> None:
+    with pytest.raises(InvalidConfig, match="did you mean 'temperature'"):
+        ChatVessel(temperatur=0.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValidationError, match="temperature"):
+        ChatVessel(temperature="hot")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_misspelt_option_of_a_call_is_refused_before_anything_is_sent() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        with pytest.raises(ModelInvalidRequestError, match="did you mean 'temperature'"):
+            ChatVessel(base_url=server.base_url).invoke("x", temperatur=0.5)
+        assert server.asked("/v1/chat/completions") == []
+
+
+def test_options_reach_the_server_and_a_calls_own_go_before_them() -> None:
+    options: dict[str, Any] = {
+        "temperature": 0.5,
+        "max_tokens": 7,
+        "top_p": 0.9,
+        "top_k": 40,
+        "min_p": 0.05,
+        "seed": 1,
+        "stop": ["END"],
+        "presence_penalty": 0.1,
+        "frequency_penalty": 0.2,
+        "repeat_penalty": 1.1,
+        "logit_bias": {"15": -100.0},
+        "cache_prompt": True,
+    }
+    with llamacpp_server(answer("Hi")) as server:
+        chat = ChatVessel(base_url=server.base_url, model="m", extra_body={"dry_multiplier": 0.8}, **options)
+        chat.invoke("x")
+        assert {name: sent(server)[name] for name in options} == options
+        assert sent(server)["dry_multiplier"] == 0.8
+        assert sent(server)["model"] == "m"
+        chat.invoke("x", temperature=0, stop=["NOW"], model="other", extra_body={"samplers": ["top_k"]})
+        body = sent(server)
+    assert (body["temperature"], body["stop"], body["model"]) == (0, ["NOW"], "other")
+    assert (body["dry_multiplier"], body["samplers"]) == (0.8, ["top_k"])
+
+
+def test_bound_options_and_configured_ones_reach_the_server() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat = ChatVessel(base_url=server.base_url, temperature=0.1)
+        chat.bind(stop=["END"], max_tokens=3).invoke("x")
+        assert (sent(server)["stop"], sent(server)["max_tokens"]) == (["END"], 3)
+        configurable = chat.configurable_fields(
+            temperature=ConfigurableField(id="t"), model=ConfigurableField(id="m"), api_key=ConfigurableField(id="k")
+        )
+        configurable.with_config(configurable={"t": 0.9, "m": "big", "k": SecretStr("key-1")}).invoke("x")
+        assert (sent(server)["temperature"], sent(server)["model"]) == (0.9, "big")
+        assert server.requests[-1].headers["authorization"] == "Bearer key-1"
+        configurable.invoke("x")
+        assert sent(server)["temperature"] == 0.1
+
+
+PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"model_name": "m"}, {"model": "m"}),
+    ({"max_completion_tokens": 9}, {"max_tokens": 9}),
+    ({"num_predict": 9}, {"max_tokens": 9}),
+    ({"stop_sequences": ["X"]}, {"stop": ["X"]}),
+    ({"model_kwargs": {"top_p": 0.3, "mirostat": 2, "dry_base": 1.5}}, {"top_p": 0.3, "dry_base": 1.5}),
+    ({"format": "json"}, {"response_format": {"type": "json_object"}}),
+    ({"stream_usage": True, "use_responses_api": False}, {}),
+    ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "body"), PEERS)
+def test_what_others_call_it_is_understood(arguments: dict[str, Any], body: dict[str, Any]) -> None:
+    with llamacpp_server(answer("{}")) as server:
+        ChatVessel(base_url=server.base_url, **arguments).invoke("x")
+        assert sent(server).items() >= body.items()
+
+
+def test_what_others_call_the_place_is_understood() -> None:
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        for name in ("base_url", "api_base", "openai_api_base"):
+            arguments: dict[str, Any] = {name: f"{server.base_url}/v1", "openai_api_key": "key-1", "request_timeout": 5}
+            chat = ChatVessel(**arguments, default_headers={"X-Team": "blue"})  # pyright: ignore[reportCallIssue]
+            assert chat.timeout == 5
+            chat.invoke("x")
+            headers = server.asked("/v1/chat/completions")[-1].headers
+            assert (headers["authorization"], headers["x-team"]) == ("Bearer key-1", "blue")
+
+
+def test_options_of_chat_ollama_reach_ollama() -> None:
+    options: dict[str, Any] = {"num_predict": 5, "num_ctx": 2048, "mirostat": 2, "num_gpu": 1, "keep_alive": "5m"}
+    with ollama_server(ollama_answer(["Hi"])) as server:
+        options["client_kwargs"] = {"headers": {"X-Team": "blue"}}
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b", **options)
+        chat.invoke("x")
+        body = sent(server, "/api/chat")
+        assert server.asked("/api/chat")[-1].headers["x-team"] == "blue"
+    assert body["options"] == {"num_predict": 5, "num_ctx": 2048, "mirostat": 2, "num_gpu": 1}
+    assert body["keep_alive"] == "5m"
+
+
+def test_a_field_that_is_changed_counts_from_then_on() -> None:
+    with llamacpp_server(answer("One")) as one, llamacpp_server(answer("Two")) as two:
+        chat = ChatVessel(base_url=one.base_url)
+        assert chat.invoke("x").text == "One"
+        chat.base_url = two.base_url
+        assert chat.invoke("x").text == "Two"
+        assert chat.model_copy(update={"base_url": one.base_url}).invoke("x").text == "One"
+
+
+def test_a_client_of_ones_own_is_used() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        client = Client("llamacpp", base_url=server.base_url, timeout=Timeout(connect=1))
+        assert ChatVessel(client=client).invoke("x").text == "Hi"
+        assert VesselEmbeddings(client=client, model="m").embed_query("x")
+
+
+# ---------------------------------------------------------------------------------------------------------- its own words
+
+
+def test_keys_show_in_no_repr_and_no_manifest() -> None:
+    secrets: dict[str, Any] = {"api_key": "sk-secret", "headers": {"X-Token": "also-secret"}}
+    chat = ChatVessel(base_url="http://user:pass-word@gpu-box:8080", **secrets)
+    for text in (repr(chat), str(chat), dumps(chat), str(chat.asdict()), str(chat.model_dump()), f"{chat}"):
+        assert "sk-secret" not in text
+        assert "also-secret" not in text
+    assert "pass-word" not in repr(chat)
+
+
+def test_a_repr_says_what_is_set_and_nothing_else() -> None:
+    chat = ChatVessel(backend="ollama", model="qwen3:8b", temperature=0.5)
+    assert (
+        repr(chat)
+        == "ChatVessel(backend='ollama', base_url='http://localhost:11434', model='qwen3:8b', temperature=0.5)"
+    )
+    assert repr(VesselEmbeddings(base_url="http://gpu-box:8080/v1")) == (
+        "VesselEmbeddings(backend='auto', base_url='http://gpu-box:8080')"
+    )
+
+
+def test_a_pickle_works_and_holds_no_key(keyed_server: LocalServer) -> None:
+    chat = ChatVessel(base_url=keyed_server.base_url, api_key=SecretStr(KEY), max_tokens=20)
+    assert chat.invoke("Hello").text
+    data = pickle.dumps(chat)
+    assert KEY.encode() not in data
+    loaded: ChatVessel = pickle.loads(data)
+    assert loaded.api_key is None
+    loaded.api_key = SecretStr(KEY)
+    assert loaded.invoke("Hello").text
+    asked_for = ChatVessel(base_url=keyed_server.base_url, api_key=SecretStr(KEY), pickle_secrets=True)
+    assert pickle.loads(pickle.dumps(asked_for)).invoke("Hello").text
+
+
+def test_copies_work_and_keep_the_key(keyed_server: LocalServer) -> None:
+    chat = ChatVessel(base_url=keyed_server.base_url, api_key=SecretStr(KEY), max_tokens=20)
+    assert chat.invoke("Hello").text
+    for copied in (copy.copy(chat), copy.deepcopy(chat), chat.model_copy(deep=True), chat.model_copy()):
+        assert copied == chat
+        assert copied.invoke("Hello").text
+
+
+def test_embeddings_and_reranker_pickle_without_key() -> None:
+    for made in (VesselEmbeddings(api_key=SecretStr("sk-secret")), VesselRerank(api_key=SecretStr("sk-secret"))):
+        data = pickle.dumps(made)
+        assert b"sk-secret" not in data
+        assert pickle.loads(data).api_key is None
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+def test_a_manifest_loads_again() -> None:
+    chat = ChatVessel(
+        base_url="http://gpu-box:8080", model="m", temperature=0.5, timeout=Timeout(connect=1), api_key=SecretStr("sk")
+    )
+    manifest: Any = json.loads(dumps(chat))
+    loaded = load(manifest, allowed_objects=[ChatVessel], valid_namespaces=["langchain_vessel"])
+    assert loaded.api_key is None
+    assert loaded.asdict() == chat.asdict()
+    assert loaded.timeout == chat.timeout
+
+
+# ------------------------------------------------------------------------------------------------- caching and tracing
+
+
+def test_every_option_that_changes_an_answer_is_in_the_key_of_the_cache() -> None:
+    with llamacpp_server(answer("Hi"), model="m") as one, llamacpp_server(answer("Hi"), model="m") as other:
+        cache = InMemoryCache()
+        base: dict[str, Any] = {"base_url": one.base_url, "model": "m", "cache": cache}
+        variants: list[dict[str, Any]] = [
+            {},
+            {"model": "other"},
+            {"base_url": other.base_url},
+            {"temperature": 0.1},
+            {"max_tokens": 5},
+            {"seed": 1},
+            {"stop": ["X"]},
+            {"reasoning": True},
+            {"grammar": "root ::= [a-z]"},
+            {"response_format": {"type": "json_object"}},
+            {"extra_body": {"dry_base": 2}},
+        ]
+        for variant in variants:
+            ChatVessel(**{**base, **variant}).invoke("x")
+            ChatVessel(**{**base, **variant}).invoke("x")
+        asked = one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")
+        assert len(asked) == len(variants)
+        chat = ChatVessel(**base)
+        chat.bind_tools([{"title": "f", "description": "f", "type": "object", "properties": {}}]).invoke("x")
+        chat.invoke("x", temperature=0.2)
+        assert len(one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")) == len(variants) + 2
+
+
+def test_a_cached_answer_of_another_server_is_not_taken_when_the_server_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = InMemoryCache()
+    answers: list[str] = []
+    for text in ("One", "Two"):
+        with llamacpp_server(answer(text)) as server:
+            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
+            answers.append(ChatVessel(backend="llamacpp", cache=cache).invoke("x").text)
+    assert answers == ["One", "Two"]
+
+
+def test_traces_name_provider_and_model_as_replies_do() -> None:
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        chat = ChatVessel(base_url=server.base_url, temperature=0.5, max_tokens=9, stop="END")
+        assert traced(chat)["ls_model_name"] == "auto"
+        reply = chat.invoke("x")
+        params = traced(chat)
+    assert params == {
+        "ls_provider": reply.response_metadata["model_provider"],
+        "ls_model_name": "m",
+        "ls_model_type": "chat",
+        "ls_temperature": 0.5,
+        "ls_max_tokens": 9,
+        "ls_stop": ["END"],
+    }
+    assert traced(chat, model="other", temperature=1)["ls_model_name"] == "other"
+
+
+def traced(chat: ChatVessel, **options: Any) -> dict[str, Any]:
+    """Return what LangSmith is told of a call."""
+    return dict(chat._get_ls_params(**options))  # pyright: ignore[reportPrivateUsage] - LangChain calls it
+
+
+def test_a_rate_limiter_is_asked_before_each_call() -> None:
+    class Counting(InMemoryRateLimiter):
+        asked = 0
+
+        def acquire(self, *, blocking: bool = True) -> bool:
+            self.asked += 1
+            return True
+
+    limiter = Counting()
+    with llamacpp_server(answer("Hi")) as server:
+        chat = ChatVessel(base_url=server.base_url, rate_limiter=limiter)
+        chat.invoke("x")
+        list(chat.stream("x"))
+    assert limiter.asked == 2
+
+
+def test_prompts_and_parsers_compose_with_it(chat_server: LocalServer) -> None:
+    prompt = ChatPromptTemplate.from_messages([("system", "You are {kind}."), ("user", "{question}")])
+    chain = prompt | ChatVessel(base_url=chat_server.base_url, max_tokens=30)
+    assert chain.invoke({"kind": "brief", "question": "Who are you?"}).text
