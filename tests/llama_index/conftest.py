@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
 from vessel_core.local import LocalServer
+
+#: What LlamaIndex's own packages warn of, whoever uses them.
+WARNINGS = [
+    # llama-index-workflows looks at every attribute of an agent to find its steps, deprecated ones of pydantic too.
+    r"ignore:The `__(fields|fields_set)__` attribute is deprecated:pydantic.warnings.PydanticDeprecatedSince20",
+    # A ReAct agent asks its context whether it runs.
+    r"ignore:is_running called from within a step:DeprecationWarning",
+    r"ignore:The `model_(fields|computed_fields)` attribute on the instance:DeprecationWarning",
+    r"ignore:Accessing the 'model_(fields|computed_fields)' attribute on the instance:DeprecationWarning",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those warnings pass in the tests of this folder."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for warning in WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypedDict, cast
 from weakref import WeakKeyDictionary
@@ -16,6 +16,8 @@ from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnect
 from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, PrivateAttr
 from vessel_core.operations import Blank
+
+with_progress = cast("Callable[[list[list[str]], bool, str], Iterable[list[str]]]", get_tqdm_iterable)
 
 #: Where core sends its own events of embeddings, so that handlers find these too.
 dispatcher = get_dispatcher("llama_index.core.base.embeddings.base")
@@ -72,8 +74,7 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         vectors: list[Embedding] = []
         with ThreadPoolExecutor(min(self.concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
             made = pool.map(self._get_text_embeddings, batches)
-            shown: Any = get_tqdm_iterable(batches, show_progress, "Generating embeddings")
-            for batch in cast("Iterable[list[str]]", shown):
+            for batch in with_progress(batches, show_progress, "Generating embeddings"):
                 vectors += self._told(batch, made)
         return vectors
 

@@ -35,14 +35,14 @@ UNKNOWN_CONTEXT = 4096
 class ChatForms(VesselOptions, FunctionCallingLLM):
     """What `Vessel` says and hears, in any form; the tools and the structured answers stand on it."""
 
-    _learnt: dict[str | None, ModelInfo] = PrivateAttr(default_factory=dict["str | None", ModelInfo])
+    _learnt: dict[tuple[str, ...], ModelInfo] = PrivateAttr(default_factory=dict["tuple[str, ...]", ModelInfo])
 
     # ---------------------------------------------------------------------------------------------------- the server
 
     @property
     def metadata(self) -> LLMMetadata:
         """What is known of the model, without asking: `context_window` and `num_output` are in tokens."""
-        known = self._learnt.get(self.model)
+        known = self._learnt.get(self._place)
         tools = self.is_function_calling_model
         if tools is None:
             tools = known is None or known.capabilities.tools is not False
@@ -54,6 +54,11 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
             model_name=self.model or (known and known.id) or "unknown",
         )
 
+    @property
+    def _place(self) -> tuple[str, ...]:
+        """Which model on which server is meant, as far as it was said."""
+        return (self.backend, self.base_url or "", self.model or "")
+
     def connect(self) -> Self:
         """Find the server now and read what it says of the model; `metadata` tells it from then on.
 
@@ -62,12 +67,12 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
 
         Raises the error there is if the server can't be reached or has no such model.
         """
-        self._learnt[self.model] = self.client.model_info(self.model)
+        self._learnt[self._place] = self.client.model_info(self.model)
         return self
 
     async def aconnect(self) -> Self:
         """Find the server now and read what it says of the model, as `connect`."""
-        self._learnt[self.model] = await self.async_client.model_info(self.model)
+        self._learnt[self._place] = await self.async_client.model_info(self.model)
         return self
 
     def to_payload(self) -> dict[str, Any]:
@@ -80,89 +85,69 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
-        telling = Telling(CHAT, self, conversation(messages), kwargs)
-        with self.callback_manager.as_trace(CHAT.trace), telling.asking():
-            self._wait_turn()
-            deltas = self._deltas(messages, kwargs)
-        return telling.whole(deltas)
+        with self.callback_manager.as_trace("chat"):
+            told = Telling(CHAT, self, conversation(messages), kwargs)
+            return told.whole(lambda: self._deltas(messages, kwargs))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Return the answer as it comes: each response holds all that has come, and its `delta`."""
-        telling = Telling(CHAT, self, conversation(messages), kwargs)
-        with self.callback_manager.as_trace(CHAT.trace), telling.asking():
-            self._wait_turn()
-            deltas = self._deltas(messages, kwargs)
-        return telling.stream(deltas)
+        with self.callback_manager.as_trace("chat"):
+            told = Telling(CHAT, self, conversation(messages), kwargs)
+            return told.stream(lambda: self._deltas(messages, kwargs))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
-        telling = Telling(CHAT, self, conversation(messages), kwargs)
-        with self.callback_manager.as_trace(CHAT.trace), telling.asking():
-            await self._await_turn()
-            deltas = self._adeltas(messages, kwargs)
-        return await telling.awhole(deltas)
+        with self.callback_manager.as_trace("chat"):
+            told = Telling(CHAT, self, conversation(messages), kwargs)
+            return await told.awhole(lambda: self._adeltas(messages, kwargs))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Return the answer as it comes, as `stream_chat`."""
-        telling = Telling(CHAT, self, conversation(messages), kwargs)
-        with self.callback_manager.as_trace(CHAT.trace), telling.asking():
-            await self._await_turn()
-            deltas = self._adeltas(messages, kwargs)
-        return telling.astream(deltas)
+        with self.callback_manager.as_trace("chat"):
+            told = Telling(CHAT, self, conversation(messages), kwargs)
+            return await told.astream(lambda: self._adeltas(messages, kwargs))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the answer to a prompt, which is sent as one user message."""
-        telling = Telling(COMPLETION, self, prompt, kwargs)
-        with self.callback_manager.as_trace(COMPLETION.trace), telling.asking():
-            self._wait_turn()
-            deltas = self._deltas(self._asked(prompt, formatted), kwargs)
-        return telling.whole(deltas)
+        with self.callback_manager.as_trace("completion"):
+            told = Telling(COMPLETION, self, prompt, kwargs)
+            return told.whole(lambda: self._deltas(self._asked(prompt, formatted), kwargs))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Return the answer to a prompt as it comes."""
-        telling = Telling(COMPLETION, self, prompt, kwargs)
-        with self.callback_manager.as_trace(COMPLETION.trace), telling.asking():
-            self._wait_turn()
-            deltas = self._deltas(self._asked(prompt, formatted), kwargs)
-        return telling.stream(deltas)
+        with self.callback_manager.as_trace("completion"):
+            told = Telling(COMPLETION, self, prompt, kwargs)
+            return told.stream(lambda: self._deltas(self._asked(prompt, formatted), kwargs))
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Return the answer to a prompt."""
-        telling = Telling(COMPLETION, self, prompt, kwargs)
-        with self.callback_manager.as_trace(COMPLETION.trace), telling.asking():
-            await self._await_turn()
-            deltas = self._adeltas(self._asked(prompt, formatted), kwargs)
-        return await telling.awhole(deltas)
+        with self.callback_manager.as_trace("completion"):
+            told = Telling(COMPLETION, self, prompt, kwargs)
+            return await told.awhole(lambda: self._adeltas(self._asked(prompt, formatted), kwargs))
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Return the answer to a prompt as it comes."""
-        telling = Telling(COMPLETION, self, prompt, kwargs)
-        with self.callback_manager.as_trace(COMPLETION.trace), telling.asking():
-            await self._await_turn()
-            deltas = self._adeltas(self._asked(prompt, formatted), kwargs)
-        return telling.astream(deltas)
+        with self.callback_manager.as_trace("completion"):
+            told = Telling(COMPLETION, self, prompt, kwargs)
+            return await told.astream(lambda: self._adeltas(self._asked(prompt, formatted), kwargs))
 
     def _asked(self, prompt: str, formatted: bool) -> list[ChatMessage]:
         convert = self.completion_to_prompt
         return [ChatMessage(prompt if formatted or convert is None else convert(prompt))]
 
-    def _wait_turn(self) -> None:
+    def _deltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Generator[Delta]:
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
-
-    async def _await_turn(self) -> None:
-        if self.rate_limiter is not None:
-            await self.rate_limiter.async_acquire()
-
-    def _deltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Generator[Delta]:
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         deltas = self.client.stream(wire, **self.chat_fields(options))
-        return deltas if self.model in self._learnt else self._then_learn(deltas)
+        return deltas if self._place in self._learnt else self._then_learn(deltas)
 
-    def _adeltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> AsyncGenerator[Delta]:
+    async def _adeltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> AsyncGenerator[Delta]:
+        if self.rate_limiter is not None:
+            await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         deltas = self.async_client.stream(wire, **self.chat_fields(options))
-        return deltas if self.model in self._learnt else self._then_alearn(deltas)
+        return deltas if self._place in self._learnt else self._then_alearn(deltas)
 
     def _then_learn(self, deltas: Generator[Delta]) -> Generator[Delta]:
         """Pass the first answer on, then ask what the model is: by now it is loaded, and its context is allocated."""
@@ -183,5 +168,5 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
             self._learn_nothing(error)
 
     def _learn_nothing(self, error: VesselError) -> None:
-        self._learnt[self.model] = ModelInfo(self.model or "")
+        self._learnt[self._place] = ModelInfo(self.model or "")
         logger.info("The context window is assumed to be %s tokens: %s", self.metadata.context_window, error.message)

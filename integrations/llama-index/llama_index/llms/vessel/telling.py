@@ -7,8 +7,8 @@ with what had come, and is no failure. And the event of each piece is made only 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -41,7 +41,6 @@ R = TypeVar("R", ChatResponse, CompletionResponse)
 class Kind(Generic[R]):
     """What the two kinds of request call things."""
 
-    trace: str
     asked: str
     asked_payload: EventPayload
     answer_payload: EventPayload
@@ -52,7 +51,6 @@ class Kind(Generic[R]):
 
 
 CHAT: Kind[ChatResponse] = Kind(
-    "chat",
     "messages",
     EventPayload.MESSAGES,
     EventPayload.RESPONSE,
@@ -62,7 +60,6 @@ CHAT: Kind[ChatResponse] = Kind(
     Answer.chat,
 )
 COMPLETION: Kind[CompletionResponse] = Kind(
-    "completion",
     "prompt",
     EventPayload.PROMPT,
     EventPayload.COMPLETION,
@@ -93,36 +90,45 @@ class Telling(Generic[R]):
             },
         )
 
+    def whole(self, ask: Callable[[], Generator[Delta]]) -> R:
+        """Ask, and return the whole answer."""
+        answer = Answer()
+        with self._asking():
+            for delta in ask():
+                answer.take(delta)
+        return self._ended(self._kind.show(answer, None))
+
+    async def awhole(self, ask: Callable[[], Awaitable[AsyncGenerator[Delta]]]) -> R:
+        """Ask, and return the whole answer."""
+        answer = Answer()
+        with self._asking():
+            async with aclosing(await ask()) as deltas:
+                async for delta in deltas:
+                    answer.take(delta)
+        return self._ended(self._kind.show(answer, None))
+
+    def stream(self, ask: Callable[[], Generator[Delta]]) -> Generator[R]:
+        """Ask, and return the answer as it comes."""
+        with self._asking():
+            deltas = ask()
+        return self._relay(deltas)
+
+    async def astream(self, ask: Callable[[], Awaitable[AsyncGenerator[Delta]]]) -> AsyncGenerator[R]:
+        """Ask, and return the answer as it comes."""
+        with self._asking():
+            deltas = await ask()
+        return self._arelay(deltas)
+
     @contextmanager
-    def asking(self) -> Generator[None]:
-        """Tell of what goes wrong before the answer comes."""
+    def _asking(self) -> Generator[None]:
+        """Tell of what goes wrong before the answer comes, or before it is whole."""
         try:
             yield
         except BaseException as error:
             self._end_callback({EventPayload.EXCEPTION: error})
             raise
 
-    def whole(self, deltas: Generator[Delta]) -> R:
-        """Return the whole answer."""
-        answer = Answer()
-        with self.asking():
-            for delta in deltas:
-                answer.take(delta)
-        return self._ended(self._kind.show(answer, None))
-
-    async def awhole(self, deltas: AsyncGenerator[Delta]) -> R:
-        """Return the whole answer."""
-        answer = Answer()
-        with self.asking():
-            try:
-                async for delta in deltas:
-                    answer.take(delta)
-            finally:
-                await deltas.aclose()
-        return self._ended(self._kind.show(answer, None))
-
-    def stream(self, deltas: Generator[Delta]) -> Generator[R]:
-        """Return the answer as it comes."""
+    def _relay(self, deltas: Generator[Delta]) -> Generator[R]:
         answer, show, last = Answer(), self._kind.show, None
         listened = _listened()
         try:
@@ -142,8 +148,7 @@ class Telling(Generic[R]):
             deltas.close()
         self._stopped(last)
 
-    async def astream(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
-        """Return the answer as it comes."""
+    async def _arelay(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
         answer, show, last = Answer(), self._kind.show, None
         listened = _listened()
         try:

@@ -1,0 +1,115 @@
+"""What is built by hand, for speed, is what pydantic would have made."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.llms.vessel.responses import Answer
+from llama_index.llms.vessel.tools import tool_selections
+from pydantic import BaseModel
+from vessel_core import Delta, Timings, Usage
+from vessel_core.types import ToolCallDelta
+
+R = TypeVar("R", ChatResponse, CompletionResponse)
+
+DELTAS = [
+    Delta(reasoning="Let me", model="demo", response_id="chat-1"),
+    Delta(reasoning=" see."),
+    Delta(text="I"),
+    Delta(text=" look"),
+    Delta(logprobs=[{"token": "x", "logprob": -0.5, "bytes": [120]}], text="x"),
+    Delta(tool_calls=[ToolCallDelta(0, "a", "get_weather", '{"ci')]),
+    Delta(tool_calls=[ToolCallDelta(0, arguments='ty": "Oslo"}'), ToolCallDelta(1, "b", "search", "{}")]),
+    Delta(finish="tool_calls"),
+    Delta(usage=Usage(3, 4, 7, reasoning_tokens=2), timings=Timings(completion_tokens=4, completion_ms=2.0)),
+]
+
+
+def shown(show: Callable[[Answer, Delta | None], R]) -> list[R]:
+    answer = Answer()
+    responses: list[R] = []
+    for delta in DELTAS:
+        answer.take(delta)
+        responses.append(show(answer, delta))
+    return [*responses, show(answer, None)]
+
+
+def same(made: BaseModel, validated: BaseModel) -> None:
+    """Compare two models and the models inside them, with everything pydantic keeps of them."""
+    assert type(made) is type(validated)
+    assert list(made.__dict__) == list(type(made).model_fields)
+    assert made == validated
+    assert made.__pydantic_extra__ == validated.__pydantic_extra__
+    assert made.__pydantic_private__ == validated.__pydantic_private__
+    assert made.model_fields_set == validated.model_fields_set
+    for name, value in made.__dict__.items():
+        if isinstance(value, BaseModel):
+            same(value, getattr(validated, name))
+        elif isinstance(value, list):
+            for mine, other in zip(value, getattr(validated, name), strict=True):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                if isinstance(mine, BaseModel):
+                    same(mine, other)
+
+
+def validated_block(block: Any) -> Any:
+    if isinstance(block, TextBlock):
+        return TextBlock(text=block.text)
+    if isinstance(block, ThinkingBlock):
+        return ThinkingBlock(content=block.content, num_tokens=block.num_tokens)
+    assert isinstance(block, ToolCallBlock)
+    return ToolCallBlock(tool_call_id=block.tool_call_id, tool_name=block.tool_name, tool_kwargs=block.tool_kwargs)
+
+
+@pytest.mark.parametrize("at", range(len(DELTAS) + 1))
+def test_a_chat_response_is_what_validation_makes(at: int) -> None:
+    made = shown(Answer.chat)[at]
+    message = ChatMessage(
+        role=made.message.role,
+        blocks=[validated_block(block) for block in made.message.blocks],
+        additional_kwargs=dict(made.message.__dict__["additional_kwargs"]),
+    )
+    fields: dict[str, Any] = {**made.__dict__, "message": message}
+    same(made, ChatResponse(**fields))
+    assert made.model_dump() == ChatResponse.model_validate(made.model_dump()).model_dump()
+    assert json.loads(made.model_dump_json()) == made.model_dump(mode="json")
+    assert pickle.loads(pickle.dumps(made)) == made == copy.deepcopy(made)
+
+
+@pytest.mark.parametrize("at", range(len(DELTAS) + 1))
+def test_a_completion_is_what_validation_makes(at: int) -> None:
+    made = shown(Answer.completion)[at]
+    same(made, CompletionResponse(**made.__dict__))
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+@pytest.mark.parametrize("at", range(len(DELTAS) + 1))
+def test_a_tool_selection_is_what_validation_makes(at: int) -> None:
+    for made in tool_selections(shown(Answer.chat)[at], required=False):
+        same(made, ToolSelection(**made.__dict__))
+
+
+def test_earlier_chunks_stay_as_they_were() -> None:
+    responses = shown(Answer.chat)
+    assert [response.message.content for response in responses[:4]] == ["", "", "I", "I look"]
+    first, second = responses[0].message.blocks[0], responses[1].message.blocks[0]
+    assert isinstance(first, ThinkingBlock)
+    assert isinstance(second, ThinkingBlock)
+    assert (first.content, second.content) == ("Let me", "Let me see.")
+    assert [len(response.message.blocks) for response in responses] == [2, 2, 2, 2, 2, 3, 4, 4, 4, 4]
+    (call,) = tool_selections(responses[5], required=True)
+    assert call.tool_kwargs == {}
+    assert tool_selections(responses[6], required=True)[0].tool_kwargs == {"city": "Oslo"}

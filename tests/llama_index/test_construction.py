@@ -1,0 +1,247 @@
+"""What the three classes take, refuse, keep and leave out; nothing of it needs a server."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.callbacks import CallbackManager
+from llama_index.embeddings.vessel import VesselEmbedding
+from llama_index.llms.vessel import Vessel
+from llama_index.postprocessor.vessel import VesselRerank
+from pydantic import SecretStr
+from vessel_core import Timeout
+from vessel_core.errors import InvalidConfig, InvalidRequest
+
+from tests.fake_server import openai_server
+from tests.llama_index.scripted import answer, scripted, sent
+
+CLASSES: list[Callable[..., Any]] = [Vessel, VesselEmbedding, VesselRerank]
+HELLO = [ChatMessage("Hello")]
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_construction_does_no_io(made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: Any) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    made()
+    made(backend="ollama", base_url="http://127.0.0.1:9", api_key="k")
+
+
+@pytest.mark.parametrize("made", CLASSES)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"base_ulr": "http://localhost:1"}, "did you mean 'base_url'"),
+        ({"backend": "olama"}, "There is no backend 'olama'"),
+        ({"base_url": "localhost:8080"}, "no scheme"),
+        ({"base_url": "http://localhost:1", "api_base": "http://localhost:2"}, "given 'base_url' twice"),
+        ({"timeout": -1.0}, "not above 0"),
+    ],
+)
+def test_what_cant_be_right_is_refused_with_what_to_do(
+    made: Callable[..., Any], arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        made(**arguments)
+
+
+def test_an_unknown_option_names_the_nearest_one() -> None:
+    with pytest.raises(InvalidConfig, match="did you mean 'max_tokens'"):
+        Vessel(max_tokenz=5)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(InvalidRequest, match="did you mean 'temperature'"):
+        Vessel(additional_kwargs={"temprature": 1})
+
+
+def test_arguments_go_by_name() -> None:
+    with pytest.raises(InvalidConfig, match="model='qwen3:8b'"):
+        Vessel("qwen3:8b")  # pyright: ignore[reportCallIssue]
+
+
+# ------------------------------------------------------------------------------------------------------ others' names
+
+
+def test_the_arguments_of_ollamas_class_are_understood() -> None:
+    arguments: dict[str, Any] = {
+        "model": "qwen3:8b",
+        "base_url": "http://localhost:11434",
+        "temperature": 0.5,
+        "context_window": 8000,
+        "request_timeout": 120.0,
+        "additional_kwargs": {"num_predict": 64, "top_k": 5},
+        "is_function_calling_model": False,
+        "keep_alive": "5m",
+        "thinking": True,
+        "json_mode": True,
+    }
+    llm = Vessel(backend="ollama", **arguments)
+    assert (llm.model, llm.timeout, llm.metadata.context_window) == ("qwen3:8b", 120.0, 8000)
+    assert llm.metadata.is_function_calling_model is False
+    fields = llm.chat_fields({})
+    assert (fields.get("max_tokens"), fields.get("top_k"), fields.get("reasoning")) == (64, 5, True)
+    assert fields.get("response_format") == {"type": "json_object"}
+    assert "num_ctx" not in {name for name, value in fields.items() if value is not None}
+
+
+def test_the_arguments_of_openailike_are_understood() -> None:
+    arguments: dict[str, Any] = {
+        "model": "demo",
+        "api_key": "fake",
+        "max_tokens": 10,
+        "is_chat_model": True,
+        "is_function_calling_model": True,
+        "context_window": 32000,
+        "timeout": 30.0,
+        "max_retries": 1,
+        "reuse_client": False,
+        "should_use_structured_outputs": True,
+        "default_headers": {"X-Team": "boats"},
+        "additional_kwargs": {"extra_body": {"mirostat": 1}, "top_p": 0.5},
+    }
+    with openai_server(answer("Hello")) as server:
+        llm = Vessel(backend="openai", api_base=f"{server.base_url}/v1", **arguments)  # pyright: ignore[reportCallIssue]
+        llm.chat(HELLO, max_completion_tokens=7, extra_body={"tfs_z": 1})
+        llm.close()
+        body = sent(server)
+        assert (body["max_tokens"], body["top_p"], body["mirostat"], body["tfs_z"]) == (7, 0.5, 1, 1)
+        assert server.requests[0].headers["x-team"] == "boats"
+        assert server.requests[0].headers["authorization"] == "Bearer fake"
+    assert llm.metadata.context_window == 32000
+
+
+def test_the_arguments_of_lm_studios_class_and_of_embeddings_are_understood() -> None:
+    arguments: dict[str, Any] = {"model_name": "gemma", "num_output": 20, "request_timeout": 9.0}
+    llm = Vessel(backend="lmstudio", base_url="http://localhost:1234/v1", **arguments)
+    assert (llm.model, llm.max_tokens, llm.timeout) == ("gemma", 20, 9.0)
+    arguments = {"api_base": "http://localhost:1/v1", "api_key": "fake", "dimensions": 8, "embed_batch_size": 5}
+    for name in ("model", "model_name"):
+        assert VesselEmbedding(**{name: "nomic"}, **arguments).model_name == "nomic"
+
+
+def test_an_option_that_is_left_out_is_not_sent() -> None:
+    with scripted(answer("Hello")) as (llm, server):
+        llm.chat(HELLO)
+        assert set(sent(server)) == {"messages", "stream", "stream_options", "model"}
+        llm.temperature, llm.stop = 0.0, ["."]
+        llm.chat(HELLO)
+        assert (sent(server)["temperature"], sent(server)["stop"]) == (0.0, ["."])
+
+
+def test_the_servers_key_is_never_another_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-somebody")
+    with scripted(answer("Hello")) as (llm, server):
+        llm.chat(HELLO)
+        assert all("authorization" not in request.headers for request in server.requests)
+
+
+def test_a_field_that_is_set_later_counts_from_the_next_call_on() -> None:
+    with openai_server(answer("one")) as first, openai_server(answer("two")) as second:
+        llm = Vessel(backend="openai", base_url=first.base_url, model="demo")
+        assert llm.complete("?").text == "one"
+        llm.close()
+        llm.base_url, llm.api_key, llm.model = second.base_url, SecretStr("k"), "other"
+        assert llm.complete("?").text == "two"
+        llm.close()
+        assert second.requests[0].headers["authorization"] == "Bearer k"
+        assert sent(second)["model"] == "other"
+
+
+# ------------------------------------------------------------------------------------------------------------- storing
+
+SECRET: dict[str, Any] = {
+    "api_key": "hidden-1",
+    "headers": {"X-Api-Key": "hidden-2", "X-Team": "boats"},
+    "base_url": "http://user:hidden-3@localhost:8080/v1",
+}
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_what_is_stored_holds_no_secret_and_makes_the_same_object(made: Callable[..., Any]) -> None:
+    one: Any = made(backend="llamacpp", timeout=Timeout(connect=1.0), max_retries=4, **SECRET)
+    kind: Any = one.__class__
+    assert one.client.target.headers["Authorization"].get_secret_value().startswith("Basic ")
+    texts = [
+        repr(one),
+        str(one),
+        json.dumps(one.to_dict()),
+        one.to_json(),
+        repr(pickle.dumps(one)),
+        repr(copy.copy(one)),
+        json.dumps(one.to_payload() if hasattr(one, "to_payload") else {}),
+    ]
+    assert not any("hidden" in text or "dXNlcjp" in text for text in texts)
+    for again in (
+        kind.from_dict(one.to_dict()),
+        kind.from_json(one.to_json()),
+        pickle.loads(pickle.dumps(one)),
+    ):
+        assert type(again) is kind
+        assert again.to_dict() == one.to_dict()
+        assert (again.base_url, again.api_key) == ("http://localhost:8080", None)
+        assert again.timeout == Timeout(connect=1.0)
+        assert list(again.headers) == ["X-Team"]
+
+
+def test_every_option_survives_being_stored() -> None:
+    llm = Vessel(
+        model="demo",
+        temperature=0.1,
+        stop=["."],
+        reasoning="low",
+        num_ctx=100,
+        extra_body={"a": 1},
+        additional_kwargs={"top_k": 3},
+        context_window=77,
+        system_prompt="Be brief.",
+    )
+    for again in (Vessel.from_dict(llm.to_dict()), pickle.loads(pickle.dumps(llm)), copy.deepcopy(llm)):
+        assert again.to_dict() == llm.to_dict()
+        assert again.chat_fields({}) == llm.chat_fields({})
+        assert again.metadata == llm.metadata
+
+
+def shout(prompt: str) -> str:
+    return prompt.upper()
+
+
+def test_a_pickle_keeps_what_can_be_pickled_and_leaves_out_the_rest() -> None:
+    llm = Vessel(completion_to_prompt=shout, callback_manager=CallbackManager([]), rate_limiter=lambda: None)
+    again = pickle.loads(pickle.dumps(llm))
+    assert again.completion_to_prompt is shout
+    assert again.rate_limiter is None
+
+
+def test_a_key_may_be_named_instead_of_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOAT_KEY", "hidden-1")
+    with openai_server(answer("Hello")) as server:
+        llm = Vessel(backend="openai", base_url=server.base_url, model="demo", api_key_env="BOAT_KEY")
+        again = pickle.loads(pickle.dumps(llm))
+        assert "hidden" not in repr(pickle.dumps(llm))
+        again.chat(HELLO)
+        again.close()
+        assert server.requests[0].headers["authorization"] == "Bearer hidden-1"
+
+
+def test_a_copy_talks_over_the_same_connections() -> None:
+    with scripted(answer("Hello")) as (llm, server):
+        llm.chat(HELLO)
+        for other in (llm.model_copy(), copy.copy(llm), copy.deepcopy(llm)):
+            other.chat(HELLO)
+        assert server.connections == 1
+
+
+def test_the_names_by_which_llama_index_stores_them() -> None:
+    assert [made.class_name() for made in (Vessel, VesselEmbedding, VesselRerank)] == [
+        "Vessel",
+        "VesselEmbedding",
+        "VesselRerank",
+    ]

@@ -1,0 +1,341 @@
+"""Each kind of block is sent, converted, or refused with a reason; histories of other classes are understood."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+from llama_index.core.schema import ImageDocument
+from llama_index.llms.vessel import Vessel
+from llama_index.llms.vessel.messages import to_wire
+from vessel_core.errors import InvalidMedia, InvalidRequest
+
+from tests.fake_server import ollama_server
+from tests.llama_index.scripted import answer, scripted, sent
+
+
+def png(red: int, green: int, blue: int, size: int = 64) -> bytes:
+    """Return a picture of one colour."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = (b"\0" + bytes((red, green, blue)) * size) * size
+    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+RED = png(255, 0, 0)
+DATA_URL = f"data:image/png;base64,{base64.b64encode(RED).decode()}"
+WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(28)
+
+
+def one(*blocks: Any, role: str = "user", **extra: Any) -> Any:
+    """Return what a message of these blocks becomes."""
+    (message,) = to_wire([ChatMessage(role=role, blocks=list(blocks), additional_kwargs=extra)])
+    return message
+
+
+def url_of(block: ImageBlock) -> str:
+    (part,) = one(block)["content"]
+    return part["image_url"]["url"]
+
+
+# --------------------------------------------------------------------------------------------------------------- texts
+
+
+def test_texts_become_one_text() -> None:
+    assert one(TextBlock(text="a"), TextBlock(text="b")) == {"role": "user", "content": "a\nb"}
+
+
+@pytest.mark.parametrize(
+    ("role", "wire"),
+    [("developer", "system"), ("system", "system"), ("chatbot", "assistant"), ("model", "assistant"), ("user", "user")],
+)
+def test_every_role_has_one_that_servers_know(role: str, wire: str) -> None:
+    assert one(TextBlock(text="a"), role=role)["role"] == wire
+
+
+def test_a_text_document_is_sent_as_text() -> None:
+    document = DocumentBlock(data=b"Boats float.", title="Boats", document_mimetype="text/plain")
+    assert one(document)["content"] == "Boats:\nBoats float."
+
+
+def test_a_text_document_is_read_from_a_path_object(tmp_path: Path) -> None:
+    file = tmp_path / "boats.md"
+    file.write_text("# Boats")
+    assert one(DocumentBlock(path=file))["content"] == "# Boats"
+
+
+def test_a_pdf_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidMedia, match="Extract its text"):
+        one(DocumentBlock(data=b"%PDF-1.7\n\xff\xfe\0", title="Report"))
+
+
+def test_a_documents_path_as_a_text_is_never_opened() -> None:
+    with pytest.raises(InvalidMedia, match="never opened"):
+        one(DocumentBlock(path="/etc/hostname"))
+
+
+def test_a_documents_url_is_not_fetched() -> None:
+    with pytest.raises(InvalidMedia, match="not fetched"):
+        one(DocumentBlock(url="http://127.0.0.1:9/secret.txt"))
+
+
+def test_citations_are_sent_with_their_source() -> None:
+    citable = CitableBlock(title="Boats", source="boats.md", content=[TextBlock(text="They float.")])
+    cited = CitationBlock(
+        cited_content=TextBlock(text="They float."), source="boats.md", title="Boats", additional_location_info={}
+    )
+    assert one(citable)["content"] == "Boats (boats.md):\nThey float."
+    assert one(cited)["content"] == "They float.\n(Boats, boats.md)"
+
+
+def test_a_cache_point_changes_nothing() -> None:
+    point = CachePoint(cache_control=CacheControl(type="ephemeral"))
+    assert one(TextBlock(text="a"), point) == {"role": "user", "content": "a"}
+
+
+def test_video_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InvalidMedia, match="single pictures"):
+        one(VideoBlock(video=b"\0\0\0\x18ftypmp42" + bytes(20)))
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+
+def test_pictures_are_sent_from_bytes_base64_files_and_data_urls() -> None:
+    assert url_of(ImageBlock(image=RED)) == DATA_URL
+    assert url_of(ImageBlock(image=base64.b64encode(RED))) == DATA_URL
+    assert url_of(ImageBlock(url=DATA_URL)) == DATA_URL
+    file = io.BytesIO(RED)
+    block = ImageBlock(image=file)
+    assert url_of(block) == DATA_URL
+    assert url_of(block) == DATA_URL  # again, as in the next turn
+
+
+def test_a_picture_says_what_it_is_by_its_bytes() -> None:
+    assert url_of(ImageBlock(image=RED, image_mimetype="image/jpeg")) == DATA_URL
+
+
+def test_the_detail_of_a_picture_is_kept() -> None:
+    (part,) = one(ImageBlock(image=RED, detail="low"))["content"]
+    assert part["image_url"]["detail"] == "low"
+
+
+def test_a_picture_is_read_from_a_path_below_the_root(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in" / "red.png", tmp_path / "out.png"
+    inside.parent.mkdir()
+    for file in (inside, outside):
+        file.write_bytes(RED)
+    (tmp_path / "in" / "link.png").symlink_to(outside)
+    assert url_of(ImageBlock(path=inside)) == DATA_URL
+    root = tmp_path / "in"
+    to_wire([ChatMessage(blocks=[ImageBlock(path=inside)])], image_root=root)
+    for refused in (outside, tmp_path / "in" / "link.png"):
+        with pytest.raises(InvalidMedia, match="below"):
+            to_wire([ChatMessage(blocks=[ImageBlock(path=refused)])], image_root=root)
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "passwords.png"
+    file.write_text("root:x:0:0")
+    with pytest.raises(InvalidMedia, match="no picture"):
+        one(ImageBlock(path=file))
+
+
+def test_a_picture_above_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    with file.open("wb") as opened:
+        opened.write(RED)
+        opened.truncate(21 * 1024 * 1024)
+    with pytest.raises(InvalidMedia, match="20 MB"):
+        one(ImageBlock(path=file))
+
+
+def test_an_empty_block_is_refused() -> None:
+    with pytest.raises(InvalidMedia, match="empty"):
+        one(ImageBlock())
+
+
+def test_a_files_url_is_refused() -> None:
+    with pytest.raises(InvalidMedia):
+        one(ImageBlock(url="file:///etc/hostname"))
+
+
+def test_a_pictures_url_is_left_to_the_server_and_never_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: Any, **__: Any) -> None:
+        raise AssertionError("LlamaIndex's downloader was used")
+
+    monkeypatch.setattr("requests.get", download)
+    message = ChatMessage(blocks=[TextBlock(text="What is it?"), ImageBlock(url="http://127.0.0.1:9/cat.png")])
+    with scripted(answer("A cat.")) as (llm, server):
+        llm.chat([message])
+        part = sent(server)["messages"][0]["content"][1]
+        assert part["image_url"]["url"] == "http://127.0.0.1:9/cat.png"
+    with ollama_server() as server:
+        llm = Vessel(backend="ollama", base_url=server.base_url, model="qwen3:8b")
+        with pytest.raises(InvalidMedia, match="does not fetch"):
+            llm.chat([message])
+        assert not server.asked("/api/chat")
+        llm.close()
+
+
+def test_sound_is_sent_with_its_format() -> None:
+    (part,) = one(AudioBlock(audio=WAV))["content"]
+    assert part["input_audio"] == {"data": base64.b64encode(WAV).decode(), "format": "wav"}
+    with pytest.raises(InvalidMedia, match="WAV or MP3"):
+        one(AudioBlock(audio=b"OggS" + bytes(20)))
+
+
+def test_a_real_server_sees_the_colour_however_the_picture_came(llm: Vessel, tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    file.write_bytes(png(0, 0, 255))
+    blue = base64.b64encode(png(0, 0, 255)).decode()
+    for block in (
+        ImageBlock(path=file),
+        ImageBlock(image=png(0, 0, 255)),
+        ImageBlock(url=f"data:image/png;base64,{blue}"),
+    ):
+        reply = llm.chat([ChatMessage(blocks=[TextBlock(text="Which colour?"), block])])
+        assert "blue" in (reply.message.content or "")
+
+
+def test_a_picture_in_a_tools_result_arrives(llm: Vessel) -> None:
+    call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={"what": "a square"})
+    history = [
+        ChatMessage("Draw a square. Which colour is it?"),
+        ChatMessage(role="assistant", blocks=[call]),
+        ChatMessage(role="tool", blocks=[ImageBlock(image=png(0, 255, 0))], additional_kwargs={"tool_call_id": "a"}),
+    ]
+    with scripted(answer("Green.")) as (scripted_llm, server):
+        scripted_llm.chat(history)
+        *_, result, picture = sent(server)["messages"]
+        assert (result["role"], result["tool_call_id"]) == ("tool", "a")
+        assert picture["role"] == "user"
+        assert picture["content"][-1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert "green" in (llm.chat(history).message.content or "")
+
+
+def test_the_older_way_to_pass_pictures_works() -> None:
+    document = ImageDocument(image=base64.b64encode(RED).decode())
+    (message,) = to_wire([ChatMessage(content="What is it?", additional_kwargs={"images": [document]})])
+    assert message.get("content") == [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": DATA_URL}},
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------- histories
+
+
+def test_thinking_goes_back_beside_the_answer_and_can_be_kept_out() -> None:
+    message = ChatMessage(role="assistant", blocks=[ThinkingBlock(content="Hm."), TextBlock(text="Yes.")])
+    assert one(*message.blocks, role="assistant") == {"role": "assistant", "content": "Yes.", "reasoning": "Hm."}
+    assert to_wire([message], send_reasoning=False) == [{"role": "assistant", "content": "Yes."}]
+    with scripted(answer("Ok.")) as (llm, server):
+        llm.chat([ChatMessage("?"), message, ChatMessage("Why?")])
+        assert sent(server)["messages"][1]["reasoning_content"] == "Hm."
+        llm.send_reasoning = False
+        llm.chat([ChatMessage("?"), message, ChatMessage("Why?")])
+        assert "reasoning_content" not in sent(server)["messages"][1]
+
+
+def test_thinking_that_was_withheld_is_left_out() -> None:
+    assert "reasoning" not in one(ThinkingBlock(content=None), TextBlock(text="Yes."), role="assistant")
+
+
+def test_a_call_and_its_result_belong_together() -> None:
+    call = ToolCallBlock(tool_call_id="a", tool_name="add", tool_kwargs={"x": 1})
+    asked, result = to_wire(
+        [
+            ChatMessage(role="assistant", blocks=[call]),
+            ChatMessage(role="tool", content="2", additional_kwargs={"tool_call_id": "a"}),
+        ]
+    )
+    assert asked.get("tool_calls") == [
+        {"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1}'}}
+    ]
+    assert result == {"role": "tool", "content": "2", "tool_call_id": "a"}
+
+
+def test_a_history_of_ollamas_class_gets_ids_that_tell_its_calls_apart() -> None:
+    """It writes the tool's name in place of an id."""
+    calls = [ToolCallBlock(tool_name="add", tool_call_id="add", tool_kwargs={"x": number}) for number in (1, 2)]
+    results = [ChatMessage(role="tool", content=text, additional_kwargs={"tool_call_id": "add"}) for text in "23"]
+    asked, *answered = to_wire([ChatMessage(role="assistant", blocks=calls), *results])
+    ids = [call["id"] for call in asked.get("tool_calls", ())]
+    assert len(set(ids)) == 2
+    assert [message.get("tool_call_id") for message in answered] == ids
+
+
+def test_calls_without_an_id_get_one_that_their_results_share() -> None:
+    asked, first, second = to_wire(
+        [
+            ChatMessage(
+                role="assistant",
+                blocks=[ToolCallBlock(tool_name="add", tool_kwargs="{}"), ToolCallBlock(tool_name="sub")],
+            ),
+            ChatMessage(role="tool", content="1", additional_kwargs={"name": "sub"}),
+            ChatMessage(role="tool", content="2"),
+        ]
+    )
+    add, sub = (call["id"] for call in asked.get("tool_calls", ()))
+    assert (first.get("tool_call_id"), second.get("tool_call_id")) == (sub, add)
+
+
+@pytest.mark.parametrize(
+    "legacy",
+    [
+        {"tool_calls": [{"id": "a", "type": "function", "function": {"name": "add", "arguments": '{"x": 1}'}}]},
+        {"tool_calls": [{"function": {"name": "add", "arguments": {"x": 1}}}]},
+        {"function_call": {"name": "add", "arguments": '{"x": 1}'}},
+    ],
+)
+def test_calls_in_the_older_place_are_sent(legacy: dict[str, Any]) -> None:
+    (call,) = one(TextBlock(text=""), role="assistant", **legacy)["tool_calls"]
+    assert call["function"] == {"name": "add", "arguments": '{"x": 1}'}
+    assert call["id"]
+
+
+def test_calls_in_both_places_are_sent_once() -> None:
+    block = ToolCallBlock(tool_call_id="a", tool_name="add", tool_kwargs={})
+    plain = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    assert len(one(block, role="assistant", tool_calls=[plain])["tool_calls"]) == 1
+
+
+def test_what_return_direct_adds_is_no_result() -> None:
+    assert one(TextBlock(text="2"), role="assistant", tool_call_id="a") == {"role": "assistant", "content": "2"}
+
+
+def test_a_message_of_nothing_is_sent_as_one() -> None:
+    assert one(role="assistant") == {"role": "assistant", "content": ""}
+
+
+def test_what_is_no_block_of_ours_is_refused_by_name() -> None:
+    class OddBlock(TextBlock.__mro__[1]):  # type: ignore[misc] # LlamaIndex's base of all blocks
+        block_type: str = "odd"
+
+    message = ChatMessage("a")
+    message.blocks.append(OddBlock())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidRequest, match="OddBlock"):
+        to_wire([message])

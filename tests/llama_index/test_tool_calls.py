@@ -1,0 +1,226 @@
+"""Tool calls as servers really stream them, on scripted bytes; and what reading them costs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
+from llama_index.core.tools import FunctionTool
+from llama_index.llms.vessel import Vessel
+from llama_index.llms.vessel.partial import PartialJSON, partial_object
+from llama_index.llms.vessel.responses import Answer
+from llama_index.llms.vessel.tools import tool_selections
+from vessel_core import Delta
+from vessel_core.errors import InvalidOutput
+from vessel_core.types import ToolCallDelta
+
+from tests.llama_index.looking import extra
+from tests.llama_index.scripted import answer, call_piece, calls, ending, scripted, sent
+
+
+def get_weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return city
+
+
+WEATHER = FunctionTool.from_defaults(get_weather)
+LISBON = ("get_weather", {"city": "Lisbon"})
+
+
+def ask(llm: Vessel, **options: Any) -> ChatResponse:
+    return llm.chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=True, **options)
+
+
+def test_two_identical_calls_stay_two_with_ids_of_their_own() -> None:
+    with scripted(calls(LISBON, LISBON, ids=["same", "same"])) as (llm, _):
+        selections = llm.get_tool_calls_from_response(ask(llm))
+    assert [selection.tool_kwargs for selection in selections] == [{"city": "Lisbon"}] * 2
+    assert len({selection.tool_id for selection in selections}) == 2
+
+
+def test_calls_that_got_no_id_get_one() -> None:
+    with scripted(calls(LISBON, LISBON, ids=[None, ""])) as (llm, _):
+        response = ask(llm)
+    ids = [block.tool_call_id for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    assert all(ids)
+    assert len(set(ids)) == 2
+    assert [call["id"] for call in extra(response.message)["tool_calls"]] == ids
+
+
+def test_interleaved_calls_keep_their_own_arguments() -> None:
+    stream = (
+        call_piece(0, '{"city": ', name="get_weather", call_id="a")
+        + call_piece(1, '{"city": ', name="get_weather", call_id="b")
+        + call_piece(0, '"Lisbon"}')
+        + call_piece(1, '"Oslo"}')
+        + ending("tool_calls")
+    )
+    with scripted(stream) as (llm, _):
+        selections = llm.get_tool_calls_from_response(ask(llm))
+    assert [(each.tool_id, each.tool_kwargs["city"]) for each in selections] == [("a", "Lisbon"), ("b", "Oslo")]
+
+
+def test_the_request_says_what_was_asked_of_it() -> None:
+    with scripted(calls(LISBON)) as (llm, server):
+        ask(llm, tool_required=True)
+        assert sent(server)["tool_choice"] == "required"
+        assert sent(server)["parallel_tool_calls"] is True
+        (tool,) = sent(server)["tools"]
+        assert tool["function"]["name"] == "get_weather"
+        assert tool["function"]["parameters"]["required"] == ["city"]
+        llm.chat_with_tools([WEATHER], "Weather?")
+        assert "tool_choice" not in sent(server)
+        assert sent(server)["parallel_tool_calls"] is False
+        llm.chat_with_tools([WEATHER], "Weather?", tool_choice="none")
+        assert sent(server)["tool_choice"] == "none"
+        llm.chat_with_tools([], "Weather?", tool_required=True)
+        assert "tools" not in sent(server)
+        assert "tool_choice" not in sent(server)
+
+
+async def test_required_tools_are_required_in_all_four_forms() -> None:
+    with scripted(calls(LISBON)) as (llm, server):
+        llm.chat_with_tools([WEATHER], "Weather?", tool_required=True)
+        list(llm.stream_chat_with_tools([WEATHER], "Weather?", tool_required=True))
+        await llm.achat_with_tools([WEATHER], "Weather?", tool_required=True)
+        async for _ in await llm.astream_chat_with_tools([WEATHER], "Weather?", tool_required=True):
+            pass
+        await llm.aclose()
+        assert [request.json()["tool_choice"] for request in server.asked("/v1/chat/completions")] == ["required"] * 4
+
+
+def test_only_one_call_is_let_through_if_only_one_is_allowed() -> None:
+    with scripted(calls(LISBON, LISBON)) as (llm, _):
+        whole = llm.chat_with_tools([WEATHER], "Weather?")
+        *_, streamed = llm.stream_chat_with_tools([WEATHER], "Weather?")
+    assert len(llm.get_tool_calls_from_response(whole)) == 1
+    assert len(llm.get_tool_calls_from_response(streamed)) == 1
+
+
+def test_a_tool_whose_name_no_other_class_takes_is_found_again() -> None:
+    tool = FunctionTool.from_defaults(get_weather, name="Box[int]")
+    with scripted(calls(("Box[int]", {"city": "Oslo"}))) as (llm, server):
+        done = llm.predict_and_call([tool], "Weather?")
+        assert sent(server)["tools"][0]["function"]["name"] == "Box[int]"
+    assert done.response == "Oslo"
+
+
+def test_arguments_that_are_no_object_are_an_error_and_never_an_empty_call() -> None:
+    with scripted(call_piece(0, '["Oslo"]', name="get_weather", call_id="a") + ending("tool_calls")) as (llm, _):
+        response = ask(llm)
+        with pytest.raises(InvalidOutput, match="no JSON object"):
+            llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+
+
+def test_no_call_is_an_error_only_if_one_was_wanted() -> None:
+    with scripted(answer("No.")) as (llm, _):
+        response = ask(llm)
+    assert llm.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
+    with pytest.raises(ValueError, match="called no tool"):
+        llm.get_tool_calls_from_response(response)
+
+
+def test_the_calls_of_another_class_are_read_too() -> None:
+    class Function:
+        name = "get_weather"
+        arguments = '{"city": "Oslo"}'
+
+    class Call:
+        id = "a"
+        function = Function()
+
+    dicts = [{"function": {"name": "get_weather", "arguments": {"city": "Oslo"}}}]
+    for legacy in ([Call()], dicts):
+        message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": legacy})
+        (selection,) = tool_selections(ChatResponse(message=message), required=True)
+        assert selection.tool_kwargs == {"city": "Oslo"}
+        assert selection.tool_id
+    cut = ToolCallBlock(tool_name="get_weather", tool_kwargs='{"city": "Os')
+    (selection,) = tool_selections(ChatResponse(message=ChatMessage(role="assistant", blocks=[cut])), required=True)
+    assert selection.tool_kwargs == {"city": "Os"}
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def begins(partial: Any, whole: Any) -> bool:
+    """Tell whether a partial value is the beginning of the whole one."""
+    if isinstance(partial, dict) and isinstance(whole, dict):
+        return all(name in whole and begins(value, whole[name]) for name, value in partial.items())  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(partial, list) and isinstance(whole, list):
+        return len(partial) <= len(whole) and all(map(begins, partial, whole))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(partial, str) and isinstance(whole, str):
+        return whole.startswith(partial)
+    return json.dumps(partial) == json.dumps(whole)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.text(), values, max_size=4), st.booleans(), st.integers(1, 7))
+def test_a_document_is_read_as_far_as_it_has_come(document: dict[str, Any], escaped: bool, size: int) -> None:
+    text = json.dumps(document, ensure_ascii=escaped)
+    reader = PartialJSON()
+    shown: list[tuple[Any, str]] = []
+    for at in range(0, len(text), size):
+        reader.feed(text[at : at + size])
+        value = reader.value()
+        shown.append((value, json.dumps(value)))
+        assert value is None or begins(value, document)
+    assert reader.complete
+    assert reader.value() == document
+    assert all(json.dumps(value) == dumped for value, dumped in shown[:-1] if value is not reader.value())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", '{"a": bad', '{"a" "b"', "}{", '{"a": 1}}}', "[[[[", '{"a": "\\u12', "{1: 2}"]
+)
+def test_what_is_no_document_is_read_without_an_error(text: str) -> None:
+    assert isinstance(partial_object(text), dict)
+
+
+def test_a_code_fence_before_the_document_is_passed_over() -> None:
+    assert partial_object('Here it is:\n```json\n{"a": [1, {"b": "c') == {"a": [1, {"b": "c"}]}
+
+
+def stream_of(arguments: str, *, ask_each_time: bool) -> float:
+    """Return the CPU seconds that a call takes whose arguments come in pieces of two characters."""
+    answer = Answer()
+    answer.take(Delta(tool_calls=[ToolCallDelta(0, "a", "write", "")]))
+    started = time.process_time()
+    selections: list[Any] = []
+    for at in range(0, len(arguments), 2):
+        delta = Delta(tool_calls=[ToolCallDelta(0, arguments=arguments[at : at + 2])])
+        answer.take(delta)
+        response = answer.chat(delta)
+        if ask_each_time:
+            selections = tool_selections(response, required=False)
+    answer.take(Delta(finish="tool_calls"))
+    selections = tool_selections(answer.chat(), required=True)
+    assert selections[0].tool_kwargs == json.loads(arguments)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("shape", ["text", "numbers", "fields"])
+def test_long_arguments_cost_in_proportion_to_their_length(shape: str) -> None:
+    def arguments(size: int) -> str:
+        if shape == "text":
+            return json.dumps({"code": "x = 1\n" * (size // 7)})
+        if shape == "numbers":
+            return json.dumps({"rows": list(range(10, 10 + size // 6))})
+        return json.dumps({f"f{number}": number for number in range(size // 14)})
+
+    short = min(stream_of(arguments(8_000), ask_each_time=True) for _ in range(2))
+    long = stream_of(arguments(64_000), ask_each_time=True)
+    # Eight times as long: eight times the time, with room for copying texts. Quadratic would be 64 times.
+    assert long < 20 * short
+    assert long / 32_000 < 100e-6
