@@ -1,0 +1,187 @@
+"""The commands: what each takes, and nothing else; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from vessel_core.cli import chatting, doctoring, models_shown, serving
+from vessel_core.client import Client
+from vessel_core.errors import VesselError
+from vessel_core.target import TargetOptions
+
+app = typer.Typer(
+    help="Local LLM servers: llama.cpp, LM Studio, Ollama and any OpenAI-compatible one.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Backend = Annotated[str, typer.Option("--backend", "-b", help="auto, llamacpp, lmstudio, ollama, openai, vllm, …")]
+Url = Annotated[str | None, typer.Option("--url", "-u", help="The server's address; found by itself without one.")]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="The model; the loaded one without a name.")]
+Key = Annotated[str | None, typer.Option("--key", envvar="VESSEL_API_KEY", show_envvar=True, help="The server's key.")]
+
+
+def _client(backend: str, url: str | None, model: str | None, key: str | None) -> Client:
+    options: TargetOptions = {"base_url": url, "model": model, "api_key": key}
+    return Client(backend, **options)
+
+
+def _fail(error: VesselError) -> NoReturn:
+    """Say what went wrong and what to do, in red, without a traceback."""
+    Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+    raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    backend: Backend = "auto",
+    url: Url = None,
+    model: Model = None,
+    key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    check: Annotated[bool, typer.Option(help="Try what each server can do.")] = True,
+) -> None:
+    """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
+    try:
+        report = doctoring.examine(backend, {"base_url": url, "model": model, "api_key": key}, check=check)
+    except VesselError as error:
+        _fail(error)
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+    else:
+        doctoring.show(report, Console())
+    raise typer.Exit(0 if report.well else 1)
+
+
+@app.command()
+def models(backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+    """List the models of a server, or of every server found."""
+    try:
+        models_shown.show(backend, {"base_url": url, "api_key": key}, Console())
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def chat(
+    prompt: Annotated[str | None, typer.Argument(help="One question; a conversation without it.")] = None,
+    backend: Backend = "auto",
+    url: Url = None,
+    model: Model = None,
+    key: Key = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="A system message.")] = None,
+    image: Annotated[list[Path] | None, typer.Option("--image", "-i", help="A picture to ask about.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", "-f", help="A text file to put before the question.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Print what comes, control characters too.")] = False,
+) -> None:
+    """Talk with a model. Ctrl-C stops the answer, and the server with it."""
+    try:
+        with _client(backend, url, model, key) as client:
+            chatting.talk(client, prompt, system=system, images=image or (), files=file or (), raw=raw)
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def embed(
+    texts: Annotated[list[str] | None, typer.Argument(help="The texts; lines of standard input without any.")] = None,
+    backend: Backend = "auto",
+    url: Url = None,
+    model: Model = None,
+    key: Key = None,
+) -> None:
+    """Embed texts: one JSON list of numbers a line."""
+    given = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    try:
+        with _client(backend, url, model, key) as client:
+            models_shown.print_vectors(client, given)
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def pull(name: str, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+    """Fetch a model (Ollama, LM Studio)."""
+    try:
+        with _client(backend, url, None, key) as client:
+            models_shown.follow(client.pull(name), f"pull {name}")
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def load(
+    name: str,
+    backend: Backend = "auto",
+    url: Url = None,
+    key: Key = None,
+    num_ctx: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
+) -> None:
+    """Load a model."""
+    options = {} if num_ctx is None else {"num_ctx": num_ctx}
+    try:
+        with _client(backend, url, None, key) as client:
+            models_shown.follow(client.load(name, **options), f"load {name}")
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def unload(name: str, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+    """Unload a model."""
+    try:
+        with _client(backend, url, None, key) as client:
+            client.unload(name)
+    except VesselError as error:
+        _fail(error)
+    typer.echo(f"{name} is unloaded.")
+
+
+@app.command()
+def serve(
+    file: Annotated[Path | None, typer.Argument(help="A GGUF file.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Serve the small demo model.")] = False,
+    host: Annotated[str, typer.Option(help="0.0.0.0 for containers; give a key then.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 lets the system pick one.")] = 8080,
+    key: Key = None,
+    context: Annotated[int, typer.Option(help="Context length in tokens.")] = 8192,
+    threads: Annotated[int | None, typer.Option(help="Threads that compute; all cores without a number.")] = None,
+) -> None:
+    """Serve a model with the embedded llama.cpp until Ctrl-C."""
+    try:
+        serving.serve(file, demo=demo, host=host, port=port, key=key, context=context, threads=threads)
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def demo() -> None:
+    """Start the embedded demo model and show what works with it."""
+    try:
+        serving.demonstrate(Console())
+    except VesselError as error:
+        _fail(error)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vessel {version('vessel-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def vessel(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Local LLM servers: llama.cpp, LM Studio, Ollama and any OpenAI-compatible one."""

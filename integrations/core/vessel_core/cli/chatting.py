@@ -1,0 +1,103 @@
+"""`vessel chat`: one question or a conversation, streamed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from vessel_core.cli.terminal import harmless
+from vessel_core.client import Client
+from vessel_core.errors import InvalidRequest
+from vessel_core.media import content, image_from_path
+from vessel_core.types import ChatReply, Delta, Message
+
+MAX_FILE = 10_000_000
+
+
+def talk(
+    client: Client, prompt: str | None, *, system: str | None, images: Sequence[Path], files: Sequence[Path], raw: bool
+) -> None:
+    """Answer `prompt`, or what stands on standard input, or line after line of a person at a terminal."""
+    history: list[Message] = [{"role": "system", "content": system}] if system else []
+    console = Console(highlight=False)
+    cleaned: Callable[[str], str] = (lambda text: text) if raw or not console.is_terminal else harmless
+    before = "\n\n".join(_read(file) for file in files)
+    question = prompt if prompt is not None else ("" if sys.stdin.isatty() else sys.stdin.read())
+    if question.strip() or images or before:
+        history.append(
+            {"role": "user", "content": content(_joined(before, question), [image_from_path(one) for one in images])}
+        )
+        _answer(client, history, console, cleaned)
+        if prompt is not None or not sys.stdin.isatty():
+            return
+    elif not sys.stdin.isatty():
+        raise InvalidRequest(
+            "There is no question.", hint="vessel chat 'your question', or write it to standard input."
+        )
+    _converse(client, history, console, cleaned)
+
+
+def _joined(before: str, question: str) -> str:
+    return "\n\n".join(part for part in (before, question.strip()) if part)
+
+
+def _read(file: Path) -> str:
+    try:
+        if file.stat().st_size > MAX_FILE:
+            raise InvalidRequest(f"{file} is longer than {MAX_FILE:,} bytes.")
+        return f"--- {file.name} ---\n{file.read_text(encoding='utf-8')}"
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file} can't be read as text: {error}.") from error
+
+
+def _converse(client: Client, history: list[Message], console: Console, cleaned: Callable[[str], str]) -> None:
+    console.print("Ctrl-D ends the conversation, Ctrl-C an answer.", style="dim")
+    while True:
+        try:
+            line = console.input("[bold]> [/bold]")
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return
+        if line.strip():
+            history.append({"role": "user", "content": line})
+            _answer(client, history, console, cleaned)
+
+
+def _answer(client: Client, history: list[Message], console: Console, cleaned: Callable[[str], str]) -> None:
+    """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came."""
+    deltas = client.stream(history)
+    came: list[Delta] = []
+    try:
+        for delta in deltas:
+            came.append(delta)
+            if delta.reasoning:
+                console.print(cleaned(delta.reasoning), end="", style="dim italic", markup=False, soft_wrap=True)
+            if delta.text:
+                if came[:-1] and came[-2].reasoning:
+                    console.print("\n")
+                console.print(cleaned(delta.text), end="", markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print(" (stopped)", style="dim", end="")
+    finally:
+        deltas.close()
+    reply = ChatReply.gather(came)
+    history.append(reply.message())
+    console.print()
+    if console.is_terminal:
+        console.print(_facts(reply), style="dim", markup=False)
+
+
+def _facts(reply: ChatReply) -> str:
+    facts = [reply.model or ""]
+    if reply.usage:
+        facts.append(f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens")
+    if reply.timings and (speed := reply.timings.tokens_per_second):
+        facts.append(f"{speed:.0f} tokens/s")
+    if reply.timings and reply.timings.first_token_ms:
+        facts.append(f"first after {reply.timings.first_token_ms:.0f} ms")
+    if reply.finish == "length":
+        facts.append("cut by the length limit")
+    return harmless(" · ".join(fact for fact in facts if fact))

@@ -1,0 +1,94 @@
+"""`vessel models`, `vessel embed`, and the progress of pull and load."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from vessel_core.cli.terminal import harmless
+from vessel_core.client import Client
+from vessel_core.discovery import discover, no_server
+from vessel_core.target import TargetOptions
+from vessel_core.types import Capabilities, ModelInfo, ServerInfo
+from vessel_core.types import Progress as Step
+
+
+def show(backend: str, options: TargetOptions, console: Console) -> None:
+    """Print a table for each server."""
+    if options.get("base_url") or backend != "auto":
+        with Client(backend, **options) as client:
+            models = client.models()
+            label = client.target.label()
+        console.print(table(models, label))
+        return
+    found = discover()
+    if not any(server.connected for server in found):
+        raise no_server(found)
+    for server in found:
+        if server.connected:
+            console.print(table(server.models, _label(server)))
+
+
+def _label(server: ServerInfo) -> str:
+    return f"{server.backend} {server.version or ''} at {server.base_url}"
+
+
+def table(models: Sequence[ModelInfo], label: str) -> Table:
+    """Return the models of one server as a table."""
+    shown = Table(title=harmless(label), title_justify="left", box=None, pad_edge=False)
+    for name in ("model", "kind", "state", "context", "size", "quantisation", "can"):
+        shown.add_column(name)
+    for model in models:
+        cells = (model.id, model.kind, model.state, context(model), size(model.size), model.quantization)
+        shown.add_row(*(harmless(str(cell or "")) for cell in cells), can(model.capabilities))
+    return shown
+
+
+def context(model: ModelInfo) -> str:
+    """Return the context lengths: what is allocated, of what the model could take."""
+    if model.context_length and model.max_context_length and model.context_length != model.max_context_length:
+        return f"{model.context_length:,} of {model.max_context_length:,}"
+    length = model.context_length or model.max_context_length
+    return f"{length:,}" if length else ""
+
+
+def size(number: int | None) -> str:
+    """Return a size in bytes as people read it."""
+    if number is None:
+        return ""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def can(capabilities: Capabilities) -> str:
+    """Return what is known to work."""
+    names = ("tools", "vision", "audio", "reasoning", "embeddings", "rerank", "infill")
+    return ", ".join(name for name in names if getattr(capabilities, name))
+
+
+def print_vectors(client: Client, texts: Sequence[str]) -> None:
+    """Print one JSON list of numbers a line."""
+    for vector in client.embed(texts).vectors:
+        sys.stdout.write(json.dumps(vector) + "\n")
+
+
+def follow(steps: Iterable[Step], what: str) -> None:
+    """Show how far an operation is, with a bar where its size is known."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, transient=False) as bars:
+        task = bars.add_task(what, total=None)
+        for step in steps:
+            status = harmless(f"{what}: {step.status}")
+            known = step.unit == "bytes" and step.total
+            bars.update(task, description=status, total=step.total if known else None, completed=step.completed or 0)
+        bars.update(task, total=1, completed=1)

@@ -1,0 +1,191 @@
+"""The `vessel` command, as a person or a script calls it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+from vessel_core.cli.app import app
+from vessel_core.cli.doctoring import traps
+from vessel_core.cli.terminal import harmless
+from vessel_core.local import LocalServer
+
+from tests.fake_server import FakeServer, Response
+from tests.servers import KEY
+
+NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
+
+
+def run(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={**NOWHERE, **(env or {})}, input=stdin)
+
+
+def test_doctor_proves_what_a_server_can_do(chat_server: LocalServer) -> None:
+    result = run("doctor", "--json", env={"LLAMACPP_URL": chat_server.base_url})
+    report = json.loads(result.output)
+    server = next(one for one in report["servers"] if one["connected"])
+    works = {check["name"]: check["works"] for check in server["checks"]}
+    assert result.exit_code == 0
+    assert report["well"] is True
+    assert server["backend"] == "llamacpp"
+    assert server["models"] == ["demo-chat"]
+    assert works == {
+        "stream": True,
+        "tools": True,
+        "forced tool": True,
+        "schema": True,
+        "vision": True,
+        "reasoning": None,
+        "embeddings": True,
+        "rerank": False,
+        "count tokens": True,
+    }
+
+
+def test_doctor_says_for_people_what_works(chat_server: LocalServer) -> None:
+    result = run("doctor", env={"LLAMACPP_URL": chat_server.base_url})
+    assert "✓ llama.cpp" in result.output
+    assert "✓ stream" in result.output
+    assert "✗ rerank" in result.output
+    assert "✗ Ollama" in result.output
+
+
+def test_doctor_without_a_server_says_how_to_start_one_and_fails() -> None:
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "No server is usable" in result.output
+    assert "ollama serve" in result.output
+    assert "vessel serve --demo" in result.output
+
+
+def test_doctor_shows_no_key(keyed_server: LocalServer) -> None:
+    result = run("doctor", "--json", "--url", keyed_server.base_url, "--key", KEY)
+    report = json.loads(result.output)
+    assert report["well"] is True
+    assert KEY not in result.output
+
+
+def test_doctor_names_a_proxy_without_its_address() -> None:
+    (trap,) = traps({"HTTP_PROXY": "http://user:secret@proxy:3128"})
+    assert "HTTP_PROXY" in trap
+    assert "secret" not in trap
+
+
+def test_models_lists_what_is_there(chat_server: LocalServer) -> None:
+    result = run("models", "--url", chat_server.base_url)
+    assert result.exit_code == 0
+    assert "demo-chat" in result.output
+    assert "tools, vision" in result.output
+
+
+def test_models_without_a_server_fails_with_the_addresses() -> None:
+    result = run("models")
+    assert result.exit_code == 1
+    assert "http://127.0.0.1:9" in result.output
+
+
+def test_chat_answers_one_question(chat_server: LocalServer) -> None:
+    result = run("chat", "Hello.", "--url", chat_server.base_url)
+    assert result.exit_code == 0
+    assert result.output.strip().endswith(".")
+
+
+def test_chat_reads_its_question_from_standard_input(chat_server: LocalServer) -> None:
+    result = run("chat", "--url", chat_server.base_url, stdin="Hello.")
+    assert result.exit_code == 0
+    assert result.output.strip()
+
+
+def test_chat_sees_a_picture(chat_server: LocalServer, tmp_path: Path) -> None:
+    from vessel_core.checkup import red_square
+
+    picture = tmp_path / "square.png"
+    picture.write_bytes(red_square())
+    result = run("chat", "What colour is it?", "--image", str(picture), "--url", chat_server.base_url)
+    assert "red" in result.output
+
+
+def test_chat_with_a_file_that_is_no_picture_says_so(chat_server: LocalServer, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a picture")
+    result = run("chat", "What is it?", "--image", str(notes), "--url", chat_server.base_url)
+    assert result.exit_code == 1
+    assert "notes.txt" in result.output
+
+
+def test_embed_prints_a_vector_a_line(embedding_server: LocalServer) -> None:
+    result = run("embed", "a fox", "a dog", "--url", embedding_server.base_url)
+    vectors = [json.loads(line) for line in result.output.splitlines()]
+    assert len(vectors) == 2
+    assert len(vectors[0]) == len(vectors[1]) > 10
+
+
+def test_pull_shows_each_step_and_what_goes_wrong() -> None:
+    lines = [
+        {"status": "pulling manifest"},
+        {"status": "pulling 6a0746a1ec1a", "digest": "sha256:6a", "total": 2000, "completed": 1000},
+        {"error": "the registry is closed"},
+    ]
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    with FakeServer(
+        {("POST", "/api/pull"): Response(headers={"Content-Type": "application/x-ndjson"}, body=body)}
+    ) as server:
+        result = run("pull", "qwen3", "--backend", "ollama", "--url", server.base_url)
+    assert result.exit_code == 1
+    assert "the registry is closed" in result.output
+    assert server.requests[0].json() == {"model": "qwen3", "stream": True}
+
+
+def test_pull_on_a_server_that_cannot_says_so(chat_server: LocalServer) -> None:
+    result = run("pull", "qwen3", "--url", chat_server.base_url)
+    assert result.exit_code == 1
+    assert "llama.cpp can't fetch a model" in result.output
+
+
+def test_an_unknown_backend_is_named() -> None:
+    result = run("chat", "Hello.", "--backend", "lama")
+    assert result.exit_code == 1
+    assert "There is no backend 'lama'" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x1bP1$r\x1b\\", "\x00", "\x08\x08", "\x7f"],
+)
+def test_a_model_cannot_drive_the_terminal(text: str) -> None:
+    shown = harmless(text)
+    assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in shown)
+
+
+def test_text_that_hides_or_reorders_is_shown() -> None:
+    assert harmless("a\u202eb\u200bc\n\td") == "a<U+202E>b<U+200B>c\n\td"
+
+
+def test_serve_serves_the_demo_model_until_it_is_stopped() -> None:
+    command = [sys.executable, "-m", "vessel_core.cli", "serve", "--demo", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2]
+        assert httpx.get(f"{url}/health", trust_env=False).json() == {"status": "ok"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/health", trust_env=False)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_command_imports_no_framework() -> None:
+    frameworks = "('langchain_core', 'llama_index')"
+    code = f"import sys, vessel_core.cli.app; print([m for m in sys.modules if m.split('.')[0] in {frameworks}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
