@@ -67,6 +67,15 @@ class LlamaIndex(Chat):
         super().__init__(url, make)
         self._messages = [ChatMessage(PROMPT)]
 
+    def of(self, model: str) -> Any:
+        """Return the client's own object; what it asks once about a model is asked here."""
+        if model in self._made:
+            return self._made[model]
+        llm = super().of(model)
+        if hasattr(llm, "connect"):
+            llm.connect()
+        return llm
+
     def stream(self, model: str) -> Iterator[str]:
         for response in self.of(model).stream_chat(self._messages):
             yield response.delta or ""
@@ -168,6 +177,35 @@ class Embedding:
         return self._call(self._made[model], texts)
 
 
+class LangChainFloor(LangChain):
+    """What langchain-core itself costs: a model that yields chunks it has made before, and asks nobody."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, self._floor)
+
+    @staticmethod
+    def _floor(_: str, model: str) -> Any:
+        from langchain_core.language_models.chat_models import BaseChatModel
+        from langchain_core.messages import AIMessageChunk
+        from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+        tokens = [str(at) for at in range(int(model.split("-")[1]))]
+
+        class Floor(BaseChatModel):
+            @property
+            def _llm_type(self) -> str:
+                return "floor"
+
+            def _generate(self, *_: Any, **__: Any) -> ChatResult:
+                raise NotImplementedError
+
+            def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+                for token in tokens:
+                    yield ChatGenerationChunk(message=AIMessageChunk.model_construct(content=token))
+
+        return Floor()
+
+
 # ---------------------------------------------------------------------------------------------------------------- ours
 
 
@@ -183,11 +221,8 @@ def _chat_vessel(backend: str, **options: Any) -> Callable[[str], LangChain]:
 def _vessel(backend: str, **options: Any) -> Callable[[str], LlamaIndex]:
     def make(url: str, model: str) -> Any:
         from llama_index.llms.vessel import Vessel
-        from vessel_core import ModelInfo
 
-        llm = Vessel(backend=backend, base_url=url, model=model, **options)
-        llm._learnt[model] = ModelInfo(model)  # the one question about the model is no part of a token's cost
-        return llm
+        return Vessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LlamaIndex(url, make)
 
@@ -202,13 +237,13 @@ def _core(backend: str, **options: Any) -> Callable[[str], Core]:
     return lambda url: Core(url, make)
 
 
-def _vessel_embeddings(url: str) -> Embedding:
+def _vessel_embeddings(backend: str) -> Callable[[str], Embedding]:
     def make(url: str, model: str) -> Any:
         from langchain_vessel import VesselEmbeddings
 
-        return VesselEmbeddings(backend="llamacpp", base_url=url, model=model, batch_size=2048)
+        return VesselEmbeddings(backend=backend, base_url=url, model=model, batch_size=2048)
 
-    return Embedding(url, make, lambda made, texts: made.embed_documents(texts))
+    return lambda url: Embedding(url, make, lambda made, texts: made.embed_documents(texts))
 
 
 def _vessel_embedding(url: str) -> Embedding:
@@ -288,10 +323,12 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "Vessel on Ollama": _vessel("ollama"),
     "vessel_core": _core("llamacpp"),
     "vessel_core on Ollama": _core("ollama"),
-    "VesselEmbeddings": _vessel_embeddings,
+    "VesselEmbeddings": _vessel_embeddings("llamacpp"),
+    "VesselEmbeddings on Ollama": _vessel_embeddings("ollama"),
     "VesselEmbedding": _vessel_embedding,
     "httpx + orjson": lambda url: Httpx(url, "/v1/chat/completions"),
     "httpx + orjson on Ollama": lambda url: Httpx(url, "/api/chat"),
+    "langchain-core": LangChainFloor,
     "ChatOpenAI": _chat_openai,
     "ChatOllama": _chat_ollama,
     "OpenAILike": _openai_like,

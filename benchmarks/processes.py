@@ -11,7 +11,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {
-    **os.environ,
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
     "PYTHONPATH": str(ROOT),
     "LANGSMITH_TRACING": "false",
     "NO_PROXY": "127.0.0.1,localhost",

@@ -51,6 +51,8 @@ def document(path: str, count: int, model: str, form: str) -> bytes:
     """Return a whole reply: embeddings, or what clients ask about the server."""
     if path in ("/v1/embeddings", "/api/embed"):
         body = wire.embeddings(count, int(model.split("-")[1]), form)
+    elif path == "/v1/chat/completions":
+        body = wire.llamacpp_whole(int(model.split("-")[1]))
     else:
         body = json.dumps(ABOUT.get(path, {})).encode()
     return WHOLE % (b"Ollama" if path.startswith("/api/") else b"llama.cpp", len(body)) + body
@@ -58,10 +60,10 @@ def document(path: str, count: int, model: str, form: str) -> bytes:
 
 ABOUT: dict[str, Any] = {
     "/health": {"status": "ok"},
-    "/v1/models": {"object": "list", "data": [{"id": "plain.gguf", "owned_by": "llamacpp", "meta": {"n_ctx": 4096}}]},
+    "/v1/models": {"object": "list", "data": [{"id": "plain.gguf", "owned_by": "llamacpp", "meta": {"n_ctx": 8192}}]},
     "/props": {"build_info": "b1-0c1e570", "chat_template": "{{ messages }}", "modalities": {"vision": False}},
     "/api/version": {"version": "0.13.0"},
-    "/api/tags": {"models": [{"name": "plain", "model": "plain", "details": {}}]},
+    "/api/tags": {"models": [{"name": "plain", "details": {}}]},
     "/api/ps": {"models": []},
     "/api/show": {"capabilities": ["completion"], "model_info": {}},
 }
@@ -116,7 +118,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, path: str, asked: dict[str, Any]) -> None:
         assert self._transport is not None
         model = str(asked.get("model", ""))
-        if path not in ("/v1/chat/completions", "/api/chat"):
+        if path != "/api/chat" and not (path == "/v1/chat/completions" and asked.get("stream")):
             texts = asked.get("input", ())
             form = "ollama" if path == "/api/embed" else asked.get("encoding_format", "float")
             self._transport.write(document(path, 1 if isinstance(texts, str) else len(texts), model, form))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import struct
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,6 +73,15 @@ def llamacpp_tool(size: int) -> list[bytes]:
     return _llamacpp([{"tool_calls": [piece]} for piece in [head, *pieces]], "tool_calls")
 
 
+def llamacpp_whole(tokens: int) -> bytes:
+    """Return a text answer that was not streamed."""
+    message = {"role": "assistant", "content": "".join(words(tokens))}
+    usage = {"completion_tokens": tokens, "prompt_tokens": 98, "total_tokens": 98 + tokens}
+    choice = {"finish_reason": "stop", "index": 0, "message": message}
+    about = {"created": 1795392814, "id": "chatcmpl-1", "model": "plain.gguf", "object": "chat.completion"}
+    return _line({"choices": [choice], **about, "system_fingerprint": "b1-0c1e570", "usage": usage})
+
+
 def ollama_text(tokens: int) -> list[bytes]:
     """Return the lines of a text answer."""
     head = {"model": "plain", "created_at": "2026-08-21T10:00:00.123456Z"}
@@ -89,12 +100,9 @@ def ollama_text(tokens: int) -> list[bytes]:
 
 
 def _vector(row: int, dimensions: int) -> list[float]:
-    state = row * 2654435761 % 2**32
-    values: list[float] = []
-    for _ in range(dimensions):
-        state = (state * 1664525 + 1013904223) % 2**32
-        values.append(state / 2**31 - 1)
-    return list(struct.unpack(f"<{dimensions}f", struct.pack(f"<{dimensions}f", *values)))
+    """Return a vector of float32 numbers; a hundred of them are enough to be unlike each other."""
+    chance = random.Random(row % 100)
+    return list(array("f", [chance.uniform(-1, 1) for _ in range(dimensions)]))
 
 
 def _floats(vector: Sequence[float]) -> bytes:

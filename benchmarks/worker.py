@@ -10,7 +10,6 @@ import gc
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -91,6 +90,7 @@ class Worker:
 
     def many(self, model: str, streams: int) -> Figures:
         """Run streams at once on one loop; `done` counts those that came to their end."""
+        self._loop.run_until_complete(self._whole("text-2"))
         before = peak_memory()
 
         async def one() -> int:
@@ -105,6 +105,8 @@ class Worker:
         return {**figures, "memory": peak_memory() - before}
 
     def embed(self, model: str, count: int) -> Figures:
+        """Embed once everything is imported and connected; `memory` is what the vectors and their way here take."""
+        self._client.embed(model, ["warm", "up"])
         texts = [f"text {at}" for at in range(count)]
         before = peak_memory()
         figures = timed(lambda: len(self._client.embed(model, texts)))
@@ -119,13 +121,6 @@ class Worker:
             return times
 
         return timed(work)
-
-
-def importing(before: list[str], after: str) -> float:
-    """Return the CPU seconds that a fresh process takes to import a module once others are there."""
-    code = f"import time, {', '.join(before)}\nb = time.process_time()\nimport {after}\nprint(time.process_time() - b)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout)
 
 
 def main(name: str, url: str) -> None:

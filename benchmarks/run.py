@@ -1,0 +1,72 @@
+"""`python -m benchmarks.run [--quick] [FIGURE …]`: measure, print the table, and write results and plots into docs/.
+
+Only a full run writes: `--quick`, or naming figures (`P1 P7`), just prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import figures, report
+from benchmarks.figures import Row
+from benchmarks.processes import ROOT
+from benchmarks.rounds import Bench, Values
+from benchmarks.wire import words
+
+FOLDER = ROOT / "docs/benchmarks"
+CHECKED = "text-2000"
+
+
+def groups(quick: bool) -> list[tuple[list[Row], int]]:
+    """Return rows that take turns, with the number of their rounds."""
+    rounds = 5 if quick else 15
+    few = 1 if quick else 3
+    return [
+        (figures.per_token(), rounds),
+        (figures.paced(), few),
+        (figures.per_call(), rounds),
+        (figures.embeddings(), few),
+        (figures.concurrent(200 if quick else 2000), 1 if quick else 2),
+        (figures.growth(16000 if quick else 64000), few),
+        (figures.start(), rounds),
+    ]
+
+
+def check(bench: Bench, rows: list[Row]) -> None:
+    """Make sure that every client gives the whole answer, before any is measured."""
+    for client in dict.fromkeys(measure.client for row in rows for measure in (row.ours, row.peer) if measure):
+        figures = bench.worker(client).ask("check", model=CHECKED, text="".join(words(2000)))
+        if "error" in figures:
+            raise RuntimeError(f"{client}: {figures['error']}")
+
+
+def main() -> None:
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, small sizes; writes nothing")
+    parser.add_argument("figures", nargs="*", help="such as P1 P7; all if left out")
+    asked = parser.parse_args()
+    lines: list[report.Result] = []
+    values: Values = {}
+    for rows, rounds in groups(asked.quick):
+        chosen = [row for row in rows if not asked.figures or row.figure in asked.figures]
+        if not chosen:
+            continue
+        with Bench() as bench:
+            if chosen[0].ours.do == "stream":
+                check(bench, chosen)
+            values |= bench.take(chosen, rounds)
+        made = [report.result(row, values) for row in chosen]
+        print(report.as_text(made), flush=True)
+        lines += made
+    if asked.quick or asked.figures:
+        return
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "results.json").write_text(report.as_json(lines, values))
+    (FOLDER / "table.md").write_text(report.as_markdown(lines))
+    print(f"Written to {FOLDER.relative_to(ROOT)}/.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
