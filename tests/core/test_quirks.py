@@ -14,7 +14,16 @@ from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO
-from tests.fake_server import SSE, FakeServer, Response, llamacpp_server, lmstudio_server, ollama_server, transcript
+from tests.fake_server import (
+    SSE,
+    FakeServer,
+    Response,
+    Routes,
+    llamacpp_server,
+    lmstudio_server,
+    ollama_server,
+    transcript,
+)
 
 TEXT = transcript("llamacpp/text.sse")
 
@@ -52,8 +61,8 @@ def test_quirk_25_an_error_behind_tokens_of_the_same_bytes_is_raised_with_them(c
 
 def test_quirk_28_a_model_that_loads_is_waited_for(connect: Connect) -> None:
     loading = Response.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
-    answers = [loading, Response.stream(TEXT)]
-    with llamacpp_server(routes={("POST", "/v1/chat/completions"): answers}) as server:
+    routes: Routes = {("POST", "/v1/chat/completions"): [loading, Response.stream(TEXT)]}
+    with llamacpp_server(routes=routes) as server:
         assert connect(base_url=server.base_url, model="x").chat([HELLO]).text == "Hello"
         assert len(server.asked("/v1/chat/completions")) == 2
 
@@ -87,7 +96,7 @@ def test_quirk_86_a_name_is_quoted_in_a_url_and_sent_as_it_is_elsewhere(connect:
     name = "hf.co/some one/Llama:Q4@x.gguf"
     job = {"job_id": "job/1 a", "status": "downloading"}
     done = Response.json({"job_id": "job/1 a", "status": "completed"})
-    routes = {
+    routes: Routes = {
         ("POST", "/api/v1/models/download"): Response.json(job),
         ("GET", "/api/v1/models/download/status/job%2F1%20a"): done,
     }
@@ -99,7 +108,8 @@ def test_quirk_86_a_name_is_quoted_in_a_url_and_sent_as_it_is_elsewhere(connect:
 def test_quirk_87_a_connection_that_the_server_closed_while_idle_is_no_error(connect: Connect) -> None:
     hang_up = threading.Event()
     first = Response.stream(TEXT, hang_up, cut="fin")
-    with llamacpp_server(routes={("POST", "/v1/chat/completions"): [first, Response.stream(TEXT)]}) as server:
+    routes: Routes = {("POST", "/v1/chat/completions"): [first, Response.stream(TEXT)]}
+    with llamacpp_server(routes=routes) as server:
         client = connect(base_url=server.base_url, model="x")
         assert client.chat([HELLO]).text == "Hello"
         hang_up.set()

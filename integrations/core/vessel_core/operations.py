@@ -28,14 +28,15 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
     backend = target.server.backend
     if request.model is None:
         request = replace(request, model=(yield from target.choose("chat")))
-    refuse_unsupported(request, backend.title, backend.quirks)
+    quirks = target.quirks
+    refuse_unsupported(request, backend.title, quirks)
     request = target.steady(request)
-    answering = conflicts(request, backend.quirks)
+    answering = conflicts(request, quirks)
     if answering:
         request = with_answer_tool(request)
         answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
-    call = backend.dialect.encode_chat(request, backend.quirks)
-    reply = backend.dialect.ChatStream(request, backend.quirks)
+    call = backend.dialect.encode_chat(request, quirks)
+    reply = backend.dialect.ChatStream(request, quirks)
     return call, AnswerStream(reply) if answering else reply
 
 
@@ -161,7 +162,7 @@ def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
     if "count_chat" not in backend.features:
         return estimate_chat(request)
     count: Callable[..., Flow[TokenCount]] = backend.features["count_chat"]
-    return (yield from count(replace(request, model=request.model or target.model), backend.quirks))
+    return (yield from count(replace(request, model=request.model or target.model), target.quirks))
 
 
 # ------------------------------------------------------------ models and servers

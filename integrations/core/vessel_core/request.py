@@ -8,10 +8,12 @@ from typing import Any, Unpack, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from vessel_core.errors import InvalidRequest, Unsupported
+from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
 from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, ResponseFormat, Tool
 from vessel_core.wire import Quirks
 from vessel_core.wire.completion import CompletionRequest
+from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
+from vessel_core.wire.quirks import check_quirk
 
 _OPTIONS = TypeAdapter(ChatOptions)
 OPTION_NAMES = frozenset(ChatOptions.__annotations__)
@@ -95,6 +97,14 @@ def refuse_unsupported(request: ChatRequest, server: str, quirks: Quirks) -> Non
     for name in request.options:
         if name in quirks.refused:
             raise Unsupported(f"{server} has no option {name!r}.", hint="Leave it out for this server.")
+
+
+def checked_quirks(switched: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the quirks a caller switches; raise `InvalidConfig` on an unknown name or a value of the wrong type."""
+    for name in switched:
+        if name not in QUIRK_NAMES:
+            raise InvalidConfig(f"There is no quirk {name!r}{did_you_mean(name, QUIRK_NAMES)}")
+    return {name: check_quirk(name, value) for name, value in switched.items()}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

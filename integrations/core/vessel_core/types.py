@@ -183,7 +183,8 @@ class ToolCallDelta:
     """A piece of a tool call, repaired: `index` counts the calls of this reply from 0.
 
     The first piece of a call has its `id` and whole `name`; `arguments` are the next characters of the JSON text. A call
-    that can't be run (cut off, not JSON, not an object) ends with a piece that has only `error`.
+    that can't be run (cut off, not JSON, not an object) ends with a piece that has only `error`. `repaired` is the text as
+    the model wrote it, on a piece whose arguments were mended.
     """
 
     index: int
@@ -191,6 +192,7 @@ class ToolCallDelta:
     name: str | None = None
     arguments: str = ""
     error: str | None = None
+    repaired: str | None = None
 
 
 @dataclass(slots=True)
@@ -282,7 +284,10 @@ class InvalidToolCall:
 
 @dataclass(slots=True)
 class ChatReply:
-    """A whole answer: the sum of its deltas. `alternatives` holds the other choices of `n > 1`."""
+    """A whole answer: the sum of its deltas. `alternatives` holds the other choices of `n > 1`.
+
+    `repaired` holds, by the id of a call whose arguments were mended, the text as the model wrote it.
+    """
 
     text: str = ""
     reasoning: str = ""
@@ -297,6 +302,7 @@ class ChatReply:
     response_id: str | None = None
     system_fingerprint: str | None = None
     truncated: bool = False
+    repaired: dict[str, str] = field(default_factory=dict[str, str])
     alternatives: list[ChatReply] = field(default_factory=list["ChatReply"])
 
     @classmethod
@@ -377,6 +383,7 @@ class _Choice:
         calls = [self.calls[index] for index in sorted(self.calls)]
         reply.tool_calls = [call.valid() for call in calls if call.error is None]
         reply.invalid_tool_calls = [call.invalid(call.error) for call in calls if call.error is not None]
+        reply.repaired = {call.id: call.repaired for call in calls if call.repaired is not None}
         return reply
 
 
@@ -388,11 +395,13 @@ class _Call:
         self.name = ""
         self.arguments: list[str] = []
         self.error: str | None = None
+        self.repaired: str | None = None
 
     def add(self, piece: ToolCallDelta) -> None:
         self.id = piece.id or self.id
         self.name = piece.name or self.name
         self.error = piece.error or self.error
+        self.repaired = piece.repaired or self.repaired
         if piece.arguments:
             self.arguments.append(piece.arguments)
 

@@ -101,8 +101,8 @@ def test_thinking_is_switched_as_the_server_takes_it(
     reasoning: bool | str, template: dict[str, Any], effort: dict[str, Any]
 ) -> None:
     plain = sent()
-    for kind, expected in (("template", template), ("effort", effort)):
-        body = sent(options={"reasoning": reasoning}, quirks=Quirks(thinking=kind))
+    for quirks, expected in ((Quirks(thinking="template"), template), (Quirks(thinking="effort"), effort)):
+        body = sent(options={"reasoning": reasoning}, quirks=quirks)
         assert {name: value for name, value in body.items() if name not in plain} == expected
 
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from vessel_core.errors import ResponseTooLarge
 from vessel_core.types import ChatReply, Delta
 from vessel_core.wire import Quirks, tools
+from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.openai import encode_chat
-from vessel_core.wire.tools import ToolCallAssembler, inline_refs, parse_arguments
+from vessel_core.wire.schemas import inline_refs
+from vessel_core.wire.tools import ToolCallAssembler
 
 from tests.core.wire.play import WEATHER, ask, body_of, chunk, last, line, said, told, tool
 
@@ -27,8 +29,8 @@ def piece(index: int | None = 0, id: str | None = None, name: str | None = None,
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def assembled(*pieces: Any, declared: tuple[str, ...] = (), parallel: bool = True) -> ChatReply:
-    calls = ToolCallAssembler(declared, parallel=parallel)
+def assembled(*pieces: Any, declared: tuple[str, ...] = (), **switches: bool) -> ChatReply:
+    calls = ToolCallAssembler(declared, **switches)
     deltas = [Delta(tool_calls=calls.feed([each])) for each in pieces]
     return ChatReply.gather([*deltas, Delta(tool_calls=calls.close())])
 
@@ -157,6 +159,21 @@ def test_quirk_61_pieces_that_repeat_are_pieces() -> None:
     assert calls(reply) == [("f", '{"text": "ababab"}')]
 
 
+def test_quirk_61_pieces_that_hold_all_before_them_are_taken_so_if_it_was_switched_on() -> None:
+    grown = ['{"t', '{"text": "', '{"text": "ab', '{"text": "ab"}', '{"text": "ab"}']
+    pieces = [piece(0, "a", "f", grown[0]), *(piece(0, "a", "f", part) for part in grown[1:])]
+    assert calls(assembled(*pieces, cumulative=True)) == [("f", '{"text": "ab"}')]
+    assert calls(in_a_stream(*pieces, quirks=Quirks(cumulative_arguments=True))) == [("f", '{"text": "ab"}')]
+    assert in_a_stream(*pieces).tool_calls == []
+
+
+def test_quirk_61_a_first_piece_of_one_or_two_characters_may_come_again() -> None:
+    parts = ["{", '"', 'a": "', '"}']
+    assert calls(assembled(piece(0, "a", "f", ""), *(piece(arguments=part) for part in parts), cumulative=True)) == [
+        ("f", '{"a": ""}')
+    ]
+
+
 def test_quirk_62_arguments_cut_off_are_an_invalid_call_with_its_text() -> None:
     reply = in_a_stream(piece(0, "a", "get_weather", '{"city": "Par'), end=[chunk({}, "length")])
     assert (reply.finish, reply.tool_calls) == ("length", [])
@@ -169,6 +186,38 @@ def test_quirk_63_arguments_that_are_no_json_object_are_an_invalid_call(argument
     reply = assembled(piece(0, "a", "get_weather", arguments))
     assert reply.tool_calls == []
     assert reply.invalid_tool_calls[0].id == "a"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("{'city': 'Paris'}", {"city": "Paris"}),
+        ('{"city": "Paris",}', {"city": "Paris"}),
+        ('{"a": [1, 2, ], "b": {"c": 1,},}', {"a": [1, 2], "b": {"c": 1}}),
+        ("""{'a': 'it\\'s "so"', "b": "it's, }"}""", {"a": 'it\'s "so"', "b": "it's, }"}),
+        ("{'a': True, 'b': False, 'c': None, 'd': 'True'}", {"a": True, "b": False, "c": None, "d": "True"}),
+        ("{'a': 'x\\\\'}", {"a": "x\\"}),
+    ],
+)
+def test_quirk_63_small_mistakes_are_mended_if_that_was_switched_on(wrong: str, meant: dict[str, Any]) -> None:
+    halves = (wrong[:5], wrong[5:])
+    reply = in_a_stream(piece(0, "a", "f", halves[0]), piece(arguments=halves[1]), quirks=Quirks(repair_arguments=True))
+    assert [json.loads(arguments) for _, arguments in calls(reply)] == [meant]
+    assert reply.repaired == {"a": wrong}
+    assert in_a_stream(piece(0, "a", "f", wrong)).tool_calls == []
+
+
+@pytest.mark.parametrize("wrong", ["{'city': 'Par", '{"city": "Paris"', "[1,]", "{city: 1}", "{'a' 1}", "no"])
+def test_quirk_63_what_is_cut_off_or_no_object_is_not_mended(wrong: str) -> None:
+    reply = assembled(piece(0, "a", "f", wrong), repair=True)
+    assert (reply.tool_calls, reply.repaired) == ([], {})
+    assert reply.invalid_tool_calls[0].arguments == wrong
+
+
+def test_quirk_63_what_is_right_is_left_as_it_is() -> None:
+    right = '{"a": "it\'s [1,] True"}'
+    reply = assembled(piece(0, "a", "f", right), repair=True)
+    assert (calls(reply), reply.repaired) == ([("f", right)], {})
 
 
 def test_quirk_64_a_call_left_in_the_text_stays_text() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vessel_core.types import ChatRequest, Delta, Embeddings
+from vessel_core.wire.quirks import Quirks
 
 __all__ = ["Call", "Dialect", "Quirks", "Reply", "ReplyStream"]
 
@@ -37,34 +38,6 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Quirks:
-    """Where servers of one dialect differ. The defaults are what most OpenAI-compatible servers take.
-
-    - `reasoning_field`: the field of the history in which the server reads an assistant's reasoning
-    - `json_object`: whether `response_format: {"type": "json_object"}` is taken; else it goes as a schema
-    - `json_object_schema`: whether a schema may ride beside `json_object`
-    - `image_urls`: whether the server fetches http(s) images itself
-    - `image_types`: the image formats it decodes
-    - `refused`: the options it can't take
-    - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
-    - `schema_with_tools`: whether a response schema may be combined with tools
-    - `finishes`: whether every complete stream has a finish reason or `[DONE]`
-    - `think_tags`: whether `<think>` at the start of the text is reasoning
-    """
-
-    reasoning_field: str | None = "reasoning_content"
-    json_object: bool = True
-    json_object_schema: bool = False
-    image_urls: bool | None = None
-    image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
-    refused: frozenset[str] = frozenset({"num_ctx", "keep_alive"})
-    thinking: str = "effort"
-    schema_with_tools: bool = True
-    finishes: bool = True
-    think_tags: bool = True
 
 
 class ReplyStream(Protocol):

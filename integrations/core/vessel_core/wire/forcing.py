@@ -13,7 +13,8 @@ from vessel_core.errors import InvalidOutput
 from vessel_core.types import ChatReply, ChatRequest, Tool
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
-from vessel_core.wire.tools import forced_tool, inline_refs
+from vessel_core.wire.schemas import inline_refs
+from vessel_core.wire.tools import forced_tool
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 

@@ -17,8 +17,9 @@ from vessel_core.wire.framing import Lines
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import encode_chat, encode_embed
 from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_usage, reasoning_of, string, text_of
-from vessel_core.wire.thinking import ThinkSplitter
-from vessel_core.wire.tools import ToolCallAssembler
+from vessel_core.wire.textcalls import text_and_calls, text_calls
+from vessel_core.wire.thinking import splitter
+from vessel_core.wire.tools import assembler
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
@@ -35,11 +36,10 @@ class ChatStream:
         self.done = False
         self._request = request
         self._lines = Lines()
-        names = [tool["function"]["name"] for tool in request.tools]
-        self._calls = ToolCallAssembler(names, parallel=request.parallel_tool_calls is not False)
-        self._thinking = ThinkSplitter()
-        self._thinking.passing = not quirks.think_tags
+        self._calls = assembler(request, quirks)
+        self._thinking = splitter(request, quirks)
         self._forced = forced_tools(request)
+        self._texts = None if self._forced else text_calls(request, quirks)
         self._bound: list[str] = []
         self._came = 0
         self._started = False
@@ -109,9 +109,13 @@ class ChatStream:
         if text and not self._thinking.passing:
             thought, text = self._thinking.feed(text)
             reasoning += thought
+        found: list[Mapping[str, Any]] = mappings(message.get("tool_calls"))
+        if self._texts is not None and text:
+            text, left = self._texts.feed(text)
+            found += left
         delta = Delta(self._unbound(text), reasoning)
-        if calls := mappings(message.get("tool_calls")):
-            delta.tool_calls = self._calls.feed([self._whole_call(call) for call in calls])
+        if found:
+            delta.tool_calls = self._calls.feed([self._whole_call(call) for call in found])
         if "logprobs" in fields:
             delta.logprobs = mappings(fields["logprobs"]) or None
         return delta
@@ -132,6 +136,9 @@ class ChatStream:
         reason = string(fields.get("done_reason")) or "stop"
         reasoning, text = self._thinking.close()
         last.reasoning += reasoning
+        if self._texts is not None:
+            text, calls = text_and_calls(self._texts, text, self._calls)
+            last.tool_calls = [*last.tool_calls, *calls]
         last.text += self._unbound(text)
         if reason in ("load", "unload") and not (self._started or last.text or last.tool_calls):
             raise ServerError(

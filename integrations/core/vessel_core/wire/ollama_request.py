@@ -12,9 +12,10 @@ from vessel_core.errors import InvalidMedia, InvalidRequest, Unsupported
 from vessel_core.media import data_url_parts
 from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, Tool
 from vessel_core.wire import Call, Quirks
+from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.forcing import call_schema, forced_tools, parameters_of
 from vessel_core.wire.reading import mapping
-from vessel_core.wire.tools import inline_refs, parse_arguments
+from vessel_core.wire.schemas import inline_refs
 
 SAME = (
     *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "presence_penalty", "frequency_penalty"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from vessel_core.errors import ProtocolError, StreamInterrupted, VesselError
-from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, Usage
+from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, ToolCallDelta, Usage
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream
@@ -22,8 +22,9 @@ from vessel_core.wire.reading import (
     string,
     text_of,
 )
-from vessel_core.wire.thinking import ThinkSplitter
-from vessel_core.wire.tools import ToolCallAssembler
+from vessel_core.wire.textcalls import text_and_calls, text_calls
+from vessel_core.wire.thinking import splitter
+from vessel_core.wire.tools import assembler
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
@@ -32,13 +33,12 @@ __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 class _Choice:
     """What is known of one choice of a reply."""
 
-    __slots__ = ("calls", "finish", "started", "thinking")
+    __slots__ = ("calls", "finish", "started", "texts", "thinking")
 
     def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
-        names = [tool["function"]["name"] for tool in request.tools]
-        self.calls = ToolCallAssembler(names, parallel=request.parallel_tool_calls is not False)
-        self.thinking = ThinkSplitter()
-        self.thinking.passing = not quirks.think_tags
+        self.calls = assembler(request, quirks)
+        self.texts = text_calls(request, quirks)
+        self.thinking = splitter(request, quirks)
         self.finish: str | None = None
         self.started = False
 
@@ -154,6 +154,9 @@ class ChatStream:
             thought, text = state.thinking.feed(text)
             reasoning += thought
         pieces = delta.get("tool_calls") or _legacy_call(delta)
+        if state.texts is not None and text:
+            text, found = state.texts.feed(text)
+            pieces = pieces or found
         calls = state.calls.feed(cast("list[Any]", pieces)) if isinstance(pieces, list) else ()
         refusal = string(delta.get("refusal")) or ""
         tokens = mappings(mapping(logprobs).get("content")) if logprobs else None
@@ -179,7 +182,10 @@ class ChatStream:
     def _finish(self, finish: str, state: _Choice, index: int, deltas: list[Delta]) -> None:
         """End a choice: let go what was held back, check its tool calls, and name the reason (quirk 41)."""
         reasoning, text = state.thinking.close()
-        calls = state.calls.close()
+        calls: list[ToolCallDelta] = []
+        if state.texts is not None:
+            text, calls = text_and_calls(state.texts, text, state.calls)
+        calls += state.calls.close()
         if state.calls and finish in ("stop", "function_call", "eos"):
             finish = "tool_calls"
         elif finish == "tool_calls" and not state.calls:

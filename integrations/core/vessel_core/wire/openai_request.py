@@ -9,7 +9,8 @@ from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import data_url_parts
 from vessel_core.types import ChatRequest, ContentPart, FunctionCall, Message, Tool
 from vessel_core.wire import Call, Quirks
-from vessel_core.wire.tools import arguments_text, forced_tool
+from vessel_core.wire.arguments import arguments_text
+from vessel_core.wire.tools import forced_tool
 
 
 def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:

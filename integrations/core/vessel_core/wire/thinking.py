@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from vessel_core.types import ChatRequest
+from vessel_core.wire.quirks import Quirks
+
 CLOSERS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 
 
@@ -62,6 +65,14 @@ class ThinkSplitter:
         text, self._held = self._held.lstrip("\n"), ""
         self.passing = bool(text)
         return text
+
+
+def splitter(request: ChatRequest, quirks: Quirks) -> ThinkSplitter:
+    """Return what tells the reasoning in the text of the reply to a request."""
+    thinks = request.options.get("reasoning") not in (False, "none")
+    made = ThinkSplitter(opened=quirks.think_opened and thinks)
+    made.passing = not (quirks.think_tags or quirks.think_opened)
+    return made
 
 
 def _overlap(text: str, tag: str) -> int:

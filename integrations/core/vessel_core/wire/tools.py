@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
-from urllib.parse import unquote
 
 from vessel_core.errors import ResponseTooLarge
-from vessel_core.types import Tool, ToolCallDelta
-from vessel_core.wire.jsontext import loads
+from vessel_core.types import ChatRequest, Tool, ToolCallDelta
+from vessel_core.wire.arguments import (
+    argument_error,
+    arguments_text,
+    mended_arguments,
+    parse_arguments,
+    unwrapped_arguments,
+)
+from vessel_core.wire.quirks import Quirks
 
 MAX_ARGUMENTS = 4 * 1024 * 1024
+SHORTEST_REPEAT = 3
+"""A piece that begins with fewer characters than this may do so by chance."""
 
 
 class _OpenCall:
@@ -46,11 +53,16 @@ class ToolCallAssembler:
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
+    `repair` and `cumulative` are the quirks `repair_arguments` (63) and `cumulative_arguments` (61).
     """
 
-    def __init__(self, declared: Sequence[str] = (), *, parallel: bool = True) -> None:
+    def __init__(
+        self, declared: Sequence[str] = (), *, parallel: bool = True, repair: bool = False, cumulative: bool = False
+    ) -> None:
         self._declared = {_loose(name): name for name in declared}
         self._parallel = parallel
+        self._repair = repair
+        self._cumulative = cumulative
         self._calls: list[_OpenCall] = []
         self._ids: set[str] = set()
 
@@ -78,9 +90,8 @@ class ToolCallAssembler:
                 deltas.append(self._announce(call))
             text = "".join(call.arguments)
             if call.held:
-                document = _parsed(text)
-                text = text if document is None else arguments_text(document)
-                deltas.append(ToolCallDelta(call.index, arguments=text))
+                text, wrong = self._whole(text)
+                deltas.append(ToolCallDelta(call.index, arguments=text, repaired=wrong))
             if not text.strip():
                 deltas.append(ToolCallDelta(call.index, arguments="{}"))  # quirk 60: a call without parameters
             elif error := argument_error(text):
@@ -88,6 +99,12 @@ class ToolCallAssembler:
             if not call.name:
                 deltas.append(ToolCallDelta(call.index, error="the call has no tool name"))
         return deltas
+
+    def _whole(self, text: str) -> tuple[str, str | None]:
+        """Return arguments that were held until they were whole, and what they were before they were mended."""
+        text = unwrapped_arguments(text)
+        mended = mended_arguments(text) if self._repair and parse_arguments(text) is None else None
+        return (text, None) if mended is None else (mended, text)
 
     def _piece(self, piece: dict[str, Any], deltas: list[ToolCallDelta]) -> None:
         function = piece.get("function")
@@ -106,13 +123,14 @@ class ToolCallAssembler:
             self._arguments(call, arguments, deltas)
 
     def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
+        if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
+            arguments = arguments[len(said) :]  # quirk 61
         call.size += len(arguments)
         if call.size > MAX_ARGUMENTS:
             raise ResponseTooLarge(f"The arguments of tool {call.name!r} are longer than {MAX_ARGUMENTS:,} characters.")
         if not call.said:
-            call.held = arguments.lstrip().startswith(
-                '"'
-            )  # quirk 59: JSON in a JSON string is unwrapped when it is whole
+            # Quirk 59: JSON in a JSON string is unwrapped when it is whole.
+            call.held = self._repair or arguments.lstrip().startswith('"')
             call.said = bool(arguments.strip())
         call.arguments.append(arguments)
         if call.index > 0 and not self._parallel:
@@ -143,7 +161,8 @@ class ToolCallAssembler:
     def _starts_over(self, call: _OpenCall, name: str, arguments: str) -> bool:
         """Tell whether a second name begins another call: after complete arguments (quirk 51), or if both are tools."""
         if name == call.name:
-            return bool(arguments.strip()) and call.complete()
+            repeats = self._cumulative and arguments.startswith("".join(call.arguments))
+            return bool(arguments.strip()) and call.complete() and not repeats
         both_are_tools = not call.arguments and _loose(call.name) in self._declared and _loose(name) in self._declared
         return both_are_tools or call.complete()
 
@@ -166,69 +185,16 @@ def _loose(name: str) -> str:
     return name.replace("-", "_").replace(" ", "_").lower()
 
 
-def arguments_text(arguments: Any) -> str:
-    """Return a call's arguments as JSON text: objects are dumped (quirk 59), `None` is empty (quirk 60)."""
-    if isinstance(arguments, str):
-        return arguments
-    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-
-
-def _parsed(text: str) -> Any:
-    """Return the JSON document in `text`, unwrapped if it is JSON in a JSON string (quirk 59); `None` if none is."""
-    try:
-        document = loads(text)
-        return loads(document) if isinstance(document, str) else document
-    except ValueError:
-        return None
-
-
-def parse_arguments(text: str) -> dict[str, Any] | None:
-    """Return a call's arguments as a dict, or `None` if the text isn't a JSON object."""
-    document: object = _parsed(text) if text.strip() else {}
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
-
-
-def argument_error(text: str) -> str | None:
-    """Say why `text` can't be the arguments of a call; `None` if it can."""
-    if parse_arguments(text) is not None:
-        return None
-    document: object = _parsed(text)
-    if document is None:
-        return f"the arguments are cut off or no JSON: {text[-80:]!r}"
-    return f"the arguments are no JSON object but {type(document).__name__}"
+def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
+    """Return what puts together the calls of the reply to a request."""
+    return ToolCallAssembler(
+        [tool["function"]["name"] for tool in request.tools],
+        parallel=request.parallel_tool_calls is not False,
+        repair=quirks.repair_arguments,
+        cumulative=quirks.cumulative_arguments,
+    )
 
 
 def forced_tool(tools: Sequence[Tool], tool_choice: str | None) -> Tool | None:
     """Return the tool that `tool_choice` names, if it names one."""
     return next((tool for tool in tools if tool["function"]["name"] == tool_choice), None)
-
-
-def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema with its `$ref`s into itself written out: Ollama drops them. A cycle ends in `{}`."""
-
-    def inlined(node: Any, seen: tuple[str, ...]) -> Any:
-        if isinstance(node, list | tuple):
-            return [inlined(item, seen) for item in cast("Sequence[Any]", node)]
-        if not isinstance(node, Mapping):
-            return node
-        fields = cast("Mapping[str, Any]", node)
-        reference = fields.get("$ref")
-        if not isinstance(reference, str):
-            return {key: inlined(value, seen) for key, value in fields.items()}
-        if reference in seen:
-            return {}
-        rest = {key: inlined(value, seen) for key, value in fields.items() if key != "$ref"}
-        target = inlined(_pointed(schema, reference), (*seen, reference))
-        return {**cast("dict[str, Any]", target), **rest} if isinstance(target, dict) else rest
-
-    root = {key: value for key, value in schema.items() if key not in ("$defs", "definitions")}
-    return cast("dict[str, Any]", inlined(root, ("#",)))
-
-
-def _pointed(schema: Mapping[str, Any], reference: str) -> Any:
-    """Return what a JSON pointer such as `#/$defs/City` points at, `{}` if it points out of the schema."""
-    node: Any = schema if reference.startswith("#") else {}
-    for step in unquote(reference[1:]).split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        node = cast("Mapping[str, Any]", node).get(step) if isinstance(node, Mapping) else None
-    return {} if node is None else node

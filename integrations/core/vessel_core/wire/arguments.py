@@ -1,0 +1,69 @@
+"""A call's arguments: JSON text, as servers and models really write it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, cast
+
+from vessel_core.wire.jsontext import loads
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return a call's arguments as JSON text: objects are dumped (quirk 59), `None` is empty (quirk 60)."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+
+
+def unwrapped_arguments(text: str) -> str:
+    """Return JSON text that came as JSON in a JSON string without its wrapping (quirk 59); other text as it is."""
+    document = _parsed(text)
+    return text if document is None else arguments_text(document)
+
+
+def _parsed(text: str) -> Any:
+    """Return the JSON document in `text`, unwrapped if it is JSON in a JSON string (quirk 59); `None` if none is."""
+    try:
+        document = loads(text)
+        return loads(document) if isinstance(document, str) else document
+    except ValueError:
+        return None
+
+
+def parse_arguments(text: str) -> dict[str, Any] | None:
+    """Return a call's arguments as a dict, or `None` if the text isn't a JSON object."""
+    document: object = _parsed(text) if text.strip() else {}
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def argument_error(text: str) -> str | None:
+    """Say why `text` can't be the arguments of a call; `None` if it can."""
+    if parse_arguments(text) is not None:
+        return None
+    document: object = _parsed(text)
+    if document is None:
+        return f"the arguments are cut off or no JSON: {text[-80:]!r}"
+    return f"the arguments are no JSON object but {type(document).__name__}"
+
+
+_MISTAKES = re.compile(
+    r"""(?P<string>"(?:[^"\\]|\\.)*")|'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<comma>,)(?=\s*[}\]])|\b(?P<constant>True|False|None)\b""",
+    re.DOTALL,
+)
+_CONSTANTS = {"True": "true", "False": "false", "None": "null"}
+
+
+def mended_arguments(text: str) -> str | None:
+    """Return arguments without single quotes, trailing commas and Python's constants (quirk 63); `None` if that is not all
+    that is wrong with them. What was cut off stays so: no bracket and no quote is ever added."""
+    mended = _MISTAKES.sub(_mended, text)
+    return mended if parse_arguments(mended) is not None else None
+
+
+def _mended(found: re.Match[str]) -> str:
+    if found["string"]:
+        return found["string"]
+    if (quoted := found["quoted"]) is not None:
+        return '"' + re.sub(r"\\'", "'", re.sub(r'(?<!\\)"', r'\\"', quoted)) + '"'
+    return _CONSTANTS.get(found["constant"], "")

@@ -1,0 +1,69 @@
+"""Where servers of one dialect differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from vessel_core.errors import InvalidConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """Where servers of one dialect differ. The defaults are what most OpenAI-compatible servers take.
+
+    Any of them can be switched for one client, by name: `Client(…, quirks={"think_opened": True})`.
+
+    What is sent:
+
+    - `reasoning_field`: the field of the history in which the server reads an assistant's reasoning
+    - `json_object`: whether `response_format: {"type": "json_object"}` is taken; else it goes as a schema
+    - `json_object_schema`: whether a schema may ride beside `json_object`
+    - `image_urls`: whether the server fetches http(s) images itself
+    - `image_types`: the image formats it decodes
+    - `refused`: the options it can't take
+    - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
+    - `schema_with_tools`: whether a response schema may be combined with tools
+
+    What comes:
+
+    - `finishes`: whether every complete stream has a finish reason or `[DONE]`
+    - `think_tags`: whether `<think>` at the start of the text is reasoning
+    - `think_opened`: whether the template has opened `<think>` already, so that the text up to `</think>` is reasoning
+      (quirk 72). A model whose answer then has no `</think>` seems to think only.
+    - `text_calls`: whether calls that are left in the text are read (quirk 64), if tools were sent
+    - `repair_arguments`: whether single quotes, trailing commas and Python's constants in arguments are mended (quirk 63);
+      they then come whole, at the end of the call, and `ToolCallDelta.repaired` holds what the model wrote
+    - `cumulative_arguments`: whether each piece of the arguments repeats those before it (quirk 61)
+    """
+
+    reasoning_field: str | None = "reasoning_content"
+    json_object: bool = True
+    json_object_schema: bool = False
+    image_urls: bool | None = None
+    image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+    refused: frozenset[str] = frozenset({"num_ctx", "keep_alive"})
+    thinking: Literal["template", "effort"] = "effort"
+    schema_with_tools: bool = True
+    finishes: bool = True
+    think_tags: bool = True
+    think_opened: bool = False
+    text_calls: bool = False
+    repair_arguments: bool = False
+    cumulative_arguments: bool = False
+
+
+NAMES = tuple(field.name for field in fields(Quirks))
+_TYPES = {name: TypeAdapter[object](kind) for name, kind in get_type_hints(Quirks).items()}
+
+
+def check_quirk(name: str, value: object) -> object:
+    """Return the value of a quirk, checked by type; raise `InvalidConfig` if it can't be right."""
+    try:
+        # Strict: "false" or 1 in place of a switch is a mistake; but a set may be written as a list.
+        return _TYPES[name].validate_python(value, strict=not isinstance(value, list | set | tuple))
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise InvalidConfig(f"quirks: {name}={value!r}: {said}.", hint="`Quirks` says what each of them is.") from None
