@@ -65,7 +65,7 @@ def test_what_cannot_be_right_is_refused_at_construction(cls: Any, arguments: di
 
 def test_a_misspelt_option_names_the_right_one() -> None:
     with pytest.raises(InvalidConfig, match="did you mean 'temperature'"):
-        ChatVessel(temperatur=0.5)  # pyright: ignore[reportArgumentType]
+        ChatVessel(temperatur=0.5)  # pyright: ignore[reportCallIssue]
     with pytest.raises(ValidationError, match="temperature"):
         ChatVessel(temperature="hot")  # pyright: ignore[reportArgumentType]
 
@@ -191,10 +191,7 @@ def test_keys_show_in_no_repr_and_no_manifest() -> None:
 
 def test_a_repr_says_what_is_set_and_nothing_else() -> None:
     chat = ChatVessel(backend="ollama", model="qwen3:8b", temperature=0.5)
-    assert (
-        repr(chat)
-        == "ChatVessel(backend='ollama', base_url='http://localhost:11434', model='qwen3:8b', temperature=0.5)"
-    )
+    assert repr(chat) == "ChatVessel(backend='ollama', model='qwen3:8b', temperature=0.5)"
     assert repr(VesselEmbeddings(base_url="http://gpu-box:8080/v1")) == (
         "VesselEmbeddings(backend='auto', base_url='http://gpu-box:8080')"
     )
