@@ -1,0 +1,133 @@
+"""What a client is told at construction, and what it keeps to itself."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import socket
+from typing import Any
+
+import pytest
+from vessel_core import AsyncClient, Client, Registry, Timeout
+from vessel_core.backends import BACKENDS, COMPATIBLE, find_backend
+from vessel_core.errors import InvalidConfig, NoServerFound
+from vessel_core.target import make_target
+
+URL = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("llamacpp", "llamacpp"),
+        ("llama.cpp", "llamacpp"),
+        ("llama-cpp", "llamacpp"),
+        ("LLAMA_CPP", "llamacpp"),
+        ("llama-server", "llamacpp"),
+        ("LM Studio", "lmstudio"),
+        ("lm-studio", "lmstudio"),
+        ("lm_studio", "lmstudio"),
+        ("Ollama", "ollama"),
+        (" openai ", "openai"),
+        ("openai-compatible", "openai"),
+    ],
+)
+def test_a_backend_is_known_in_its_usual_spellings(spelling: str, name: str) -> None:
+    assert find_backend(spelling).name == name
+    backend = make_target(spelling, base_url=URL).backend
+    assert backend is not None
+    assert backend.name == name
+
+
+@pytest.mark.parametrize("cls", [Client, AsyncClient])
+def test_an_unknown_backend_is_refused_and_the_known_ones_named(cls: Any) -> None:
+    with pytest.raises(InvalidConfig, match="no backend 'lama'") as caught:
+        cls("lama", base_url=URL)
+    assert all(repr(backend.name) in str(caught.value) for backend in BACKENDS)
+    assert "'auto'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"max_retries": -1}, "max_retries=-1"),
+        ({"timeout": 0}, "first_token=0"),
+        ({"timeout": -3.5}, "first_token=-3.5"),
+        ({"timeout": "soon"}, "first_token='soon'"),
+        ({"timeout": Timeout(connect=0)}, "connect=0"),
+        ({"timeout": Timeout(between_tokens=-1)}, "between_tokens=-1"),
+        ({"api_key": "sk-canary\n"}, "api_key holds characters"),
+        ({"api_key": "sk-schlüssel"}, "api_key holds characters"),
+        ({"headers": {"X-Key": "a\r\nb"}}, r"headers\['X-Key'\] holds characters"),
+        ({"headers": {"X Key": "a"}}, "'X Key' is no name of a header"),
+    ],
+)
+def test_what_can_not_be_right_is_refused_at_construction(options: Any, what: str) -> None:
+    with pytest.raises(InvalidConfig, match=what) as caught:
+        Client("llamacpp", base_url=URL, **options)
+    assert "canary" not in str(caught.value)
+    assert "schl" not in str(caught.value)
+
+
+def test_a_wait_may_be_endless_and_a_load_not_waited_for() -> None:
+    assert make_target(timeout=Timeout(first_token=None, load=0)).timeout.first_token is None
+
+
+def test_construction_does_no_io(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Any:
+        raise AssertionError("construction touched the network")
+
+    for name in ("connect", "connect_ex", "bind"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    for cls in (Client, AsyncClient):
+        for backend in ("auto", "llamacpp", "lmstudio", "ollama"):
+            made = cls(backend, api_key="sk", headers={"X-A": "b"}, timeout=3)
+            assert repr(made)
+            copy.deepcopy(made)
+            pickle.loads(pickle.dumps(made))
+        made = cls("auto", base_url="https://llm.example.com/v1", verify="/no/such/file.pem")
+    Registry().register("a", Client())
+
+
+def test_a_server_that_is_not_known_yet_has_no_name_for_it() -> None:
+    with pytest.raises(NoServerFound):
+        _ = make_target().server
+
+
+def test_the_backend_without_a_default_address_wants_one() -> None:
+    assert COMPATIBLE.urls == ()
+    with pytest.raises(InvalidConfig, match="no default address") as caught:
+        Client("openai").chat([{"role": "user", "content": "Hi"}])
+    assert "base_url=" in str(caught.value)
+
+
+def test_a_missing_file_of_certificates_is_named() -> None:
+    client = Client("openai", base_url="https://127.0.0.1:9", model="m", verify="/no/such/file.pem")
+    with pytest.raises(InvalidConfig, match=r"/no/such/file\.pem"):
+        client.chat([{"role": "user", "content": "Hi"}])
+
+
+def test_a_copy_keeps_its_key_and_shares_nothing() -> None:
+    target = make_target("ollama", base_url=URL, api_key="sk-1", headers={"X-A": "b"})
+    target.settle()
+    twin = copy.deepcopy(target)
+    assert twin.api_key == target.api_key
+    assert twin.headers == target.headers
+    twin.chosen["chat"] = "m"
+    twin.runner["m"] = {"num_ctx": 1}
+    assert target.chosen == {}
+    assert target.runner == {}
+
+
+def test_a_pickle_keeps_the_settings_but_neither_key_nor_what_was_learnt() -> None:
+    target = make_target("ollama", base_url="http://ann:canary-1@127.0.0.1:9", api_key="canary-2", model="m", timeout=7)
+    target.headers = make_target(headers={"X-Key": "canary-3"}).headers
+    target.settle()
+    packed = pickle.dumps(target)
+    assert b"canary" not in packed
+    back = pickle.loads(packed)
+    assert (back.backend, back.model, back.timeout) == (target.backend, "m", Timeout(first_token=7))
+    assert back.address.root == URL
+    assert (back.api_key, back.headers, back.known) == (None, {}, None)
