@@ -28,7 +28,10 @@ PASS_A_PATH = "A text is never opened as a file: pass pathlib.Path(…) for a fi
 class Picture(Protocol):
     """What `PIL.Image.Image` is, as far as needed here."""
 
-    mode: str
+    @property
+    def mode(self) -> str:
+        """How its colours are kept, such as `RGB`."""
+        ...
 
     def save(self, fp: Any, format: str) -> Any:  # noqa: A002 - PIL's name
         """Write the picture to a file object."""
