@@ -206,9 +206,9 @@ def test_errors_pickle() -> None:
     with failing(400, "Bad field") as server, pytest.raises(ModelInvalidRequestError) as caught:
         impatient(server).invoke("x")
     loaded: Any = pickle.loads(pickle.dumps(caught.value))
-    assert type(loaded) is type(caught.value)
-    assert str(loaded) == str(caught.value)
     assert loaded.response.status_code == 400
+    assert str(loaded) == str(caught.value)
+    assert type(loaded) is type(caught.value)
 
 
 def test_an_empty_conversation_is_refused_before_anything_is_sent() -> None:
