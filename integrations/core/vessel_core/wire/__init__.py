@@ -37,7 +37,7 @@ class Reply:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)  # long, and some servers repeat the key
 
 
 class ReplyStream(Protocol):

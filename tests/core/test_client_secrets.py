@@ -1,0 +1,149 @@
+"""A key reaches its server and nothing else: no text, no log, no other host, no proxy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import pickle
+import traceback
+from typing import Any
+
+import pytest
+from vessel_core import Message
+from vessel_core.errors import ProtocolError, VesselError
+
+from tests.core.driving import Connect
+from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
+
+HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+KEY = "sk-canary-4711"
+SECRETS: dict[str, Any] = {"api_key": KEY, "headers": {"X-Api-Key": KEY, "Cookie": f"a={KEY}"}}
+
+
+def chained(error: BaseException) -> list[BaseException]:
+    """Return an error and everything it came from."""
+    found: list[BaseException] = []
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop()
+        if each is not None and each not in found:
+            found.append(each)
+            todo += [each.__cause__, each.__context__]
+    return found
+
+
+def everything_said(error: BaseException) -> str:
+    """Return all texts of an error, with the values in every frame."""
+    texts = [f"{each!r} {each} {each.args} {vars(each)}" for each in chained(error)]
+    return "\n".join([*texts, *traceback.TracebackException.from_exception(error, capture_locals=True).format()])
+
+
+def test_the_key_is_sent_to_its_server(connect: Connect) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        connect("llamacpp", base_url=server.base_url, **SECRETS).chat(HELLO)
+        for request in server.requests:
+            assert request.headers["authorization"] == f"Bearer {KEY}"
+            assert request.headers["x-api-key"] == KEY
+
+
+def test_a_user_name_in_the_url_is_sent_as_a_header(connect: Connect) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        connect("llamacpp", base_url=f"http://ann:{KEY}@127.0.0.1:{server.port}", model="m").chat(HELLO)
+        assert server.requests[0].headers["authorization"].startswith("Basic ")
+
+
+def test_a_key_shows_in_no_text_of_a_client(connect: Connect) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = connect("llamacpp", base_url=f"http://ann:{KEY}@127.0.0.1:{server.port}", **SECRETS)
+        client.chat(HELLO)
+        inner = getattr(client, "client", client)
+        said = [repr(inner), str(inner), repr(client.target), str(vars(inner)), repr(client.target.address)]
+        said += [repr(copy.deepcopy(inner)), repr(copy.deepcopy(client.target)), repr(client.info())]
+        said += [repr(pickle.dumps(inner)), repr(pickle.dumps(client.target)), json.dumps(vars(inner), default=repr)]
+    assert not [text for text in said if KEY in text or "ann" in text]
+
+
+#: What may go wrong with a request that carries a key.
+FAULTS: dict[str, Response] = {
+    "a refusal that repeats the key": Response.json({"error": {"message": f"Invalid API Key {KEY}"}}, 401),
+    "a page that repeats the key": Response.text(f"<p>Bad request: Authorization: Bearer {KEY}</p>", 400),
+    "a failure": Response.text("oops", 500),
+    "no reply": Response.hang_up(),
+    "a reset": Response.hang_up("rst"),
+    "no HTTP": Response(raw=b"SSH-2.0-OpenSSH_9.2\r\n", cut="fin"),
+    "a cut stream": Response.stream(b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n', cut="fin"),
+    "a stream that breaks": Response.stream(b'data: {"choices": [{"delta": {"content": "Hel"}}]}\n\n', cut="rst"),
+    "a redirect": Response(307, {"location": "http://elsewhere.example/v1"}),
+    "a page": Response.text("<html>Hello</html>", content_type="text/html"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_key_shows_in_no_error_and_no_log(connect: Connect, caplog: pytest.LogCaptureFixture, fault: str) -> None:
+    caplog.set_level(logging.DEBUG)
+    with FakeServer(otherwise=FAULTS[fault]) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", max_retries=0, **SECRETS)
+        with pytest.raises(VesselError) as caught:
+            client.chat(HELLO)
+        assert server.requests
+    assert KEY not in everything_said(caught.value)
+    assert KEY not in repr(pickle.dumps(caught.value))
+    assert KEY not in caplog.text
+    assert "Hello" not in caplog.text  # nor what was asked
+
+
+def test_a_key_shows_in_no_error_of_a_request_that_was_not_sent(connect: Connect) -> None:
+    with FakeServer() as server:
+        pass
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({}, {}),
+        ({}, {"extra_body": {"x": object()}}),
+        ({"verify": "/no/file"}, {}),
+    ]
+    for options, fields in cases:
+        scheme = "https" if options else "http"
+        url = f"{scheme}://127.0.0.1:{server.port}"
+        client = connect("llamacpp", base_url=url, model="m", max_retries=0, **options, **SECRETS)
+        with pytest.raises(VesselError) as caught:
+            client.chat(HELLO, **fields)
+        assert KEY not in everything_said(caught.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(connect: Connect, status: int) -> None:
+    with openai_server() as other:
+        away = Response(status, {"location": f"{other.base_url}/v1/chat/completions?k={KEY}"})
+        with FakeServer(otherwise=away) as server:
+            client = connect("openai", base_url=server.base_url, model="m", **SECRETS)
+            for call in (lambda: client.chat(HELLO), lambda: client.embed(["a"]), client.models):
+                with pytest.raises(ProtocolError, match="not followed") as caught:
+                    call()
+                assert other.base_url in str(caught.value)
+            assert len(server.requests) == 3
+        assert other.requests == []
+
+
+def test_local_traffic_never_goes_to_a_proxy(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeServer() as proxy, llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy.base_url)
+        for host in ("127.0.0.1", "localhost"):
+            client = connect("auto", base_url=f"http://{host}:{server.port}", **SECRETS)
+            assert client.chat(HELLO).text == "Hello"
+            assert client.info().connected
+        assert (proxy.connections, len(proxy.requests)) == (0, 0)
+
+
+def test_a_host_elsewhere_is_reached_by_the_proxy_of_the_environment(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Response.stream(transcript("llamacpp/text.sse"))
+    with FakeServer(otherwise=answer) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
+        monkeypatch.setenv("http_proxy", proxy.base_url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        client = connect("openai", base_url="http://llm.example.com/v1", model="m")
+        assert client.chat(HELLO).text == "Hello"
+        assert proxy.requests[0].headers["host"] == "llm.example.com"
