@@ -16,7 +16,7 @@ import pytest
 from vessel_core.local import LocalServer
 
 from tests.docs.test_pages import ROOT
-from tests.fake_server import FakeServer, Request, Response
+from tests.fake_server import FakeServer, Request, Response, ollama_server
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -77,6 +77,14 @@ def test_the_demo_uses_a_server_that_runs_and_says_what_it_is_not_made_for(no_to
     assert outcomes(done.stdout)["agent with a tool"] == ["missing", "missing"]
     assert outcomes(done.stdout)["reasoning kept apart"] == ["missing", "missing"]
     assert "this server is not made for" in done.stdout
+
+
+def test_a_server_without_a_model_is_passed_over_with_a_word_on_what_to_do() -> None:
+    with ollama_server(models=()) as empty:
+        done = demo(OLLAMA_URL=empty.base_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{empty.base_url}: Ollama, without a model: ollama serve" in done.stdout
+    assert "starts the embedded one" in done.stdout
 
 
 def test_a_step_that_fails_shows_its_error_and_the_demo_ends_with_1(chat_server: LocalServer) -> None:

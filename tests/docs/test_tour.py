@@ -98,7 +98,7 @@ def test_a_tool_counts_only_if_it_ran_and_its_result_came_back_and_was_answered(
         tool_used(weather, [], "It is sunny.")
     with pytest.raises(StepFailed, match="empty"):
         tool_used(weather, [result], " ")
-    assert tool_used(weather, [result], "It is sunny.") == "the tool ran once"
+    assert tool_used(weather, [result], "It is sunny.") == "the tool ran 1 time"
 
 
 def test_a_passage_is_shown_on_one_line() -> None:

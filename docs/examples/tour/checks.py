@@ -9,7 +9,7 @@ from tour.material import COLOURS, FACT, Trip, Weather
 from tour.places import Places
 from tour.report import Missing, Report, StepFailed
 
-__all__ = ["answered", "fact_found", "kept_apart", "right_colour", "short", "tool_used", "valid_trip"]
+__all__ = ["answered", "fact_found", "kept_apart", "right_colour", "short", "streamed", "tool_used", "valid_trip"]
 
 
 def short(text: str, longest: int = 110) -> str:
@@ -24,10 +24,23 @@ def answered(text: str) -> None:
         raise StepFailed("The answer is empty.")
 
 
-def fact_found(passages: Sequence[str]) -> None:
-    """Fail unless one of the passages holds the fact that was asked for."""
-    if not any(FACT in passage for passage in passages):
-        raise StepFailed(f"None of the passages names {FACT}.")
+def fact_found(places: Places, passages: Sequence[str]) -> None:
+    """Fail unless one of the passages holds the fact that was asked for, if they were found by an embedding model."""
+    if any(FACT in passage for passage in passages):
+        return
+    if places.embedding.model.kind != "embedding" and not places.embedded:
+        raise Missing(f"{places.embedding.model.id} is no embedding model: none of the passages names {FACT}.")
+    raise StepFailed(f"None of the passages names {FACT}.")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def streamed(arrivals: Sequence[float]) -> str:
+    """Say how an answer came; `arrivals` are the seconds after which its pieces did."""
+    return f"{counted(len(arrivals), 'piece')}, the first after {arrivals[0] * 1000:.0f} ms"
 
 
 def tool_used(weather: Weather, results: Sequence[str], answer: str) -> str:
@@ -37,7 +50,7 @@ def tool_used(weather: Weather, results: Sequence[str], answer: str) -> str:
     if not results or not all("21 degrees" in result for result in results):
         raise StepFailed("The tool's result did not come back to the model.")
     answered(answer)
-    return f"the tool ran {'once' if len(weather.asked) == 1 else f'{len(weather.asked)} times'}"
+    return f"the tool ran {counted(len(weather.asked), 'time')}"
 
 
 def right_colour(answer: str, drawn: str) -> str:

@@ -54,9 +54,9 @@ class Places:
     thinking: Place
     embedded: bool
 
-    def need(self, ability: Literal["tools", "vision", "structured_output", "reasoning"]) -> None:
-        """Raise `Missing` if the chat model is known not to have an ability."""
-        place = self.thinking if ability == "reasoning" else self.chat
+    def need(self, ability: Literal["tools", "vision", "structured_output", "reasoning", "embeddings"]) -> None:
+        """Raise `Missing` if the model for it is known not to have an ability."""
+        place = {"reasoning": self.thinking, "embeddings": self.embedding}.get(ability, self.chat)
         if getattr(place.can, ability) is False:
             raise Missing(f"{place.model.id} has no {ability.replace('_', ' ')}.")
 
@@ -65,15 +65,24 @@ def find_places(report: Report, stack: ExitStack) -> Places:
     """Look for running servers, and start the embedded one if there is none; it ends with the stack."""
     with report.waiting("Looking for a server…"):
         found = discover()
-    running = [server for server in found if server.connected]
     for server in found:
-        title = find_backend(server.backend).title
-        report.line(f"  {server.base_url}: {title if server.connected else 'nobody answers'}", "dim")
-    if running:
-        return _on(running)
-    report.line("No server is running, so this starts the embedded one: llama.cpp with small models built here.")
+        report.line(f"  {server.base_url}: {_state(server)}", "dim")
+    if usable := [server for server in found if server.connected and server.models]:
+        return _on(usable)
+    report.line(
+        "No server with a model is running, so this starts the embedded one: llama.cpp and small models built here."
+    )
     report.line("They show that everything works; they know nothing. Their sentences were written beforehand.", "dim")
     return _embedded(report, stack)
+
+
+def _state(server: ServerInfo) -> str:
+    """Say in a few words what answers at an address."""
+    if not server.connected:
+        return "no LLM server answers"
+    backend = find_backend(server.backend)
+    models = ", ".join(model.id for model in server.models)
+    return f"{backend.title}, {models or server.error or f'without a model: {backend.start}'}"
 
 
 def _on(running: list[ServerInfo]) -> Places:

@@ -20,6 +20,7 @@ State = Literal["ok", "missing", "FAILED"]
 STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "FAILED": "bold red"}
 MARKS: dict[State, str] = {"ok": "✓", "missing": "–", "FAILED": "✗"}
 LABEL = 11
+BREAK, MARGIN = "\n", "\n      "
 
 
 class StepFailed(Exception):
@@ -81,10 +82,12 @@ class Report:
         """Say the pieces of an answer as they come; return them joined."""
         said: list[str] = []
         self.console.print(Text(f"    {label:<{LABEL}} ", style="dim"), end="")
-        for piece in pieces:
-            said.append(piece)
-            self.console.print(Text(_harmless(piece)), end="", soft_wrap=True)
-        self.console.print()
+        try:
+            for piece in pieces:
+                said.append(piece)
+                self.console.print(Text(_harmless(piece)), end="", soft_wrap=True)
+        finally:
+            self.console.print()
         return "".join(said)
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
@@ -100,7 +103,9 @@ class Report:
             state, said = self._outcome(step)
             outcome = Outcome(framework, step.title, state, time.perf_counter() - started)
             self.outcomes.append(outcome)
-            self.line(f"    {self._mark(state)} {outcome.seconds:.2f} s  {said}", STYLES[state])
+            self.line(
+                f"    {self._mark(state)} {outcome.seconds:.2f} s  {said.strip().replace(BREAK, MARGIN)}", STYLES[state]
+            )
 
     def _outcome(self, step: Step) -> tuple[State, str]:
         try:

@@ -64,20 +64,21 @@ class ThroughLangChain:
         if whole.usage_metadata is None:
             raise StepFailed("The answer came without its usage.")
         model, tokens = whole.response_metadata.get("model_name"), whole.usage_metadata["output_tokens"]
-        return f"{len(arrivals)} pieces, the first after {arrivals[0] * 1000:.0f} ms, {tokens} tokens from {model}"
+        return f"{checks.streamed(arrivals)}, {tokens} tokens from {model}"
 
     def retrieval(self) -> str:
         """Find passages of these docs by their embeddings, and answer from them."""
+        self.places.need("embeddings")
+        self.report.note("question", material.FACT_QUESTION)
         store = InMemoryVectorStore(VesselEmbeddings(**self.places.embedding.options))
         passages = [Document(one.text, metadata={"source": one.source}) for one in material.passages()]
         store.add_documents(passages)
-        self.report.note("question", material.FACT_QUESTION)
         nearest = store.similarity_search_with_score(material.FACT_QUESTION, k=3)
         for document, score in nearest:
             source = document.metadata["source"]
             self.report.note(f"{score:.2f}", f"{source}: {checks.short(document.page_content)}")
         texts = [document.page_content for document, _ in nearest]
-        checks.fact_found(texts)
+        checks.fact_found(self.places, texts)
         answer = (PROMPT | self.chat).invoke({"passages": "\n\n".join(texts), "question": material.FACT_QUESTION})
         self.report.note("answer", answer.text)
         checks.answered(answer.text)

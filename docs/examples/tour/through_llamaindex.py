@@ -56,24 +56,23 @@ class ThroughLlamaIndex:
                     yield response.delta
 
         checks.answered(self.report.pieces("answer", texts()))
-        return (
-            f"{len(arrivals)} pieces, the first after {arrivals[0] * 1000:.0f} ms, from {self.llm.metadata.model_name}"
-        )
+        return f"{checks.streamed(arrivals)}, from {self.llm.metadata.model_name}"
 
     def retrieval(self) -> str:
         """Find passages of these docs by their embeddings, and answer from them."""
+        self.places.need("embeddings")
+        self.report.note("question", material.FACT_QUESTION)
         nodes = [TextNode(text=one.text, metadata={"source": one.source}) for one in material.passages()]
         place = self.places.embedding
         embedding = VesselEmbedding(
             backend=place.server.backend, base_url=place.server.base_url, model_name=place.model.id
         )
         index: Any = VectorStoreIndex(nodes, embed_model=embedding)
-        self.report.note("question", material.FACT_QUESTION)
         response = index.as_query_engine(llm=self.llm, similarity_top_k=3).query(material.FACT_QUESTION)
         for found in response.source_nodes:
             source, text = found.metadata["source"], found.get_content()
             self.report.note(f"{found.score or 0:.2f}", f"{source}: {checks.short(text)}")
-        checks.fact_found([found.get_content() for found in response.source_nodes])
+        checks.fact_found(self.places, [found.get_content() for found in response.source_nodes])
         self.report.note("answer", str(response))
         checks.answered(str(response))
         return f"the best 3 of {len(nodes)} passages by {place.model.id}"
