@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "docs/servers.md")
 BEGIN, END = "<!-- servers × features -->", "<!-- end -->"
 YES, NO = "✓", "–"
-SHOWN = tuple(backend for backend in BACKENDS if backend.probed or backend is BACKENDS[-1])
-"""The servers that are looked for, and what stands for all others."""
 
 Cell = Callable[[Backend], str]
 
@@ -31,44 +29,29 @@ def takes(option: str) -> Cell:
     return lambda backend: NO if option in backend.quirks.refused else YES
 
 
-def always(_: Backend) -> str:
-    """Every server does it, or Vessel does it for a server that doesn't."""
-    return YES
+def address(backend: Backend) -> str:
+    """Where it is looked for: by itself, or once it is named."""
+    ports = " ".join(f":{url.rpartition(':')[2]}" for url in backend.urls)
+    return f"`{backend.env}`, {ports if backend.probed else f'({ports})'}" if backend.env else "`base_url=`"
 
 
-def images(backend: Backend) -> str:
-    """The picture formats the server decodes."""
-    return " ".join(sorted(kind.removeprefix("image/") for kind in backend.quirks.image_types))
-
-
-def addresses(backend: Backend) -> str:
-    """Where it is looked for."""
-    ports = [f":{url.rpartition(':')[2]}" for url in backend.urls]
-    return f"`{backend.env}`, {' '.join(ports)}" if backend.env else "`base_url=`"
-
-
-ROWS: dict[str, Cell] = {
-    "found by, or at localhost": addresses,
-    "chat, streamed, with usage": always,
-    "tool calls, streamed; one tool forced": always,
-    "answers to a JSON schema": always,
-    "reasoning apart from the answer": always,
-    "pictures": images,
-    "embeddings": always,
-    "reranking": has("rerank"),
+COLUMNS: dict[str, Cell] = {
+    "server": lambda backend: backend.title,
+    "`backend=`": lambda backend: f"`{backend.name}`",
+    "looked for at": address,
     "text completion": has("complete"),
+    "reranking": has("rerank"),
     "exact token counts": has("count_chat"),
-    "context length per request": takes("num_ctx"),
-    "load and unload models": has("load"),
-    "download models": has("pull"),
+    "`num_ctx` per request": takes("num_ctx"),
+    "load, unload": has("load"),
+    "download": has("pull"),
 }
 
 
 def table() -> str:
     """Return the table as Markdown."""
-    head = ["", *(backend.title for backend in SHOWN)]
-    rows = [[name, *(cell(backend) for backend in SHOWN)] for name, cell in ROWS.items()]
-    lines = [head, ["---", *("---" for _ in SHOWN)], *rows]
+    rows = [[cell(backend) for cell in COLUMNS.values()] for backend in BACKENDS]
+    lines = [list(COLUMNS), ["---" for _ in COLUMNS], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
