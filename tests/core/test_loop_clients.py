@@ -7,6 +7,7 @@ import gc
 
 import pytest
 from vessel_core import AsyncClient
+from vessel_core.transport import shells
 
 from tests.fake_server import llamacpp_server
 
@@ -19,14 +20,33 @@ async def _ask_and_drop(base_url: str, *, cycle: bool) -> None:
 
 
 @pytest.mark.parametrize("cycle", [False, True])
-async def test_a_dropped_client_is_closed_in_its_loop(cycle: bool) -> None:
+async def test_a_dropped_client_is_closed_in_its_loop(cycle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unclosed socket would be a warning, and warnings are errors here."""
+    monkeypatch.setattr(shells, "GRACE", 0.0)
     with llamacpp_server() as server:
         await _ask_and_drop(server.base_url, cycle=cycle)
         gc.collect()
-        await asyncio.sleep(0)  # the closing begins as a task of its own
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        closing = await _other_tasks()
+        assert len(closing) == 1
+        await asyncio.gather(*closing)
         gc.collect()
+
+
+async def _other_tasks() -> set[asyncio.Task[None]]:
+    """Let what was scheduled begin, and return it."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            return others
+    return set()
+
+
+@pytest.mark.parametrize("cycle", [False, True])
+def test_a_client_dropped_at_the_end_of_its_loop_is_closed_by_the_loop(cycle: bool) -> None:
+    with llamacpp_server() as server:
+        for _ in range(20):
+            asyncio.run(_ask_and_drop(server.base_url, cycle=cycle))
+            gc.collect()
 
 
 def test_a_dropped_client_whose_loop_has_ended_is_no_trouble() -> None:

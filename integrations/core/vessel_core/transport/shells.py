@@ -226,6 +226,9 @@ async def _live(client: httpx.AsyncClient) -> AsyncGenerator[None]:
         await client.aclose()
 
 
+GRACE = 0.05
+"""Seconds before a client whose owner is gone is closed: a loop that ends meanwhile closes it itself, and waits for it."""
+
 _ending: set[asyncio.Task[None]] = set()
 """The tasks that close what was dropped: a loop holds its tasks only weakly."""
 
@@ -239,4 +242,4 @@ def _end(life: AsyncGenerator[None], loop: asyncio.AbstractEventLoop, pid: int) 
         task.add_done_callback(_ending.discard)
 
     if not loop.is_closed() and pid == os.getpid():
-        loop.call_soon_threadsafe(end)
+        loop.call_soon_threadsafe(loop.call_later, GRACE, end)
