@@ -93,15 +93,15 @@ def test_options_reach_the_server_and_a_calls_own_go_before_them() -> None:
         "cache_prompt": True,
     }
     with llamacpp_server(answer("Hi")) as server:
-        chat = ChatVessel(base_url=server.base_url, model="m", extra_body={"dry_multiplier": 0.8}, **options)
+        chat = ChatVessel(base_url=server.base_url, model="m", extra_body={"novel": 0.8}, **options)
         chat.invoke("x")
         assert {name: sent(server)[name] for name in options} == options
-        assert sent(server)["dry_multiplier"] == 0.8
+        assert sent(server)["novel"] == 0.8
         assert sent(server)["model"] == "m"
-        chat.invoke("x", temperature=0, stop=["NOW"], model="other", extra_body={"samplers": ["top_k"]})
+        chat.invoke("x", temperature=0, stop=["NOW"], model="other", extra_body={"newer": ["top_k"]})
         body = sent(server)
     assert (body["temperature"], body["stop"], body["model"]) == (0, ["NOW"], "other")
-    assert (body["dry_multiplier"], body["samplers"]) == (0.8, ["top_k"])
+    assert (body["novel"], body["newer"]) == (0.8, ["top_k"])
 
 
 def test_bound_options_and_configured_ones_reach_the_server() -> None:
@@ -124,7 +124,7 @@ PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"max_completion_tokens": 9}, {"max_tokens": 9}),
     ({"num_predict": 9}, {"max_tokens": 9}),
     ({"stop_sequences": ["X"]}, {"stop": ["X"]}),
-    ({"model_kwargs": {"top_p": 0.3, "mirostat": 2, "dry_base": 1.5}}, {"top_p": 0.3, "dry_base": 1.5}),
+    ({"model_kwargs": {"top_p": 0.3, "dry_base": 1.5, "novel": 1}}, {"top_p": 0.3, "dry_base": 1.5, "novel": 1}),
     ({"format": "json"}, {"response_format": {"type": "json_object"}}),
     ({"stream_usage": True, "use_responses_api": False}, {}),
     ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),

@@ -53,9 +53,7 @@ MEANT_ANYWAY = frozenset(
 )
 """Options of the peers that ask for what happens anyway, or switch off what never happens."""
 
-RUNNER_ONLY = frozenset(
-    {"mirostat", "mirostat_eta", "mirostat_tau", "num_batch", "num_gpu", "num_thread", "tfs_z", "use_mmap"}
-)
+RUNNER_ONLY = frozenset({"tfs_z"})
 """Options of ChatOllama that only Ollama's runner knows: they travel as `extra_body={"options": {…}}`."""
 
 _HTTP_KWARGS = ("client_kwargs", "sync_client_kwargs", "async_client_kwargs")

@@ -1,0 +1,223 @@
+"""Structured answers: three methods, schemas of every kind, partial objects, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pydantic.v1
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_vessel import ChatVessel
+from langchain_vessel.structured import Refusal
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+from vessel_core.local import LocalServer
+
+from tests.fake_server import FakeServer, llamacpp_server, lmstudio_server, ollama_server
+from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str = Field(description="the whole name")
+    age: int
+
+
+class OldPerson(pydantic.v1.BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+class PersonDict(TypedDict):
+    """A person."""
+
+    name: Annotated[str, ..., "the whole name"]
+    age: int
+
+
+JSON = Person.model_json_schema()
+BARE: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
+NAMED: dict[str, Any] = {"name": "Person", "schema": BARE}
+FUNCTION: dict[str, Any] = {"name": "Person", "description": "A person", "parameters": BARE}
+TEXT = ('{"name": "Ada', ' Lovelace", "a', 'ge": 36}')
+ADA: dict[str, Any] = {"name": "Ada Lovelace", "age": 36}
+
+METHODS = ("json_schema", "function_calling", "json_mode")
+
+
+def sent(server: FakeServer) -> dict[str, Any]:
+    return server.asked("/v1/chat/completions")[-1].json()
+
+
+def server_for(method: str) -> FakeServer:
+    return llamacpp_server(calling(("Person", "".join(TEXT))) if method == "function_calling" else answer(*TEXT))
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    return value.dict() if isinstance(value, OldPerson) else value
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("schema", "cls"),
+    [(Person, Person), (OldPerson, OldPerson), (PersonDict, dict), (JSON, dict), (FUNCTION, dict)],
+)
+async def test_each_schema_works_with_each_method(method: Any, schema: Any, cls: type) -> None:
+    if schema is PersonDict or schema is OldPerson:
+        name = schema.__name__
+        body = calling((name, "".join(TEXT))) if method == "function_calling" else answer(*TEXT)
+        make: Callable[[], FakeServer] = lambda: llamacpp_server(body)  # noqa: E731
+    else:
+        make = lambda: server_for(method)  # noqa: E731
+    with make() as server:
+        structured = ChatVessel(base_url=server.base_url).with_structured_output(schema, method=method)
+        made = structured.invoke("x")
+        assert isinstance(made, cls)
+        assert plain(made) == ADA
+        assert plain(await structured.ainvoke("x")) == ADA
+        assert plain(list(structured.stream("x"))[-1]) == ADA
+        assert plain([each async for each in structured.astream("x")][-1]) == ADA
+
+
+def test_json_schema_is_the_default_and_goes_to_the_server() -> None:
+    with server_for("json_schema") as server:
+        ChatVessel(base_url=server.base_url).with_structured_output(Person).invoke("x")
+        form = sent(server)["response_format"]
+        assert form["type"] == "json_schema"
+        assert form["json_schema"]["name"] == "Person"
+        assert form["json_schema"]["schema"]["required"] == ["name", "age"]
+        assert form["json_schema"]["schema"]["properties"]["name"]["description"] == "the whole name"
+        assert "strict" not in form["json_schema"]
+        assert "tools" not in sent(server)
+
+
+@pytest.mark.parametrize("schema", [BARE, NAMED, {"type": "array", "items": {"type": "integer"}}])
+def test_bare_and_named_schemas_are_taken_as_they_are(schema: dict[str, Any]) -> None:
+    with llamacpp_server(answer("[1, 2]")) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(schema).invoke("x")
+        assert made == [1, 2]
+        assert sent(server)["response_format"]["json_schema"]["schema"] == schema.get("schema", schema)
+
+
+def test_function_calling_forces_the_one_tool() -> None:
+    with server_for("function_calling") as server:
+        ChatVessel(base_url=server.base_url).with_structured_output(Person, method="function_calling").invoke("x")
+        body = sent(server)
+        assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
+        assert [tool["function"]["name"] for tool in body["tools"]] == ["Person"]
+
+
+def test_json_mode_sends_the_schema_along_where_the_server_takes_it() -> None:
+    with server_for("json_mode") as server:
+        ChatVessel(base_url=server.base_url).with_structured_output(Person, method="json_mode").invoke("x")
+        form = sent(server)["response_format"]
+        assert form["type"] == "json_object"
+        assert form["schema"]["properties"].keys() == {"name", "age"}
+    with lmstudio_server(answer(*TEXT)) as server:  # it refuses json_object
+        ChatVessel(base_url=server.base_url).with_structured_output(Person, method="json_mode").invoke("x")
+        assert sent(server)["response_format"]["type"] == "json_schema"
+    with llamacpp_server(answer('{"any": "thing"}')) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(method="json_mode").invoke("x")
+        assert made == {"any": "thing"}
+
+
+def test_ollama_gets_the_schema_as_its_format() -> None:
+    with ollama_server(ollama_lines({"content": "".join(TEXT)})) as server:
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        assert chat.with_structured_output(Person).invoke("x") == Person(**ADA)
+        assert server.asked("/api/chat")[-1].json()["format"]["properties"].keys() == {"name", "age"}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_strict_goes_along(method: Any) -> None:
+    with server_for(method) as server:
+        ChatVessel(base_url=server.base_url).with_structured_output(Person, method=method, strict=True).invoke("x")
+        body = sent(server)
+        said = body["response_format"]["json_schema"] if method == "json_schema" else body["tools"][0]["function"]
+        assert said["strict"] is True
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_include_raw_keeps_the_message_and_makes_a_fault_a_value(method: Any) -> None:
+    with server_for(method) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(Person, method=method, include_raw=True)
+        result = made.invoke("x")
+        assert result["parsed"] == Person(**ADA)
+        assert isinstance(result["raw"], AIMessage)
+        assert result["parsing_error"] is None
+    broken = calling(("Person", '{"name": 1}')) if method == "function_calling" else answer('{"name": 1}')
+    with llamacpp_server(broken) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(Person, method=method, include_raw=True)
+        result = made.invoke("x")
+        assert result["parsed"] is None
+        assert result["parsing_error"] is not None
+
+
+def test_partial_objects_grow_while_they_stream() -> None:
+    with llamacpp_server(answer(*TEXT)) as server:
+        chat = ChatVessel(base_url=server.base_url)
+        grown = list(chat.with_structured_output(JSON).stream("x"))
+        assert grown == [{"name": "Ada"}, {"name": "Ada Lovelace"}, ADA]
+        assert list(chat.with_structured_output(Person).stream("x")) == [Person(**ADA)]
+
+
+@pytest.mark.parametrize("schema", [Person, JSON, PersonDict])
+def test_an_answer_that_was_cut_off_is_no_answer(schema: Any) -> None:
+    """LangChain's own parser would complete it: `{"name": "Ada", "age": 3` is not Ada at three."""
+    with llamacpp_server(answer('{"name": "Ada", "age": 3', finish="length")) as server:
+        structured = ChatVessel(base_url=server.base_url, max_tokens=9).with_structured_output(schema)
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            structured.invoke("x")
+
+
+def test_a_call_that_was_cut_off_is_no_answer() -> None:
+    with llamacpp_server(calling(("Person", '{"name": "Ada", "age": 3'), finish="length")) as server:
+        chat = ChatVessel(base_url=server.base_url)
+        made = chat.with_structured_output(Person, method="function_calling", include_raw=True).invoke("x")
+        assert made["parsed"] is None
+        assert len(made["raw"].invalid_tool_calls) == 1
+
+
+def test_a_refusal_is_langchains_refusal() -> None:
+    with llamacpp_server(piece({"refusal": "I won't."}) + ending()) as server:
+        with pytest.raises(Refusal, match="I won't"):
+            ChatVessel(base_url=server.base_url).with_structured_output(Person).invoke("x")
+
+
+def test_tools_may_stand_beside_a_schema() -> None:
+    with llamacpp_server(calling(("final_answer", "".join(TEXT)))) as server:
+        chat = ChatVessel(base_url=server.base_url)
+        tool: dict[str, Any] = {"title": "look", "description": "Look", "type": "object", "properties": {}}
+        made = chat.with_structured_output(Person, tools=[tool], include_raw=True).invoke("x")
+        assert made["parsed"] == Person(**ADA)
+        assert {each["function"]["name"] for each in sent(server)["tools"]} == {"look", "final_answer"}
+
+
+def test_a_method_or_schema_that_is_missing_is_named() -> None:
+    wrong: Any = "yaml"
+    with pytest.raises(ValueError, match="yaml"):
+        ChatVessel().with_structured_output(Person, method=wrong)
+    with pytest.raises(ValueError, match="schema is needed"):
+        ChatVessel().with_structured_output()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("schema", [Person, OldPerson, PersonDict])
+def test_each_method_works_on_a_real_server(chat_server: LocalServer, method: Any, schema: Any) -> None:
+    chat = ChatVessel(base_url=chat_server.base_url, max_tokens=200)
+    made = plain(chat.with_structured_output(schema, method=method).invoke("Ada Lovelace, 36 years old"))
+    assert isinstance(made["name"], str)
+    assert isinstance(made["age"], int)
+
+
+def test_reasoning_does_not_get_into_the_object(thinking_server: LocalServer) -> None:
+    chat = ChatVessel(base_url=thinking_server.base_url, max_tokens=200)
+    made = chat.with_structured_output(Person, include_raw=True).invoke("Ada Lovelace, 36 years old")
+    assert isinstance(made["parsed"], Person)
