@@ -12,7 +12,7 @@ from typing import Any, Self
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-    "PYTHONPATH": str(ROOT),
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     "LANGSMITH_TRACING": "false",
     "NO_PROXY": "127.0.0.1,localhost",
 }

@@ -16,6 +16,7 @@ from vessel_core.wire.forcing import forced_tools, read_call
 from vessel_core.wire.framing import Lines
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import encode_chat, encode_embed
+from vessel_core.wire.plain import Plain, ollama_text
 from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_usage, reasoning_of, string, text_of
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
@@ -44,6 +45,8 @@ class ChatStream:
         self._came = 0
         self._started = False
         self._error: VesselError | None = None
+        self._passing = False  # whether text is handed on as it is
+        self.plain = Plain()
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; raise the error a line holds, after deltas at the next call."""
@@ -85,7 +88,10 @@ class ChatStream:
             document = loads(line)
         except ValueError as error:
             raise not_json(line) from error
-        self._document(document, deltas)
+        if self._passing and (text := ollama_text(document)):
+            self.plain.say(text, deltas)
+        else:
+            self._document(document, deltas)
 
     def _document(self, document: Any, deltas: list[Delta]) -> None:
         if not isinstance(document, dict):
@@ -100,6 +106,7 @@ class ChatStream:
             if not self._started:
                 delta.model = string(fields.get("model"))
             self._started = True
+            self._passing = self._thinking.passing and self._texts is None and not self._forced
             deltas.append(delta)
 
     def _delta(self, fields: Mapping[str, Any]) -> Delta:

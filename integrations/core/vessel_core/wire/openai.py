@@ -12,6 +12,7 @@ from vessel_core.wire.failures import error_from, failure_in, json_body, not_jso
 from vessel_core.wire.framing import EventStream
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.openai_request import encode_chat, encode_embed
+from vessel_core.wire.plain import Plain, openai_text
 from vessel_core.wire.reading import (
     count,
     decode_timings,
@@ -56,6 +57,8 @@ class ChatStream:
         self._usage: Usage | None = None
         self._timings: Timings | None = None
         self._error: VesselError | None = None
+        self._passing = False  # whether text of the first choice is handed on as it is
+        self.plain = Plain()
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
@@ -111,7 +114,10 @@ class ChatStream:
             chunk = loads(payload)
         except ValueError as error:
             raise not_json(payload) from error
-        self._chunk(chunk, deltas)
+        if self._passing and (text := openai_text(chunk)):
+            self.plain.say(text, deltas)
+        else:
+            self._chunk(chunk, deltas)
 
     def _chunk(self, chunk: Any, deltas: list[Delta]) -> None:
         if not isinstance(chunk, dict):
@@ -163,6 +169,7 @@ class ChatStream:
         if not (text or reasoning or calls or refusal or tokens):
             return
         state.started = True
+        self._passing = index == 0 and state.thinking.passing and state.texts is None
         made = Delta(text, reasoning, calls, index=index)
         if refusal:
             made.refusal = refusal
@@ -191,6 +198,7 @@ class ChatStream:
         elif finish == "tool_calls" and not state.calls:
             finish = "stop"
         state.finish = finish
+        self._passing = False
         self._emit(Delta(text, reasoning, calls, finish, index=index), deltas)
 
     def _end(self, deltas: list[Delta]) -> None:
