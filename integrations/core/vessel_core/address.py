@@ -68,6 +68,15 @@ def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) 
     return Address(root, _basic(parts) if parts.username else None)
 
 
+def without_login(url: str) -> tuple[str, SecretStr | None]:
+    """Return a URL without user name and password, and the `Authorization` they stand for: a URL is shown and stored, and
+    a header is not."""
+    if "@" not in url:
+        return url, None
+    address = parse_address(url)
+    return (address.root, address.authorization) if address.authorization is not None else (url, None)
+
+
 def _split(text: str, source: str) -> SplitResult:
     try:
         if any(character.isspace() or ord(character) < 32 for character in text):

@@ -23,6 +23,7 @@ from vessel_core.errors import (
     Unsupported,
     VesselError,
 )
+from vessel_core.hiding import hidden, secret_texts
 from vessel_core.retry import Retries
 from vessel_core.transport import AsyncTransport, Connection, Transport
 from vessel_core.types import ServerInfo, Timeout
@@ -104,15 +105,20 @@ def survey(candidate: Candidate) -> Flow[ServerInfo]:
         version = yield from backend.version()
         models = yield from backend.models()
     except (AuthFailed, ModelLoading) as error:
-        return ServerInfo(backend.name, root, True, error=error.message, source=candidate.source)
+        return ServerInfo(backend.name, root, True, error=_shown(candidate, error), source=candidate.source)
     return ServerInfo(backend.name, root, True, version, tuple(models), source=candidate.source)
 
 
 def not_found(candidate: Candidate, error: VesselError) -> ServerInfo:
     """Return the result for a candidate that did not answer."""
     return ServerInfo(
-        candidate.backend.name, candidate.address.root, False, error=error.message, source=candidate.source
+        candidate.backend.name, candidate.address.root, False, error=_shown(candidate, error), source=candidate.source
     )
+
+
+def _shown(candidate: Candidate, error: VesselError) -> str:
+    """Return what went wrong, without the password of the address, which some servers repeat."""
+    return hidden(error.message, secret_texts([candidate.address.authorization]))
 
 
 def _connection(candidate: Candidate, timeout: float) -> Connection:

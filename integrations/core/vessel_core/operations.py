@@ -9,6 +9,7 @@ from typing import Any, Literal
 from vessel_core.backends.base import Flow, get_json
 from vessel_core.counting import estimate_chat, estimate_text
 from vessel_core.errors import AuthFailed, InputTooLarge, InvalidRequest, ModelLoading, VesselError
+from vessel_core.hiding import hidden
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import ChatRequest, Embeddings, ModelInfo, ModelKind, Ranked, ServerInfo, TokenCount, Usage
@@ -200,7 +201,7 @@ def info(target: Target) -> Flow[ServerInfo]:
         version = yield from backend.version()
         models = yield from backend.models()
     except (AuthFailed, ModelLoading) as error:
-        return ServerInfo(backend.name, root, True, error=error.message)
+        return ServerInfo(backend.name, root, True, error=hidden(error.message, target.secrets()))
     return ServerInfo(backend.name, root, True, version, tuple(models))
 
 

@@ -18,7 +18,6 @@ from vessel_core.backends import Backend, find_backend
 from vessel_core.backends.base import Flow, choose_model
 from vessel_core.discovery import Candidate, candidates, identify
 from vessel_core.errors import (
-    FailedResponse,
     InvalidConfig,
     ModelNotFound,
     NoServerFound,
@@ -27,6 +26,7 @@ from vessel_core.errors import (
     Unsupported,
     VesselError,
 )
+from vessel_core.hiding import hide_in, secret_texts
 from vessel_core.request import checked_quirks, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
@@ -35,9 +35,6 @@ from vessel_core.wire import Quirks
 
 STEADY = frozenset({"num_ctx"})
 """Runner options of Ollama: another value, or none after one, loads the model anew."""
-
-SHORTEST_KEY = 6
-"""Shorter texts than this are words rather than keys, and stay in what a server says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +122,9 @@ class Target:
         return self.known
 
     def found(self, found: ServerInfo) -> Server:
-        """Remember the server that discovery chose."""
-        self.known = Server(find_backend(found.backend), parse_address(found.base_url))
+        """Remember the server that discovery chose, with the login of the URL it was found by."""
+        addresses = (place.address for place in self.places() if place.address.root == found.base_url)
+        self.known = Server(find_backend(found.backend), next(addresses, parse_address(found.base_url)))
         return self.known
 
     def recognise(self, address: Address) -> Flow[Server]:
@@ -180,7 +178,7 @@ class Target:
     def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""
         error.elapsed = time.monotonic() - since
-        self._hide_key(error)
+        hide_in(error, self.secrets())
         if received and error.partial is None:
             error.partial = ChatReply.gather(received)
         address = self.known.address if self.known else self.address
@@ -191,15 +189,10 @@ class Target:
                 error.hint = f"Start it ({backend.start}), or give the right base_url."
         return error
 
-    def _hide_key(self, error: VesselError) -> None:
-        """Take the key out of what the server said: some repeat it."""
-        for secret in (self.api_key, *self.headers.values()):
-            key = secret.get_secret_value() if secret else ""
-            if len(key) >= SHORTEST_KEY:
-                error.message = error.message.replace(key, "…")
-                error.args = (error.message,)
-                if (failed := error.response) is not None:
-                    error.response = FailedResponse(failed.status_code, failed.headers, failed.text.replace(key, "…"))
+    def secrets(self) -> list[str]:
+        """Return the texts that nothing that is shown may hold: some servers repeat the key."""
+        logins = [address.authorization for address in (self.address, self.known and self.known.address) if address]
+        return secret_texts([self.api_key, *self.headers.values(), *logins])
 
     def choose(self, kind: ModelKind) -> Flow[str | None]:
         """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from vessel_core import AsyncClient, Client, Timeout
+from vessel_core.address import without_login
 from vessel_core.errors import VesselError
 from vessel_core.target import make_target
 
@@ -86,7 +87,10 @@ class ServerFields(BaseModel):
     def _take_peers_names(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return plain_arguments(cast("dict[str, Any]", values), cls.model_fields, cls.__name__)
+        plain = plain_arguments(cast("dict[str, Any]", values), cls.model_fields, cls.__name__)
+        if isinstance(plain.get("base_url"), str):
+            _take_login(plain)
+        return plain
 
     @model_validator(mode="after")
     def _check_server(self) -> ServerFields:
@@ -153,6 +157,13 @@ class ServerFields(BaseModel):
                 fields["headers"] = {name: value for name, value in headers.items() if not _is_secret(name)}
             state = {**state, "__dict__": fields}
         return state
+
+
+def _take_login(arguments: dict[str, Any]) -> None:
+    """Move a user name and password out of the URL, which is shown and stored, into a header, which is not."""
+    arguments["base_url"], login = without_login(arguments["base_url"])
+    if login is not None and not arguments.get("api_key"):
+        arguments["headers"] = {"Authorization": login, **(arguments.get("headers") or {})}
 
 
 def _is_secret(header: str) -> bool:

@@ -90,7 +90,8 @@ def examine(backend: str, options: TargetOptions, *, check: bool) -> Report:
     def one(server: ServerInfo) -> Examined:
         if not (check and server.connected):
             return Examined(server)
-        wanted: TargetOptions = {**options, "base_url": server.base_url}
+        # one from the environment is found there again, with the login that its URL may hold and `server` does not
+        wanted: TargetOptions = options if server.source else {**options, "base_url": server.base_url}
         with Client(server.backend, **wanted) as client:
             return Examined(server, tuple(checkup(client)))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_serializer
 from vessel_core import AsyncClient, Client, Timeout
-from vessel_core.address import parse_address
+from vessel_core.address import without_login
 from vessel_core.errors import InvalidConfig
 from vessel_core.request import did_you_mean
 
@@ -77,7 +77,7 @@ class ServerConnection(BaseModel):
             if ours in known:
                 raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
             known[ours] = value
-        if isinstance(known.get("base_url"), str) and "@" in known["base_url"]:
+        if isinstance(known.get("base_url"), str):
             _take_login(known)
         return known
 
@@ -161,7 +161,6 @@ def _pickles(value: Any) -> bool:
 
 def _take_login(arguments: dict[str, Any]) -> None:
     """Move a user name and password out of the URL, which is shown and stored, into a header, which is not."""
-    address = parse_address(arguments["base_url"])
-    arguments["base_url"] = address.root
-    if address.authorization is not None:
-        arguments["headers"] = {"Authorization": address.authorization, **(arguments.get("headers") or {})}
+    arguments["base_url"], login = without_login(arguments["base_url"])
+    if login is not None and not arguments.get("api_key"):
+        arguments["headers"] = {"Authorization": login, **(arguments.get("headers") or {})}
