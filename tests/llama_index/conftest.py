@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,11 @@ WARNINGS = [
     r"ignore:is_running called from within a step:DeprecationWarning",
     r"ignore:The `model_(fields|computed_fields)` attribute on the instance:DeprecationWarning",
     r"ignore:Accessing the 'model_(fields|computed_fields)' attribute on the instance:DeprecationWarning",
+    # Its `asyncio_run` makes event loops that it does not close (a loop's own sockets are of family 1, AF_UNIX).
+    r"ignore:unclosed event loop:ResourceWarning",
+    r"ignore:unclosed <socket.socket fd=\d+, family=1,:ResourceWarning",
+    # Its default memory of a chat engine leaves a database open.
+    r"ignore:<aiosqlite.core.Connection object:ResourceWarning",
 ]
 
 
@@ -27,6 +34,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             for warning in WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture
+def nothing_left_open() -> Iterator[None]:
+    """Finalise what LlamaIndex leaves open while its warnings are let pass, before they hit the test of somebody else."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

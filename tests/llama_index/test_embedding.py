@@ -1,11 +1,24 @@
-"""Embeddings, on a real server."""
+"""Embeddings: the texts as they are, the vectors in their order, so many requests at once and no more."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import pytest
+from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.schema import TextNode
+from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.vessel import VesselEmbedding
+from vessel_core.errors import InvalidRequest, ModelNotFound
+
+from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
+from tests.llama_index.test_events import kinds, recorded
 
 TEXTS = [f"Fact number {number} is about {topic}." for number, topic in enumerate(["boats", "bread", "birds"] * 5)]
 
@@ -15,13 +28,172 @@ async def test_vectors_come_in_the_order_of_the_texts_in_every_form(embedding: V
     assert await asyncio.to_thread(embedding.get_text_embedding, TEXTS[3]) == one_by_one[3]
     embedding.embed_batch_size = 4
     # llama.cpp's last digits depend on what else is in the batch.
-    np.testing.assert_allclose(
-        await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS), one_by_one, atol=1e-5
-    )
+    batched = await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS)
+    np.testing.assert_allclose(batched, one_by_one, atol=1e-5)
     np.testing.assert_allclose(await embedding.aget_text_embedding_batch(TEXTS), one_by_one, atol=1e-5)
+    await embedding.aclose()
 
 
 def test_what_belongs_together_is_near(embedding: VesselEmbedding) -> None:
     query = embedding.get_query_embedding("Which boats are there?")
     boats, bread = embedding.get_text_embedding_batch(["Boats cross the lake.", "Bread is baked at night."])
     assert embedding.similarity(query, boats) > embedding.similarity(query, bread)
+
+
+@contextmanager
+def counted(
+    answer: Callable[[Request], Response] = openai_embeddings, **options: Any
+) -> Generator[tuple[VesselEmbedding, FakeServer]]:
+    """Yield an embedding on a scripted server."""
+    with openai_server(routes={("POST", "/v1/embeddings"): answer}) as server:
+        embedding = VesselEmbedding(backend="openai", base_url=server.base_url, model_name="nomic", **options)
+        yield embedding, server
+        embedding.close()
+
+
+def inputs(server: FakeServer) -> list[list[str]]:
+    """Return the texts of each request, in the order of the texts."""
+    return sorted(request.json()["input"] for request in server.asked("/v1/embeddings"))
+
+
+def test_a_text_is_sent_as_it_is() -> None:
+    odd = "  two\nlines,\t a tab and  spaces \n"
+    with counted() as (embedding, server):
+        assert embedding.get_text_embedding(odd) == vector_of(odd)
+        assert inputs(server) == [[odd]]
+
+
+def test_instructions_stand_before_texts_and_queries() -> None:
+    options: Any = {"query_instruction": "search_query: ", "text_instruction": "Represent this:"}
+    with counted(**options) as (embedding, server):
+        embedding.get_query_embedding("boats")
+        embedding.get_text_embedding_batch(["bread"])
+        assert inputs(server) == [["Represent this: bread"], ["search_query: boats"]]
+
+
+async def test_the_instructions_are_there_in_async_too() -> None:
+    with counted(query_instruction="q: ", text_instruction="t: ") as (embedding, server):
+        await embedding.aget_query_embedding("boats")
+        await embedding.aget_text_embedding("bread")
+        await embedding.aget_text_embedding_batch(["birds"])
+        assert inputs(server) == [["q: boats"], ["t: birds"], ["t: bread"]]
+        await embedding.aclose()
+
+
+def test_batches_are_as_long_as_they_should_be() -> None:
+    with counted(embed_batch_size=4) as (embedding, server):
+        assert embedding.get_text_embedding_batch(TEXTS) == [vector_of(text) for text in TEXTS]
+        assert sorted(map(len, inputs(server))) == [3, 4, 4, 4]
+        assert {text for batch in inputs(server) for text in batch} == set(TEXTS)
+
+
+def test_the_order_is_that_of_the_texts_though_the_server_shuffles() -> None:
+    def shuffled(request: Request) -> Response:
+        document = openai_embeddings(request)
+        body: Any = json.loads(document.body)
+        return Response.json({**body, "data": body["data"][::-1]})
+
+    with counted(shuffled) as (embedding, _):
+        assert embedding.get_text_embedding_batch(TEXTS) == [vector_of(text) for text in TEXTS]
+
+
+class Meter:
+    """Answers embeddings, and knows how many were asked at once. All wait until so many have come, or none comes."""
+
+    def __init__(self, expected: int) -> None:
+        self.most = 0
+        self._now = 0
+        self._lock = threading.Lock()
+        self._all = threading.Barrier(expected)
+
+    def __call__(self, request: Request) -> Response:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._all.wait(5)
+        with self._lock:
+            self._now -= 1
+        return openai_embeddings(request)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_so_many_requests_are_under_way_at_once_and_no_more(concurrency: int) -> None:
+    for asynchronous in (False, True):
+        meter = Meter(concurrency)
+        with counted(meter, embed_batch_size=1, concurrency=concurrency) as (embedding, server):
+            if asynchronous:
+                vectors = await embedding.aget_text_embedding_batch(TEXTS)
+            else:
+                vectors = await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS)
+            assert vectors == [vector_of(text) for text in TEXTS]
+            assert len(server.asked("/v1/embeddings")) == len(TEXTS)
+            await embedding.aclose()
+        assert meter.most == concurrency
+
+
+def test_a_batch_that_fails_is_an_error_and_the_rest_is_not_asked_for() -> None:
+    missing = Response.json({"error": {"message": "no such model", "code": 404, "type": "not_found_error"}}, 404)
+    with counted(lambda _: missing, embed_batch_size=1, concurrency=2) as (embedding, server):
+        with pytest.raises(ModelNotFound):
+            embedding.get_text_embedding_batch(TEXTS)
+        assert len(server.asked("/v1/embeddings")) < len(TEXTS)
+
+
+def test_dimensions_are_asked_for() -> None:
+    with counted(dimensions=4) as (embedding, server):
+        embedding.get_text_embedding("boats")
+        assert server.asked("/v1/embeddings")[0].json()["dimensions"] == 4
+        assert server.asked("/v1/embeddings")[0].json()["model"] == "nomic"
+
+
+def test_ollama_is_asked_by_its_own_api() -> None:
+    with ollama_server(models=["nomic"]) as server:
+        embedding = VesselEmbedding(backend="ollama", base_url=server.base_url, model_name="nomic")
+        assert embedding.get_text_embedding_batch(["a", "b"]) == [vector_of("a"), vector_of("b")]
+        assert server.asked("/api/embed")[0].json()["input"] == ["a", "b"]
+        embedding.close()
+
+
+def test_an_empty_page_does_not_end_an_ingestion_but_an_empty_query_is_a_mistake() -> None:
+    with counted() as (embedding, server):
+        assert len(embedding.get_text_embedding_batch(["a", ""])) == 2
+        assert inputs(server) == [["a", " "]]
+        with pytest.raises(InvalidRequest, match="empty"):
+            embedding.get_query_embedding("")
+
+
+async def test_nodes_get_their_vectors(embedding: VesselEmbedding) -> None:
+    nodes = [TextNode(text=text) for text in TEXTS[:3]]
+    assert all(node.embedding for node in await asyncio.to_thread(embedding, nodes))
+    assert all(node.embedding for node in await embedding.acall(nodes))
+    await embedding.aclose()
+
+
+def test_a_cache_is_used() -> None:
+    with counted(embeddings_cache=SimpleKVStore(), embed_batch_size=2) as (embedding, server):
+        first = embedding.get_text_embedding_batch(TEXTS[:5])
+        assert embedding.get_text_embedding_batch(TEXTS[:5]) == first
+        assert len(server.asked("/v1/embeddings")) == 3
+
+
+def test_each_batch_has_its_events() -> None:
+    debugging = LlamaDebugHandler(print_trace_on_end=False)
+    with (
+        counted(embed_batch_size=5, callback_manager=CallbackManager([debugging])) as (embedding, _),
+        recorded() as events,
+    ):
+        embedding.get_text_embedding_batch(TEXTS)
+    assert kinds(events) == ["EmbeddingStartEvent", "EmbeddingEndEvent"] * 3
+    assert [chunk for event in events[1::2] for chunk in event.chunks] == TEXTS
+    pairs = debugging.get_event_pairs(CBEventType.EMBEDDING)
+    assert [len((end.payload or {})["chunks"]) for _, end in pairs] == [5, 5, 5]
+    assert events[0].model_dict["model_name"] == "nomic"
+
+
+def test_one_object_serves_one_event_loop_after_another() -> None:
+    with counted(embed_batch_size=1, concurrency=2) as (embedding, _):
+
+        async def ask() -> list[list[float]]:
+            return await embedding.aget_text_embedding_batch(TEXTS)
+
+        assert asyncio.run(ask()) == asyncio.run(ask()) == embedding.get_text_embedding_batch(TEXTS)
