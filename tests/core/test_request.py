@@ -45,10 +45,10 @@ def test_an_option_of_a_wrong_type_is_refused_by_name(options: dict[str, Any]) -
 
 
 def test_an_option_the_server_has_not_got_is_refused_by_name() -> None:
-    request = chat_request([HELLO], num_ctx=8192)
+    options = chat_request([HELLO], num_ctx=8192).options
     with pytest.raises(Unsupported, match="LM Studio has no option 'num_ctx'"):
-        refuse_unsupported(request, "LM Studio", Quirks(refused=frozenset({"num_ctx"})))
-    refuse_unsupported(request, "Ollama", Quirks(refused=frozenset()))
+        refuse_unsupported(options, "LM Studio", Quirks(refused=frozenset({"num_ctx"})))
+    refuse_unsupported(options, "Ollama", Quirks(refused=frozenset()))
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required", "get_time", None])

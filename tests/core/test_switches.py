@@ -102,7 +102,7 @@ def test_tags_are_text_if_the_server_is_said_to_part_reasoning(connect: Connect)
     assert asked(connect, {}, frames)[0].text == "Hi"
 
 
-FRAMES = [chunk({"content": "Hello"}), STOP, DONE]
+FRAMES = [chunk({"content": "{}"}), STOP, DONE]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_schema_beside_tools_goes_as_it_is_where_the_server_takes_both(connect
     with openai_server(FRAMES) as server:
         for taken in (True, False):
             client = connect("openai", base_url=server.base_url, model="x", quirks={"schema_with_tools": taken})
-            client.chat([HELLO], tools=[WEATHER], response_format=form)
+            client.chat([HELLO], tools=[WEATHER], response_format=form, validate=False)
         both, one = (request.json() for request in server.asked("/v1/chat/completions"))
     assert ("response_format" in both, len(both["tools"])) == (True, 1)
     assert ("response_format" in one, len(one["tools"])) == (False, 2)

@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
 from vessel_core.backends.base import Flow
+from vessel_core.chatting import chat, checked
 from vessel_core.discovery import adiscover, choose
 from vessel_core.drive import adeltas_of, arun, awatch
 from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
 from vessel_core.target import Target, TargetOptions, make_target
@@ -57,15 +59,22 @@ class AsyncClient:
         self._http_transport = http_transport
         self._transport: AsyncTransport | None = None
 
-    async def chat(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatReply:
-        """Return the whole answer. It is streamed on the wire all the same, so that stopping stops the server."""
+    async def chat(
+        self, messages: Iterable[Message], *, validate: bool = True, **fields: Unpack[ChatFields]
+    ) -> ChatReply:
+        """Return the whole answer. It is streamed on the wire all the same, so that stopping stops the server.
+
+        JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
+        """
         async with aclosing(self.stream(messages, **fields)) as deltas:
-            return ChatReply.gather([delta async for delta in deltas])
+            reply = ChatReply.gather([delta async for delta in deltas])
+        async with self._explained(None, ()):
+            return checked(reply, fields.get("response_format")) if validate else reply
 
     def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> AsyncGenerator[Delta]:
         """Return the answer as it comes, a generator of deltas; closing it stops the server."""
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: operations.chat(self.target, request), request.model)
+        return self._deltas(lambda: chat(self.target, request), request.model)
 
     async def complete(
         self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
@@ -90,6 +99,7 @@ class AsyncClient:
         batch_size: int = 64,
         concurrency: int = 4,
         blank: operations.Blank = "refuse",
+        **options: Unpack[EmbedOptions],
     ) -> Embeddings:
         """Return a vector for each text, in order.
 
@@ -103,7 +113,7 @@ class AsyncClient:
         async def embedded(number: int) -> Embeddings:
             async with slots, self._explained(model or self.target.model, ()):
                 try:
-                    flow = operations.embed(self.target, batches[number], model, dimensions)
+                    flow = operations.embed(self.target, batches[number], model, dimensions, options)
                     return await arun(flow, await self._connected(), self.target.retries)
                 except VesselError as error:
                     raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
@@ -144,11 +154,7 @@ class AsyncClient:
     async def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
         request = chat_request(messages, **fields)
-        return await self._run(
-            lambda: operations.feature(
-                self.target, "apply_template", "show its template's prompt", request, self.target.quirks
-            )
-        )
+        return await self._run(lambda: operations.apply_template(self.target, request), request.model)
 
     async def models(self) -> list[ModelInfo]:
         """List the models the server offers."""

@@ -14,9 +14,11 @@ from typing import Any, Self, TypeVar, Unpack
 from vessel_core import operations
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends.base import Flow
+from vessel_core.chatting import chat, checked
 from vessel_core.discovery import choose, discover
 from vessel_core.drive import deltas_of, run, watch
 from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
 from vessel_core.target import Target, TargetOptions, make_target
@@ -66,14 +68,19 @@ class Client:
         self._http_transport = http_transport
         self._transport: Transport | None = None
 
-    def chat(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatReply:
-        """Return the whole answer. It is streamed on the wire all the same, so that stopping stops the server."""
-        return ChatReply.gather(self.stream(messages, **fields))
+    def chat(self, messages: Iterable[Message], *, validate: bool = True, **fields: Unpack[ChatFields]) -> ChatReply:
+        """Return the whole answer. It is streamed on the wire all the same, so that stopping stops the server.
+
+        JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
+        """
+        reply = ChatReply.gather(self.stream(messages, **fields))
+        with self._explained(None, ()):
+            return checked(reply, fields.get("response_format")) if validate else reply
 
     def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> Generator[Delta]:
         """Return the answer as it comes, a generator of deltas; closing it stops the server."""
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: operations.chat(self.target, request), request.model)
+        return self._deltas(lambda: chat(self.target, request), request.model)
 
     def complete(self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]) -> ChatReply:
         """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
@@ -95,6 +102,7 @@ class Client:
         batch_size: int = 64,
         concurrency: int = 4,
         blank: operations.Blank = "refuse",
+        **options: Unpack[EmbedOptions],
     ) -> Embeddings:
         """Return a vector for each text, in order.
 
@@ -106,7 +114,7 @@ class Client:
         def embedded(number: int) -> Embeddings:
             with self._explained(model or self.target.model, ()):
                 try:
-                    flow = operations.embed(self.target, batches[number], model, dimensions)
+                    flow = operations.embed(self.target, batches[number], model, dimensions, options)
                     return run(flow, self._connected(), self.target.retries)
                 except VesselError as error:
                     raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
@@ -143,11 +151,7 @@ class Client:
     def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
         request = chat_request(messages, **fields)
-        return self._run(
-            lambda: operations.feature(
-                self.target, "apply_template", "show its template's prompt", request, self.target.quirks
-            )
-        )
+        return self._run(lambda: operations.apply_template(self.target, request), request.model)
 
     def models(self) -> list[ModelInfo]:
         """List the models the server offers."""

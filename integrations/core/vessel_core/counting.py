@@ -15,6 +15,9 @@ from vessel_core.types import ChatRequest, Message, TokenCount
 BYTES_A_TOKEN = 3.5
 TOKENS_A_MESSAGE = 4
 TOKENS_A_PICTURE = 500
+SHORT_PROMPT = 600
+TOO_FEW = 8 / BYTES_A_TOKEN
+"""No natural language has more than eight characters to a token."""
 
 
 def estimate_text(text: str) -> TokenCount:
@@ -26,6 +29,20 @@ def estimate_chat(request: ChatRequest) -> TokenCount:
     """Estimate the tokens of a chat with its tools."""
     tools = sum(estimate_text(json.dumps(tool["function"], default=str)) for tool in request.tools)
     return TokenCount(tools + _messages(request.messages), exact=False)
+
+
+def was_cut(request: ChatRequest, prompt_tokens: int) -> bool:
+    """Tell whether a server that counted so few tokens must have cut the prompt, as Ollama does without a word.
+
+    Where the allocated context is known, a prompt is cut if it can't fit and far fewer tokens were read than it has, or as
+    many as there is room for. Where it isn't, only a count that no language has is a sign of it.
+    """
+    if prompt_tokens <= 0:
+        return False
+    estimate, context = estimate_chat(request), request.context_length
+    if context is None:
+        return estimate > SHORT_PROMPT and prompt_tokens * TOO_FEW < estimate
+    return estimate > context >= prompt_tokens and (prompt_tokens < 0.8 * estimate or prompt_tokens >= 0.97 * context)
 
 
 def _messages(messages: Sequence[Message]) -> int:

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, cast
 
 from vessel_core.backends.base import Flow, get_json
 from vessel_core.counting import estimate_chat, estimate_text
 from vessel_core.errors import AuthFailed, InputTooLarge, InvalidRequest, ModelLoading, VesselError
 from vessel_core.hiding import hidden
-from vessel_core.request import refuse_unsupported
+from vessel_core.options import ChatOptions, EmbedOptions
+from vessel_core.request import checked_options, refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import ChatRequest, Embeddings, ModelInfo, ModelKind, Ranked, ServerInfo, TokenCount, Usage
 from vessel_core.watching import Steps, Waiting, until_ready
 from vessel_core.wire import Call, ReplyStream
-from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.completion import CompletionRequest
+from vessel_core.wire.turns import arranged
 
 Blank = Literal["refuse", "space"]
 
 CHANGES = frozenset({"unload", "copy", "delete", "scale_lora"})
 """The operations after which what the server said of its models holds no more."""
-
-
-def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
-    """Choose the model, refuse what the server is known not to have, and write the call."""
-    backend = target.server.backend
-    if request.model is None:
-        request = replace(request, model=(yield from target.choose("chat")))
-    quirks = target.quirks
-    refuse_unsupported(request, backend.title, quirks)
-    request = target.steady(request)
-    answering = conflicts(request, quirks)
-    if answering:
-        request = with_answer_tool(request)
-        answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
-    call = backend.dialect.encode_chat(request, quirks)
-    reply = backend.dialect.ChatStream(request, quirks)
-    return call, AnswerStream(reply) if answering else reply
 
 
 def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, ReplyStream]]:
@@ -47,7 +32,10 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     encode = backend.feature("complete", "complete text without a chat template")
     if request.model is None:
         request = replace(request, model=(yield from target.choose("chat")))
-    return encode(request), backend.feature("completion_stream", "complete text")()
+    options = request.options or ChatOptions()
+    refuse_unsupported(options, backend.title, target.quirks)
+    request = replace(request, options=target.steady(request.model, options))
+    return encode(request, target.quirks), backend.feature("completion_stream", "complete text")()
 
 
 # ------------------------------------------------------------ embeddings and ranking
@@ -67,11 +55,24 @@ def checked_texts(texts: Sequence[str], blank: Blank) -> list[str]:
     return checked
 
 
-def embed(target: Target, texts: Sequence[str], model: str | None, dimensions: int | None) -> Flow[Embeddings]:
+def embed(
+    target: Target, texts: Sequence[str], model: str | None, dimensions: int | None, options: EmbedOptions | None = None
+) -> Flow[Embeddings]:
     """Embed one batch, in order. A text that is too long is told apart from the rest, whose vectors ride on the error."""
     if model is None:
         model = yield from target.choose("embedding")
-    found = yield from _embed(target, list(texts), model, dimensions)
+    given = {name: value for name, value in (options or {}).items() if value is not None and name != "extra_body"}
+    plain = checked_options(given)
+    refuse_unsupported(plain, target.server.backend.title, target.quirks)
+    kept = cast("EmbedOptions", {**(options or {}), **target.steady(model, plain)})
+    encode = partial(
+        target.server.backend.dialect.encode_embed,
+        model=model,
+        dimensions=dimensions,
+        options=kept,
+        quirks=target.quirks,
+    )
+    found = yield from _embed(target, list(texts), encode, dimensions)
     for at, one in enumerate(found):
         if isinstance(one, InputTooLarge):
             one.index = at
@@ -82,20 +83,20 @@ def embed(target: Target, texts: Sequence[str], model: str | None, dimensions: i
 
 
 def _embed(
-    target: Target, texts: list[str], model: str | None, dimensions: int | None
+    target: Target, texts: list[str], encode: Callable[[list[str]], Call], dimensions: int | None
 ) -> Flow[list[Embeddings | InputTooLarge]]:
     """Return one result for a batch that went well, else one for each text, the long ones found by halving."""
     dialect = target.server.backend.dialect
     try:
-        reply = yield dialect.encode_embed(texts, model, dimensions)
+        reply = yield encode(texts)
     except InputTooLarge as error:
         if len(texts) == 1:
             return [error]
     else:
         return [dialect.decode_embed(reply.body, len(texts), dimensions)]
     half = len(texts) // 2
-    left = yield from _embed(target, texts[:half], model, dimensions)
-    right = yield from _embed(target, texts[half:], model, dimensions)
+    left = yield from _embed(target, texts[:half], encode, dimensions)
+    right = yield from _embed(target, texts[half:], encode, dimensions)
     return [*_each(left), *_each(right)]
 
 
@@ -163,7 +164,19 @@ def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
     if "count_chat" not in backend.features:
         return estimate_chat(request)
     count: Callable[..., Flow[TokenCount]] = backend.features["count_chat"]
-    return (yield from count(replace(request, model=request.model or target.model), target.quirks))
+    return (yield from count(fitting(target, request), target.quirks))
+
+
+def apply_template(target: Target, request: ChatRequest) -> Flow[str]:
+    """Return the prompt that the model's template makes of a chat."""
+    applied: Callable[..., Flow[str]] = target.server.backend.feature("apply_template", "show its template's prompt")
+    return (yield from applied(fitting(target, request), target.quirks))
+
+
+def fitting(target: Target, request: ChatRequest) -> ChatRequest:
+    """Return a request that is only looked at, with its turns as the template takes them."""
+    model = request.model or target.model
+    return replace(request, model=model, messages=arranged(request.messages, target.quirks_of(model)))
 
 
 # ------------------------------------------------------------ models and servers
@@ -177,7 +190,7 @@ def feature(target: Target, name: str, needs: str, *arguments: Any) -> Any:
 
 def models(target: Target) -> Flow[list[ModelInfo]]:
     """List the models."""
-    return (yield from target.server.backend.models())
+    return (yield from target.listed())
 
 
 def model_info(target: Target, model: str | None, kind: ModelKind = "chat") -> Flow[ModelInfo]:
@@ -199,7 +212,7 @@ def info(target: Target) -> Flow[ServerInfo]:
     backend, root = target.server.backend, target.server.address.root
     try:
         version = yield from backend.version()
-        models = yield from backend.models()
+        models = yield from target.listed()
     except (AuthFailed, ModelLoading) as error:
         return ServerInfo(backend.name, root, True, error=hidden(error.message, target.secrets()))
     return ServerInfo(backend.name, root, True, version, tuple(models))

@@ -9,14 +9,15 @@ from typing import Any, Unpack, cast
 from pydantic import TypeAdapter, ValidationError
 
 from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
-from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, ResponseFormat, Tool
+from vessel_core.options import OPTION_NAMES as OPTION_NAMES
+from vessel_core.options import ChatOptions
+from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Tool
 from vessel_core.wire import Quirks
 from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
 from vessel_core.wire.quirks import check_quirk
 
 _OPTIONS = TypeAdapter(ChatOptions)
-OPTION_NAMES = frozenset(ChatOptions.__annotations__)
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -85,6 +86,8 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
                 f"There is no option {name!r}{did_you_mean(name, OPTION_NAMES)}",
                 hint="What only this server knows goes into `extra_body={…}`.",
             )
+    if given.get("top_logprobs") and "logprobs" not in given:
+        given["logprobs"] = True  # llama.cpp answers 400 to the one without the other
     try:
         return _OPTIONS.validate_python(given)
     except ValidationError as error:
@@ -92,11 +95,14 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
         raise InvalidRequest(f"{first['loc'][0]}={first['input']!r}: {first['msg']}.") from None
 
 
-def refuse_unsupported(request: ChatRequest, server: str, quirks: Quirks) -> None:
-    """Raise `Unsupported` naming an option that this server is known not to have."""
-    for name in request.options:
-        if name in quirks.refused:
-            raise Unsupported(f"{server} has no option {name!r}.", hint="Leave it out for this server.")
+def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> None:
+    """Raise `Unsupported` naming an option that this server is known not to have. One choice is what any server gives."""
+    for name, value in options.items():
+        if name in quirks.refused and (name, value) != ("n", 1):
+            raise Unsupported(
+                f"{server} has no option {name!r}.",
+                hint=f"Leave it out. If your version has it after all: extra_body={{{name!r}: …}}.",
+            )
 
 
 def checked_quirks(switched: Mapping[str, Any]) -> dict[str, Any]:

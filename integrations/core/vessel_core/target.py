@@ -30,11 +30,9 @@ from vessel_core.hiding import hide_in, secret_texts
 from vessel_core.request import checked_quirks, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
-from vessel_core.types import ChatOptions, ChatReply, ChatRequest, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+from vessel_core.types import Capabilities, ChatOptions, ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
 from vessel_core.wire import Quirks
-
-STEADY = frozenset({"num_ctx"})
-"""Runner options of Ollama: another value, or none after one, loads the model anew."""
+from vessel_core.wire.options import RUNNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,7 @@ class Target:
     known: Server | None = None
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
+    seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -76,6 +75,7 @@ class Target:
             "known": None,
             "chosen": {},
             "described": {},
+            "seen": {},
             "runner": {},
         }
         return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten
@@ -102,6 +102,16 @@ class Target:
         """How the server differs from others, with what was switched by name."""
         quirks = self.server.backend.quirks
         return replace(quirks, **self.switched) if self.switched else quirks
+
+    def quirks_of(self, model: str | None) -> Quirks:
+        """Return the quirks with what the model's template was seen not to take; what was switched by name stays."""
+        capabilities = self.seen[model].capabilities if model in self.seen else Capabilities()
+        learnt: dict[str, Any] = {}
+        if capabilities.repeated_roles is False:
+            learnt |= {"repeated_roles": False, "system": "first"}
+        if capabilities.system_role is False:
+            learnt["system"] = "never"
+        return replace(self.quirks, **{name: value for name, value in learnt.items() if name not in self.switched})
 
     def places(self) -> list[Candidate]:
         """Return where the server may be, when no address was given."""
@@ -194,13 +204,19 @@ class Target:
         logins = [address.authorization for address in (self.address, self.known and self.known.address) if address]
         return secret_texts([self.api_key, *self.headers.values(), *logins])
 
+    def listed(self) -> Flow[list[ModelInfo]]:
+        """Return the server's models, and remember what it said of them."""
+        found = yield from self.server.backend.models()
+        self.seen = {one.id: one for one in found}
+        return found
+
     def choose(self, kind: ModelKind) -> Flow[str | None]:
         """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""
         if self.model is not None:
             return self.model
         if kind not in self.chosen:
             try:
-                found = choose_model((yield from self.server.backend.models()), kind)
+                found = choose_model((yield from self.listed()), kind)
             except (ResponseError, Unsupported):
                 found = None  # a server without a list may need no name
             self.chosen[kind] = found.id if found else None
@@ -210,24 +226,26 @@ class Target:
         """Return what the server says of a model, remembered."""
         if name not in self.described:
             self.described[name] = yield from self.server.backend.model(name)
+            self.seen = {**self.seen, name: self.described[name]}
         return self.described[name]
 
     def forget(self) -> None:
         """Forget what was said of the models: one came, went or changed."""
         self.described.clear()
+        self.seen = {}
         self.chosen.clear()
 
-    def steady(self, request: ChatRequest) -> ChatRequest:
+    def steady(self, model: str | None, options: ChatOptions) -> ChatOptions:
         """Keep an option that makes Ollama load its model anew the same from call to call, also where it is left out."""
-        kept = self.runner.setdefault(request.model, {})
-        kept.update({name: value for name, value in request.options.items() if name in STEADY})
-        missing = {name: value for name, value in kept.items() if name not in request.options}
-        return replace(request, options=cast("ChatOptions", {**request.options, **missing})) if missing else request
+        kept = self.runner.setdefault(model, {})
+        kept.update({name: value for name, value in options.items() if name in RUNNER})
+        missing = {name: value for name, value in kept.items() if name not in options}
+        return cast("ChatOptions", {**options, **missing}) if missing else options
 
     def nearest(self, error: ModelNotFound, name: str) -> Flow[ModelNotFound]:
         """Put the names nearest to the missing one on the error, if the server lists any."""
         try:
-            names = [model.id for model in (yield from self.server.backend.models())]
+            names = [model.id for model in (yield from self.listed())]
         except VesselError:
             return error
         error.nearest = tuple(sorted(names, key=lambda known: _distance(name, known))[:3])

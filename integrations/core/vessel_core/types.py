@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Required, Self
 
-from pydantic import ConfigDict
 from typing_extensions import TypedDict
+
+from vessel_core.options import ChatOptions as ChatOptions
+from vessel_core.options import Reasoning as Reasoning
 
 # ------------------------------------------------------------ messages
 
@@ -118,51 +120,13 @@ class ResponseFormat(TypedDict, total=False):
 
 # ------------------------------------------------------------ requests
 
-Reasoning = bool | Literal["none", "minimal", "low", "medium", "high", "max"]
-
-
-class ChatOptions(TypedDict, total=False):
-    """Sampling and control, spelled one way for every server. Absent or `None` means the server's own default.
-
-    `max_tokens` bounds the answer, in tokens. `stop` is a text or a list of texts. `logit_bias` maps token ids to a bias.
-    `top_logprobs` is 0–20 and needs `logprobs`. `n` asks for several choices. `reasoning` switches thinking on or off or
-    gives an effort. `num_ctx` (tokens) and `keep_alive` (seconds or `"5m"`) are Ollama's; `ttl` (seconds) is LM Studio's.
-    `grammar` (GBNF), `cache_prompt` and `id_slot` are llama.cpp's.
-    """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[misc]
-
-    max_tokens: int | None
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
-    min_p: float | None
-    typical_p: float | None
-    seed: int | None
-    stop: str | list[str] | None
-    presence_penalty: float | None
-    frequency_penalty: float | None
-    repeat_penalty: float | None
-    repeat_last_n: int | None
-    logit_bias: dict[str, float] | None
-    logprobs: bool | None
-    top_logprobs: int | None
-    n: int | None
-    reasoning: Reasoning | None
-    num_ctx: int | None
-    keep_alive: int | str | None
-    ttl: int | None
-    grammar: str | None
-    cache_prompt: bool | None
-    id_slot: int | None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """A chat completion request, checked (see `vessel_core.request`).
 
     `tool_choice` is `"auto"`, `"none"`, `"required"` or the name of one of `tools`. `extra_body` is merged into the JSON
-    body as it is, after everything else.
+    body as it is, after everything else. `context_length` is how many tokens the server has allocated, where that is known.
     """
 
     messages: Sequence[Message]
@@ -173,6 +137,7 @@ class ChatRequest:
     response_format: ResponseFormat | None = None
     options: ChatOptions = field(default_factory=ChatOptions)
     extra_body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    context_length: int | None = None
 
 
 # ------------------------------------------------------------ replies
@@ -456,7 +421,8 @@ class Capabilities:
     """What a model on a server can do: `True`, `False`, or `None` where the server doesn't say.
 
     A feature that is `False` is refused before sending; one that is `None` is sent, and the server answers.
-    `image_urls` tells whether the server itself fetches http(s) images.
+    `image_urls` tells whether the server itself fetches http(s) images, `system_role` whether the chat template shows system
+    messages, `repeated_roles` whether it takes two turns of one role in a row.
     """
 
     chat: bool | None = None
@@ -472,6 +438,8 @@ class Capabilities:
     rerank: bool | None = None
     infill: bool | None = None
     count_tokens: bool | None = None
+    system_role: bool | None = None
+    repeated_roles: bool | None = None
 
 
 ModelKind = Literal["chat", "embedding", "rerank"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vessel_core.backends import OLLAMA
 from vessel_core.errors import (
     InvalidMedia,
     InvalidOutput,
@@ -15,7 +16,6 @@ from vessel_core.errors import (
     ProtocolError,
     ServerError,
     StreamInterrupted,
-    Unsupported,
     VesselError,
 )
 from vessel_core.types import ChatReply, Message, ResponseFormat, Timings, Usage
@@ -33,7 +33,7 @@ FORM: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "Answer",
 
 
 def sent(*messages: Message, **fields: Any) -> dict[str, Any]:
-    return body_of(encode_chat(ask(*messages, **fields), Quirks()))
+    return body_of(encode_chat(ask(*messages, **fields), OLLAMA.quirks))
 
 
 # ------------------------------------------------------------------------------------------------------------ requests
@@ -105,19 +105,6 @@ def test_thinking_is_switched_by_think(reasoning: bool | str, think: bool | str)
 
 def test_keeping_a_model_for_no_time_is_said() -> None:
     assert sent(options={"keep_alive": 0})["keep_alive"] == 0
-
-
-@pytest.mark.parametrize(
-    "option",
-    [{"logit_bias": {"1": 2}}, {"n": 2}, {"grammar": "root"}, {"cache_prompt": True}, {"id_slot": 0}, {"ttl": 5}],
-)
-def test_an_option_ollama_has_not_got_is_refused_by_name(option: dict[str, Any]) -> None:
-    with pytest.raises(Unsupported, match=f"no option '{next(iter(option))}'"):
-        sent(options=option)
-
-
-def test_one_choice_is_what_ollama_gives() -> None:
-    assert "n" not in sent(options={"n": 1})
 
 
 def test_extra_fields_stand_beside_ours() -> None:

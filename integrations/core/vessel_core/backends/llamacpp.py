@@ -10,6 +10,7 @@ from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_j
 from vessel_core.backends.llamacpp_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import LLAMACPP, all_but
 from vessel_core.wire.reading import mapping
 
 BERT = 3
@@ -62,6 +63,8 @@ def _capabilities(props: Mapping[str, Any]) -> Capabilities:
         audio=modalities.get("audio"),
         reasoning=("<think>" in template or "enable_thinking" in template) or None,
         count_tokens=True,
+        system_role=caps.get("supports_system_role"),
+        repeated_roles=False if "alternate" in template else None,
     )
 
 
@@ -94,7 +97,8 @@ BACKEND = Backend(
         json_object_schema=True,
         image_urls=True,
         image_types=frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"}),
-        refused=frozenset({"num_ctx", "keep_alive", "ttl"}),
+        takes=LLAMACPP,
+        refused=all_but(LLAMACPP),
         thinking="template",
         schema_with_tools=False,
     ),

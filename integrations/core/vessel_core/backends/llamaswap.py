@@ -11,6 +11,7 @@ from vessel_core.backends.compatible import read_models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import LLAMACPP, all_but
 from vessel_core.wire.reading import mapping, string
 
 
@@ -42,7 +43,14 @@ BACKEND = Backend(
     env="LLAMASWAP_URL",
     urls=("http://localhost:8080",),
     dialect=openai,
-    quirks=Quirks(json_object_schema=True, image_urls=True, thinking="template", schema_with_tools=False),
+    quirks=Quirks(
+        json_object_schema=True,
+        image_urls=True,
+        thinking="template",
+        schema_with_tools=False,
+        takes=LLAMACPP,
+        refused=all_but(LLAMACPP, "ttl"),
+    ),
     models=models,
     model=model,
     version=version,

@@ -10,6 +10,7 @@ from vessel_core.backends.compatible import read_models
 from vessel_core.backends.lmstudio_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo, ModelKind
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import LMSTUDIO, all_but
 from vessel_core.wire.reading import mapping
 
 _KINDS: dict[str, ModelKind] = {"llm": "chat", "vlm": "chat", "embedding": "embedding", "embeddings": "embedding"}
@@ -107,7 +108,8 @@ BACKEND = Backend(
         json_object=False,
         image_urls=False,
         image_types=frozenset({"image/png", "image/jpeg"}),
-        refused=frozenset({"num_ctx", "keep_alive", "grammar", "cache_prompt", "id_slot"}),
+        takes=LMSTUDIO,
+        refused=all_but(LMSTUDIO, "min_p", "logprobs", "top_logprobs", "n"),
     ),
     models=models,
     model=model,

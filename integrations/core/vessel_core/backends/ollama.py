@@ -19,6 +19,7 @@ from vessel_core.backends.base import (
 from vessel_core.backends.ollama_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, ollama
+from vessel_core.wire.options import OLLAMA, all_but
 from vessel_core.wire.reading import mapping
 
 
@@ -117,7 +118,8 @@ BACKEND = Backend(
         image_urls=False,
         image_types=frozenset({"image/png", "image/jpeg", "image/webp"}),
         schema_with_tools=False,
-        refused=frozenset({"logit_bias", "n", "grammar", "cache_prompt", "id_slot", "ttl"}),
+        takes=OLLAMA,
+        refused=all_but(OLLAMA),
     ),
     models=models,
     model=model,

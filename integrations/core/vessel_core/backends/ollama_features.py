@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.backends.base import Flow
+from vessel_core.backends.base import Flow, items, same_model, try_json
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
 from vessel_core.wire import Call, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ollama
+from vessel_core.wire.reading import count, mapping
+
+
+def allocated(model: str | None) -> Flow[int | None]:
+    """Return the context that is really allocated for a model, in tokens; `None` while it isn't loaded."""
+    running = items((yield from try_json("/api/ps")), "models")
+    loaded = (one for one in running if model and same_model(str(one.get("model") or one.get("name")), model))
+    return count(mapping(next(loaded, None)).get("context_length"))
 
 
 def pull(model: str, options: Mapping[str, Any]) -> Steps:
@@ -59,6 +67,7 @@ def completion_stream() -> ReplyStream:
 
 
 FEATURES: Mapping[str, Any] = {
+    "allocated": allocated,
     "complete": encode_ollama,
     "completion_stream": completion_stream,
     "copy": copy,

@@ -6,6 +6,7 @@ from vessel_core.backends.base import Backend, Evidence, owners
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import VLLM, all_but
 
 
 def recognises(evidence: Evidence) -> bool:
@@ -20,7 +21,7 @@ BACKEND = Backend(
     env="VLLM_URL",
     urls=("http://localhost:8000",),
     dialect=openai,
-    quirks=Quirks(reasoning_field="reasoning", image_urls=True, thinking="template"),
+    quirks=Quirks(reasoning_field="reasoning", image_urls=True, thinking="template", takes=VLLM, refused=all_but(VLLM)),
     models=models,
     model=model,
     version=version,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from vessel_core.options import EmbedOptions
 from vessel_core.types import ChatRequest, Delta, Embeddings
 from vessel_core.wire.quirks import Quirks
 
@@ -75,7 +76,14 @@ class Dialect(Protocol):
         """Begin to read its reply."""
         ...
 
-    def encode_embed(self, texts: Sequence[str], model: str | None, dimensions: int | None) -> Call:
+    def encode_embed(
+        self,
+        texts: Sequence[str],
+        model: str | None,
+        dimensions: int | None,
+        options: EmbedOptions | None = None,
+        quirks: Quirks = ...,
+    ) -> Call:
         """Write an embedding request."""
         ...
 

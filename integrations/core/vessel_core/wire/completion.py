@@ -10,14 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vessel_core.errors import InvalidRequest, StreamInterrupted
+from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported, VesselError
 from vessel_core.types import ChatOptions, Delta
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
 from vessel_core.wire.jsontext import loads
-from vessel_core.wire.ollama_request import runner_options
+from vessel_core.wire.ollama_request import merged, written_options
+from vessel_core.wire.options import CHAT_ONLY, written
+from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import (
+    count,
     decode_timings,
     decode_usage,
     mapping,
@@ -43,93 +46,123 @@ class CompletionRequest:
             raise InvalidRequest("The prompt is empty.", hint="Give a text to go on from.")
 
 
-def encode_openai(request: CompletionRequest) -> Call:
-    """Write `POST /v1/completions`."""
+def encode_openai(request: CompletionRequest, quirks: Quirks) -> Call:
+    """Write `POST /v1/completions`; raise `Unsupported` for an option of the chat template, which isn't used."""
     body: dict[str, Any] = {"prompt": request.prompt, "stream": True, "stream_options": {"include_usage": True}}
     if request.suffix is not None:
         body["suffix"] = request.suffix
     if request.model is not None:
         body["model"] = request.model
-    return Call(
-        "POST", "/v1/completions", {**body, **(request.options or {}), **(request.extra_body or {})}, stream=True
-    )
+    body.update(_options(request, quirks))
+    if body.pop("logprobs", None):
+        body["logprobs"] = body.get("top_logprobs") or 1  # a number here, as OpenAI's old API has it
+    body.pop("top_logprobs", None)
+    return Call("POST", "/v1/completions", {**body, **(request.extra_body or {})}, stream=True)
 
 
-def encode_llamacpp(request: CompletionRequest) -> Call:
+def encode_llamacpp(request: CompletionRequest, quirks: Quirks) -> Call:
     """Write `POST /infill` for a gap (the model needs fill-in-the-middle tokens), else `POST /v1/completions`."""
     if request.suffix is None:
-        return encode_openai(request)
-    options: dict[str, Any] = dict(request.options or {})
+        return encode_openai(request, quirks)
+    options = _options(request, quirks)
+    for name in ("n", "logprobs", "top_logprobs"):
+        if options.pop(name, None) not in (None, 1, False):
+            raise Unsupported(f"Filling a gap has no option {name!r}.", hint="Leave it out, or leave `suffix` out.")
     if "max_tokens" in options:
         options["n_predict"] = options.pop("max_tokens")
     body = {"input_prefix": request.prompt, "input_suffix": request.suffix, "stream": True}
     return Call("POST", "/infill", {**body, **options, **(request.extra_body or {})}, stream=True)
 
 
-def encode_ollama(request: CompletionRequest) -> Call:
+def _options(request: CompletionRequest, quirks: Quirks) -> dict[str, Any]:
+    options = request.options or ChatOptions()
+    if name := next((name for name in options if name in CHAT_ONLY), None):
+        raise Unsupported(
+            f"A raw completion has no option {name!r}.", hint="It is one of the chat template, which isn't used here."
+        )
+    return written(options, quirks.takes)
+
+
+def encode_ollama(request: CompletionRequest, quirks: Quirks) -> Call:
     """Write `POST /api/generate`, `raw` unless a gap is to be filled: its template writes the fill-in-the-middle tokens."""
     body: dict[str, Any] = {"model": request.model, "prompt": request.prompt, "stream": True}
     body |= {"raw": True} if request.suffix is None else {"suffix": request.suffix}
-    if options := runner_options(request.options or {}):
-        body["options"] = options
-    return Call("POST", "/api/generate", {**body, **(request.extra_body or {})}, stream=True)
+    body |= written_options(request.options or ChatOptions(), quirks)
+    return Call("POST", "/api/generate", merged(body, request.extra_body or {}), stream=True)
 
 
-def read_openai(fields: Mapping[str, Any]) -> Delta:
-    """Read a chunk of `/v1/completions`."""
-    choices = mappings(fields.get("choices"))
-    choice = choices[0] if choices else mapping(None)
-    return Delta(
-        string(choice.get("text")) or "",
-        finish=string(choice.get("finish_reason")) or None,
-        usage=decode_usage(fields.get("usage")),
-        timings=decode_timings(fields.get("timings")),
-        model=string(fields.get("model")),
-    )
+def read_openai(fields: Mapping[str, Any]) -> list[Delta]:
+    """Read a chunk of `/v1/completions`, a delta for each choice; llama.cpp writes logprobs as in a chat."""
+    model, usage = string(fields.get("model")), decode_usage(fields.get("usage"))
+    deltas = [
+        Delta(
+            string(choice.get("text")) or "",
+            finish=string(choice.get("finish_reason")),
+            logprobs=mappings(mapping(choice.get("logprobs")).get("content")) or None,
+            model=model,
+            index=count(choice.get("index")) or 0,
+        )
+        for choice in mappings(fields.get("choices"))
+    ] or [Delta(model=model)]
+    deltas[-1].usage, deltas[-1].timings = usage, decode_timings(fields.get("timings"))
+    return deltas
 
 
-def read_llamacpp(fields: Mapping[str, Any]) -> Delta:
+def read_llamacpp(fields: Mapping[str, Any]) -> list[Delta]:
     """Read a chunk of `/infill`, or of `/v1/completions`."""
     if "choices" in fields:
         return read_openai(fields)
     finish = ("length" if fields.get("stop_type") == "limit" else "stop") if fields.get("stop") is True else None
-    return Delta(
-        string(fields.get("content")) or "",
-        finish=finish,
-        timings=decode_timings(fields.get("timings")),
-        model=string(fields.get("model")),
-    )
+    timings = decode_timings(fields.get("timings"))
+    text, model = string(fields.get("content")) or "", string(fields.get("model"))
+    return [Delta(text, finish=finish, timings=timings, model=model)]
 
 
-def read_ollama(fields: Mapping[str, Any]) -> Delta:
+def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
     """Read a line of `/api/generate`."""
     done = fields.get("done") is True
-    return Delta(
-        string(fields.get("response")) or "",
-        string(fields.get("thinking")) or "",
-        finish=(string(fields.get("done_reason")) or "stop") if done else None,
-        usage=ollama_usage(fields) if done else None,
-        timings=ollama_timings(fields) if done else None,
-        model=string(fields.get("model")),
-    )
+    return [
+        Delta(
+            string(fields.get("response")) or "",
+            string(fields.get("thinking")) or "",
+            finish=(string(fields.get("done_reason")) or "stop") if done else None,
+            usage=ollama_usage(fields) if done else None,
+            timings=ollama_timings(fields) if done else None,
+            logprobs=mappings(fields.get("logprobs")) or None,
+            model=string(fields.get("model")),
+        )
+    ]
 
 
 class CompletionStream:
     """One reply of a raw completion: bytes in, deltas out. `model` comes with the first, usage and timings once, last."""
 
-    def __init__(self, read: Callable[[Mapping[str, Any]], Delta], *, lines: bool = False) -> None:
+    def __init__(self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False) -> None:
         self.done = False
         self._read = read
         self._framing = Lines() if lines else EventStream()
-        self._finished = False
+        self._finishes: dict[int, str | None] = {}
         self._first = True
         self._rest = Delta()
+        self._error: VesselError | None = None
+
+    @property
+    def _finished(self) -> bool:
+        """Whether each choice that began has ended."""
+        return bool(self._finishes) and all(self._finishes.values())
 
     def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a frame holds."""
+        """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
+        if self._error is not None:
+            raise self._error
         deltas: list[Delta] = []
-        for payload in self._framing.feed(data):
-            self._payload(payload, deltas)
+        try:
+            for payload in self._framing.feed(data):
+                self._payload(payload, deltas)
+        except VesselError as error:
+            if not deltas:
+                raise
+            self._error, self.done = error, True  # `close` raises it
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -139,12 +172,14 @@ class CompletionStream:
         return [*deltas, *self.close()]
 
     def close(self) -> list[Delta]:
-        """Take the end of the stream; raise `StreamInterrupted` if the server never finished."""
+        """Take the end of the stream; raise what went wrong, `StreamInterrupted` if the server never finished."""
+        if self._error is not None:
+            raise self._error
         deltas: list[Delta] = []
         rest = self._framing.close()
         for payload in [rest] if isinstance(rest, bytes) else rest:
             self._payload(payload, deltas)
-        if not self._finished:
+        if not (self._finished or self.done):
             raise StreamInterrupted(
                 "The stream ended before the completion did.", hint="See the server's log. What came is in `partial`."
             )
@@ -154,8 +189,7 @@ class CompletionStream:
         if self.done or not payload.strip():
             return
         if payload == b"[DONE]":
-            self._finished = self._finished or not self._first
-            deltas += self._end() if self._finished else []
+            deltas += self._end() if self._finishes else []
             return
         try:
             document = loads(payload)
@@ -166,16 +200,14 @@ class CompletionStream:
     def _document(self, fields: Mapping[str, Any], deltas: list[Delta]) -> None:
         if (failure := failure_in(fields)) is not None:
             raise error_from(Reply(200), failure)
-        delta = self._read(fields)
-        self._rest.usage, delta.usage = delta.usage or self._rest.usage, None
-        self._rest.timings, delta.timings = delta.timings or self._rest.timings, None
-        if self._finished:
-            return
-        self._finished = delta.finish is not None
-        if delta.text or delta.reasoning or delta.finish:
-            delta.model = delta.model if self._first else None
-            self._first = False
-            deltas.append(delta)
+        for delta in self._read(fields):
+            self._rest.usage, delta.usage = delta.usage or self._rest.usage, None
+            self._rest.timings, delta.timings = delta.timings or self._rest.timings, None
+            if (delta.text or delta.reasoning or delta.finish) and not self._finishes.get(delta.index):
+                self._finishes[delta.index] = delta.finish
+                delta.model = delta.model if self._first else None
+                self._first = False
+                deltas.append(delta)
 
     def _end(self) -> list[Delta]:
         self.done = True

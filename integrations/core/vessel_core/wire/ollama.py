@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.errors import ProtocolError, ServerError, StreamInterrupted, VesselError
-from vessel_core.types import ChatRequest, Delta, Embeddings, Message, Usage
+from vessel_core.counting import was_cut
+from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted, VesselError
+from vessel_core.types import ChatRequest, Delta, Embeddings, Usage
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
@@ -24,10 +25,6 @@ from vessel_core.wire.tools import assembler
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
-
-# No natural language has more characters to a token; a prompt that has was cut by the server without a word.
-MOST_CHARACTERS_A_TOKEN = 8
-LONG_PROMPT = 2000
 
 
 class ChatStream:
@@ -68,6 +65,8 @@ class ChatStream:
         self._document(json_body(Reply(200, body=body)), deltas)
         if not self.done:
             raise _interrupted(self._started)
+        if self._error is not None:
+            raise self._error
         return deltas
 
     def close(self) -> list[Delta]:
@@ -158,7 +157,9 @@ class ChatStream:
         last.finish = "tool_calls" if self._calls and reason == "stop" else reason  # quirk 41
         last.usage = ollama_usage(fields)
         last.timings = ollama_timings(fields)
-        last.truncated = self._cut(last.usage)
+        last.truncated = was_cut(self._request, last.usage.prompt_tokens if last.usage else 0)
+        if last.truncated and self._request.options.get("strict"):
+            self._error = _overflow(last.usage, self._request.context_length)
         self.done = True
 
     def _read_bound(self, last: Delta, reason: str) -> None:
@@ -175,16 +176,14 @@ class ChatStream:
         else:
             last.text += text
 
-    def _cut(self, usage: Usage | None) -> bool:
-        """Tell whether the server must have cut the prompt, since it counts far too few tokens for its length."""
-        characters = sum(len(_words(message)) for message in self._request.messages)
-        tokens = usage.prompt_tokens if usage else 0
-        return 0 < tokens * MOST_CHARACTERS_A_TOKEN < characters and characters > LONG_PROMPT
 
-
-def _words(message: Message) -> str:
-    content = message.get("content") or ""
-    return content if isinstance(content, str) else "".join(part["text"] for part in content if part["type"] == "text")
+def _overflow(usage: Usage | None, context_length: int | None) -> ContextOverflow:
+    error = ContextOverflow(
+        f"Ollama cut the prompt to fit the context, and answered what was left of it ({usage and usage.prompt_tokens} tokens).",
+        hint="Send less, or give `num_ctx=…`. Without `strict` the answer comes, marked as `truncated`.",
+    )
+    error.context_length = context_length
+    return error
 
 
 def _interrupted(started: bool) -> StreamInterrupted:

@@ -6,59 +6,47 @@ Facts without another source are from Ollama's own source and docs of August 202
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from vessel_core.errors import InvalidMedia, InvalidRequest, Unsupported
+from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import data_url_parts
-from vessel_core.types import ChatOptions, ChatRequest, ContentPart, Message, Tool
+from vessel_core.options import ChatOptions, EmbedOptions
+from vessel_core.types import ChatRequest, ContentPart, Message, Tool
 from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.forcing import call_schema, forced_tools, parameters_of
+from vessel_core.wire.options import embed_options, written
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs
 
-SAME = (
-    *("temperature", "top_p", "top_k", "min_p", "typical_p", "seed", "stop", "presence_penalty", "frequency_penalty"),
-    *("repeat_penalty", "repeat_last_n", "num_ctx"),
-)
-RUNNER_OPTIONS = {"max_tokens": "num_predict", **{name: name for name in SAME}}
-REFUSED = ("logit_bias", "n", "grammar", "cache_prompt", "id_slot", "ttl")
-
 
 def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
-    """Write `POST /api/chat`, streamed; raise `Unsupported` for an option that Ollama would ignore."""
-    _refuse(request)
+    """Write `POST /api/chat`, streamed."""
+    if request.model is None:
+        raise InvalidRequest("Ollama needs the name of a model.", hint="Give `model=…`, such as 'qwen3:8b'.")
     body: dict[str, Any] = {"model": request.model, "messages": _messages(request.messages, quirks), "stream": True}
     tools = () if request.tool_choice == "none" else (forced_tools(request) or request.tools)
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     if (form := _format(request)) is not None:
         body["format"] = form
-    if options := runner_options(request.options):
-        body["options"] = options
-    for name in ("keep_alive", "logprobs", "top_logprobs"):
-        if (value := request.options.get(name)) is not None:
-            body[name] = value
-    if (reasoning := request.options.get("reasoning")) is not None:
+    body.update(written_options(request.options, quirks))
+    return Call("POST", "/api/chat", merged(body, request.extra_body), stream=True)
+
+
+def written_options(options: ChatOptions, quirks: Quirks) -> dict[str, Any]:
+    """Return the fields of a body for the options: most go under `options`, where a value of the wrong type is an error, so
+    that `stop` is always a list. `n=1` is what Ollama does anyway; `strict` makes it refuse a prompt it would cut."""
+    kept = {name: value for name, value in options.items() if (name, value) != ("n", 1)}
+    body = written(cast("ChatOptions", kept), quirks.takes, "options.")
+    runner = body.get("options", {})
+    if isinstance(runner.get("stop"), str):
+        runner["stop"] = [runner["stop"]]
+    if options.get("strict"):
+        body.setdefault("truncate", False)
+    if (reasoning := options.get("reasoning")) is not None:
         body["think"] = _think(reasoning)
-    return Call("POST", "/api/chat", _merged(body, request.extra_body), stream=True)
-
-
-def _refuse(request: ChatRequest) -> None:
-    if request.model is None:
-        raise InvalidRequest("Ollama needs the name of a model.", hint="Give `model=…`, such as 'qwen3:8b'.")
-    for name in REFUSED:
-        value = request.options.get(name)
-        if value is not None and (name, value) != ("n", 1):
-            raise Unsupported(f"Ollama has no option {name!r}.", hint="Leave it out, or use another server.")
-
-
-def runner_options(options: ChatOptions) -> dict[str, Any]:
-    """Return what goes under `options`. A value of the wrong type is an error there, so `stop` is always a list."""
-    found = {theirs: value for ours, theirs in RUNNER_OPTIONS.items() if (value := options.get(ours)) is not None}
-    if isinstance(found.get("stop"), str):
-        found["stop"] = [found["stop"]]
-    return found
+    return body
 
 
 def _think(reasoning: bool | str) -> bool | str:
@@ -68,7 +56,7 @@ def _think(reasoning: bool | str) -> bool | str:
     return "low" if reasoning == "minimal" else reasoning
 
 
-def _merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+def merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Put the caller's own fields in; those under `options` stand beside ours, they don't replace them."""
     merged = {**body, **extra}
     if isinstance(extra.get("options"), Mapping):
@@ -173,7 +161,13 @@ def _image(part: ContentPart, quirks: Quirks) -> str:
     return data
 
 
-def encode_embed(texts: Sequence[str], model: str | None, dimensions: int | None) -> Call:
+def encode_embed(
+    texts: Sequence[str],
+    model: str | None,
+    dimensions: int | None,
+    options: EmbedOptions | None = None,
+    quirks: Quirks = Quirks(),
+) -> Call:
     """Write `POST /api/embed`. `truncate: false` makes Ollama refuse a text that is too long, where it would cut it
     without a word (quirk 82)."""
     if model is None:
@@ -181,4 +175,5 @@ def encode_embed(texts: Sequence[str], model: str | None, dimensions: int | None
     body: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
     if dimensions is not None:
         body["dimensions"] = dimensions
-    return Call("POST", "/api/embed", body)
+    body.update(written_options(embed_options(options), quirks))
+    return Call("POST", "/api/embed", merged(body, (options or {}).get("extra_body") or {}))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import data_url_parts
+from vessel_core.options import EmbedOptions
 from vessel_core.types import ChatRequest, ContentPart, FunctionCall, Message, Tool
 from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import arguments_text
+from vessel_core.wire.options import embed_options, written
 from vessel_core.wire.tools import forced_tool
 
 
@@ -22,9 +24,9 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
     }
     if request.model is not None:
         body["model"] = request.model
-    body.update({name: value for name, value in request.options.items() if name != "reasoning"})
+    body.update(written(request.options, quirks.takes))
     if (reasoning := request.options.get("reasoning")) is not None:
-        body.update(_reasoning_control(reasoning, quirks))
+        body.update(_reasoning_control(reasoning, quirks, request.options.get("chat_template_kwargs") or {}))
     _put_tools(body, request)
     if request.response_format is not None:
         _put_response_format(body, request, quirks)
@@ -76,11 +78,11 @@ def _part(part: ContentPart, quirks: Quirks) -> ContentPart:
     return {"type": "image_url", "image_url": {**part["image_url"], "url": f"data:{kind};base64,{data}"}}
 
 
-def _reasoning_control(reasoning: bool | str, quirks: Quirks) -> dict[str, Any]:
+def _reasoning_control(reasoning: bool | str, quirks: Quirks, variables: Mapping[str, Any]) -> dict[str, Any]:
     """Switch thinking: by the template's own variable where the server hands it on, else by `reasoning_effort`."""
     if quirks.thinking == "template":
         on = reasoning not in (False, "none")
-        control: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": on}}
+        control: dict[str, Any] = {"chat_template_kwargs": {**variables, "enable_thinking": on}}
         if isinstance(reasoning, str):
             control["reasoning_effort"] = reasoning
         return control
@@ -128,11 +130,18 @@ def _put_response_format(body: dict[str, Any], request: ChatRequest, quirks: Qui
         body["response_format"] = {"type": "json_schema", "json_schema": dict(named)}
 
 
-def encode_embed(texts: Sequence[str], model: str | None, dimensions: int | None) -> Call:
+def encode_embed(
+    texts: Sequence[str],
+    model: str | None,
+    dimensions: int | None,
+    options: EmbedOptions | None = None,
+    quirks: Quirks = Quirks(),
+) -> Call:
     """Write `POST /v1/embeddings`. Base64 is asked for: it is a quarter of the work to read."""
     body: dict[str, Any] = {"input": list(texts), "encoding_format": "base64"}
     if model is not None:
         body["model"] = model
     if dimensions is not None:
         body["dimensions"] = dimensions
-    return Call("POST", "/v1/embeddings", body)
+    body.update(written(embed_options(options), quirks.takes))
+    return Call("POST", "/v1/embeddings", {**body, **((options or {}).get("extra_body") or {})})

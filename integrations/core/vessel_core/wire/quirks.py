@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from vessel_core.errors import InvalidConfig
+from vessel_core.wire.options import OLLAMA_ONLY, OPENAI
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +25,13 @@ class Quirks:
     - `json_object_schema`: whether a schema may ride beside `json_object`
     - `image_urls`: whether the server fetches http(s) images itself
     - `image_types`: the image formats it decodes
-    - `refused`: the options it can't take
+    - `takes`: the options it is known to take, with the names it has for them; `refused`: those it is known not to have
+    - `system`: where its template takes system messages: `anywhere`, `first` (one, at the start) or `never`
+    - `repeated_roles`: whether its template takes two turns of one role in a row
     - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
     - `schema_with_tools`: whether a response schema may be combined with tools
+    - `max_structured`: how many tokens an answer may have that must be JSON or a call, if the request has no `max_tokens`; a
+      model stuck inside a string would write to the end of the context. `None` is no bound.
 
     What comes:
 
@@ -44,9 +50,13 @@ class Quirks:
     json_object_schema: bool = False
     image_urls: bool | None = None
     image_types: frozenset[str] = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
-    refused: frozenset[str] = frozenset({"num_ctx", "keep_alive"})
+    takes: Mapping[str, str] = field(default_factory=lambda: OPENAI)
+    refused: frozenset[str] = OLLAMA_ONLY
+    system: Literal["anywhere", "first", "never"] = "anywhere"
+    repeated_roles: bool = True
     thinking: Literal["template", "effort"] = "effort"
     schema_with_tools: bool = True
+    max_structured: int | None = 8192
     finishes: bool = True
     think_tags: bool = True
     think_opened: bool = False

@@ -18,6 +18,8 @@ from vessel_core.wire.arguments import (
 from vessel_core.wire.quirks import Quirks
 
 MAX_ARGUMENTS = 4 * 1024 * 1024
+CHARACTERS_A_TOKEN = 8
+"""More than any language has; `max_structured` bounds the arguments of one call by it."""
 SHORTEST_REPEAT = 3
 """A piece that begins with fewer characters than this may do so by chance."""
 
@@ -53,16 +55,24 @@ class ToolCallAssembler:
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
-    `repair` and `cumulative` are the quirks `repair_arguments` (63) and `cumulative_arguments` (61).
+    The arguments of one call may have `limit` characters. `repair` and `cumulative` are the quirks `repair_arguments` (63)
+    and `cumulative_arguments` (61).
     """
 
     def __init__(
-        self, declared: Sequence[str] = (), *, parallel: bool = True, repair: bool = False, cumulative: bool = False
+        self,
+        declared: Sequence[str] = (),
+        *,
+        parallel: bool = True,
+        repair: bool = False,
+        cumulative: bool = False,
+        limit: int | None = None,
     ) -> None:
         self._declared = {_loose(name): name for name in declared}
         self._parallel = parallel
         self._repair = repair
         self._cumulative = cumulative
+        self._limit = MAX_ARGUMENTS if limit is None else limit
         self._calls: list[_OpenCall] = []
         self._ids: set[str] = set()
 
@@ -126,8 +136,11 @@ class ToolCallAssembler:
         if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
             arguments = arguments[len(said) :]  # quirk 61
         call.size += len(arguments)
-        if call.size > MAX_ARGUMENTS:
-            raise ResponseTooLarge(f"The arguments of tool {call.name!r} are longer than {MAX_ARGUMENTS:,} characters.")
+        if call.size > self._limit:
+            raise ResponseTooLarge(
+                f"The arguments of tool {call.name!r} are longer than {self._limit:,} characters.",
+                hint="The model may be stuck inside a string. If it isn't, raise quirks={'max_structured': …} (tokens).",
+            )
         if not call.said:
             # Quirk 59: JSON in a JSON string is unwrapped when it is whole.
             call.held = self._repair or arguments.lstrip().startswith('"')
@@ -192,6 +205,7 @@ def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
         parallel=request.parallel_tool_calls is not False,
         repair=quirks.repair_arguments,
         cumulative=quirks.cumulative_arguments,
+        limit=None if quirks.max_structured is None else quirks.max_structured * CHARACTERS_A_TOKEN,
     )
 
 

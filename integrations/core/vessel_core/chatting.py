@@ -1,0 +1,114 @@
+"""A chat, step by step: the request is made fit for the server and its model, then written; the answer is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+from vessel_core.backends.base import Flow
+from vessel_core.counting import estimate_chat
+from vessel_core.errors import InvalidOutput, InvalidRequest
+from vessel_core.request import refuse_unsupported
+from vessel_core.target import Target
+from vessel_core.types import ChatOptions, ChatReply, ChatRequest, ResponseFormat
+from vessel_core.wire import Call, Quirks, ReplyStream
+from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.schemas import misfit
+from vessel_core.wire.turns import arranged
+
+LONG_PROMPT = 1000
+"""Tokens up to which no server cuts a prompt, so that nothing has to be asked."""
+
+
+def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
+    """Choose the model, refuse what the server is known not to have, and put the turns as its template takes them."""
+    if request.model is None:
+        request = replace(request, model=(yield from target.choose("chat")))
+    refuse_unsupported(request.options, target.server.backend.title, target.quirks)
+    _refuse_two_grammars(request)
+    return replace(
+        request,
+        messages=arranged(request.messages, target.quirks_of(request.model)),
+        options=target.steady(request.model, request.options),
+    )
+
+
+def _refuse_two_grammars(request: ChatRequest) -> None:
+    """Refuse a grammar beside what makes one of its own: llama.cpp answers 400 to the one and ignores the other."""
+    if not request.options.get("grammar"):
+        return
+    other = "tools" if request.tools else "response_format" if _wants_json(request.response_format) else None
+    if other is not None:
+        raise InvalidRequest(f"`grammar` and `{other}` exclude each other.", hint="Leave one of them out.")
+
+
+def _wants_json(form: ResponseFormat | None) -> bool:
+    return form is not None and form["type"] != "text"
+
+
+def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
+    """Make the request fit, write the call, and say how its reply is read."""
+    backend, quirks = target.server.backend, target.quirks
+    request = _capped((yield from prepared(target, request)), quirks)
+    if "allocated" in backend.features and estimate_chat(request) > LONG_PROMPT:
+        request = replace(request, context_length=(yield from _allocated(target, request)))
+    answering = conflicts(request, quirks)
+    if answering:
+        request = with_answer_tool(request)
+        answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
+    call = backend.dialect.encode_chat(request, quirks)
+    reply = backend.dialect.ChatStream(request, quirks)
+    return call, AnswerStream(reply) if answering else reply
+
+
+def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:
+    """Bound an answer that must be JSON or a call: a model stuck inside a string writes to the end of the context."""
+    must_call = request.tool_choice not in (None, "auto", "none")
+    bound = must_call or _wants_json(request.response_format)
+    if not bound or quirks.max_structured is None or request.options.get("max_tokens") is not None:
+        return request
+    options = cast("ChatOptions", {**request.options, "max_tokens": quirks.max_structured})
+    return replace(request, options=options)
+
+
+def _allocated(target: Target, request: ChatRequest) -> Flow[int | None]:
+    """Return how much context there is for the prompt: what the request sets, else what the server says."""
+    if (given := request.options.get("num_ctx")) is not None:
+        return given
+    asked: Callable[[str | None], Flow[int | None]] = target.server.backend.features["allocated"]
+    return (yield from asked(request.model))
+
+
+# ------------------------------------------------------------ the answer
+
+
+def checked(reply: ChatReply, form: ResponseFormat | None) -> ChatReply:
+    """Return the answer if it is the JSON that was asked for, with all its alternatives; raise `InvalidOutput` otherwise.
+
+    Calls are no answer yet, and are checked where they are run.
+    """
+    if form is not None and form["type"] != "text":
+        schema = form.get("json_schema", {}).get("schema")
+        for one in (reply, *reply.alternatives):
+            wrong = None if one.tool_calls or one.invalid_tool_calls else _wrong(one, schema)
+            if wrong is not None:
+                raise InvalidOutput(wrong[0], hint=wrong[1], partial=reply)
+    return reply
+
+
+def _wrong(reply: ChatReply, schema: object) -> tuple[str, str] | None:
+    """Return what is wrong with an answer that should be JSON, and what to do."""
+    tokens = f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""
+    if reply.finish == "length":
+        return (
+            f"The JSON was cut off{tokens}: {reply.text[-80:]!r}.",
+            "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
+        )
+    try:
+        document = loads(reply.text)
+    except ValueError:
+        return f"The answer is no JSON: {reply.text[:200]!r}.", "This server may not bind answers; try another one."
+    fault = misfit(document, schema) if schema is not None else None
+    return None if fault is None else (f"The answer does not fit the schema: {fault}.", "Ask again, or a larger model.")

@@ -1,0 +1,60 @@
+"""Puts the turns of a conversation into the order that a model's template takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from vessel_core.types import ContentPart, Message
+from vessel_core.wire.quirks import Quirks
+
+
+def arranged(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
+    """Return the messages with what the template does not take put another way: nothing that was said is lost.
+
+    System messages become one at the start, or the beginning of the first user's turn; turns of one role in a row become
+    one. A tool's results and turns with tool calls stay as they are.
+    """
+    if quirks.system != "anywhere":
+        messages = _system_first(messages)
+    if quirks.system == "never" and messages and messages[0]["role"] == "system":
+        first: Message = {"role": "user", "content": messages[0].get("content")}
+        messages = [first, *messages[1:]]
+        messages = _joined(messages[:2]) + list(messages[2:])
+    return messages if quirks.repeated_roles else _joined(messages)
+
+
+def _system_first(messages: Sequence[Message]) -> list[Message]:
+    said = [message for message in messages if message["role"] == "system"]
+    rest = [message for message in messages if message["role"] != "system"]
+    return [*_joined(said), *rest]
+
+
+def _joined(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with those of one role in a row as one."""
+    turns: list[Message] = []
+    for message in messages:
+        if turns and _same_speaker(turns[-1], message):
+            content = _both(turns[-1].get("content"), message.get("content"))
+            turns[-1] = cast("Message", {**turns[-1], **message, "content": content})
+        else:
+            turns.append(message)
+    return turns
+
+
+def _same_speaker(one: Message, other: Message) -> bool:
+    return one["role"] == other["role"] != "tool" and not one.get("tool_calls") and not other.get("tool_calls")
+
+
+def _both(
+    one: str | Sequence[ContentPart] | None, other: str | Sequence[ContentPart] | None
+) -> str | list[ContentPart]:
+    if not isinstance(one, str | None) or not isinstance(other, str | None):
+        return [*_parts(one), *_parts(other)]
+    return "\n\n".join(text for text in (one, other) if text)
+
+
+def _parts(content: str | Sequence[ContentPart] | None) -> Sequence[ContentPart]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return content or ()
