@@ -1,0 +1,136 @@
+"""The two ways local servers speak, as scripts: the same answers in the form of `/v1` and of Ollama's own API."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tests.fake_server import Chat, FakeServer, Response, ollama_server, openai_server
+from tests.llama_index.scripted import answer, call_piece, calls, ending, event
+
+
+class Dialect(Protocol):
+    """How a server speaks, and what it says in each case."""
+
+    @property
+    def path(self) -> str:
+        """Where chats are asked for."""
+        ...
+
+    def server(self, chat: Chat) -> FakeServer:
+        """Return a server with the model "demo" that plays `chat`."""
+        ...
+
+    def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
+        """Return a whole streamed answer, with 11 tokens of prompt and 7 of answer."""
+        ...
+
+    def calls(self, *wanted: tuple[str, dict[str, Any]]) -> bytes:
+        """Return an answer that calls tools."""
+        ...
+
+    def cut(self) -> bytes:
+        """Return an answer that ends in the middle."""
+        ...
+
+    def failing(self) -> bytes:
+        """Return an answer in whose middle the server fails, saying "out of memory"."""
+        ...
+
+    def endless(self) -> Response:
+        """Return an answer that begins and never ends."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpenAI:
+    """`/v1/chat/completions`, streamed by server-sent events."""
+
+    path: str = "/v1/chat/completions"
+
+    def server(self, chat: Chat) -> FakeServer:
+        return openai_server(chat)
+
+    def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
+        return answer(*pieces, reasoning=reasoning)
+
+    def calls(self, *wanted: tuple[str, dict[str, Any]]) -> bytes:
+        return calls(*wanted)
+
+    def interleaved(self, first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]) -> bytes:
+        """Return two calls whose arguments come in turn."""
+        texts = [json.dumps(arguments) for _, arguments in (first, second)]
+        return (
+            call_piece(0, name=first[0], call_id="a")
+            + call_piece(1, name=second[0], call_id="b")
+            + call_piece(0, texts[0][:4])
+            + call_piece(1, texts[1][:4])
+            + call_piece(0, texts[0][4:])
+            + call_piece(1, texts[1][4:])
+            + ending("tool_calls")
+        )
+
+    def same_index(self, first: tuple[str, dict[str, Any]], second: tuple[str, dict[str, Any]]) -> bytes:
+        """Return two whole calls that both have the index 0, as some servers write them."""
+        pieces = [
+            call_piece(0, json.dumps(arguments), name=name, call_id=f"id-{at}")
+            for at, (name, arguments) in enumerate((first, second))
+        ]
+        return b"".join(pieces) + ending("tool_calls")
+
+    def with_comments(self) -> bytes:
+        """Return an answer with the pings between its events that servers send to keep a connection open."""
+        return b": ping\n\n" + event({"content": "Hello"}) + b": ping\n\n" + ending()
+
+    def cut(self) -> bytes:
+        return event({"content": "Hello"}) + event({"content": " the"})
+
+    def failing(self) -> bytes:
+        return event({"content": "Hello"}) + b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
+
+    def endless(self) -> Response:
+        return Response.stream(event({"content": "Hello"}), threading.Event())
+
+
+@dataclass(frozen=True)
+class Ollama:
+    """Ollama's own API, streamed as lines of JSON."""
+
+    path: str = "/api/chat"
+
+    def server(self, chat: Chat) -> FakeServer:
+        return ollama_server(chat, models=("demo",))
+
+    def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
+        thoughts = b"".join(self._line({"thinking": piece, "content": ""}) for piece in reasoning)
+        return thoughts + b"".join(self._line({"content": piece}) for piece in pieces) + self._end()
+
+    def calls(self, *wanted: tuple[str, dict[str, Any]]) -> bytes:
+        lines = [
+            self._line({"content": "", "tool_calls": [{"function": {"name": name, "arguments": arguments}}]})
+            for name, arguments in wanted
+        ]
+        return b"".join(lines) + self._end()
+
+    def cut(self) -> bytes:
+        return self._line({"content": "Hello"}) + self._line({"content": " the"})
+
+    def failing(self) -> bytes:
+        return self._line({"content": "Hello"}) + b'{"error": "out of memory"}\n'
+
+    def endless(self) -> Response:
+        return Response.stream(self._line({"content": "Hello"}), threading.Event(), content_type="application/x-ndjson")
+
+    def _line(self, message: dict[str, Any], **more: Any) -> bytes:
+        document = {"model": "demo", "message": {"role": "assistant", **message}, "done": False, **more}
+        return json.dumps(document).encode() + b"\n"
+
+    def _end(self) -> bytes:
+        counts = {"prompt_eval_count": 11, "eval_count": 7, "total_duration": 9, "eval_duration": 5}
+        return self._line({"content": ""}, **{"done": True, "done_reason": "stop", **counts})
+
+
+OPENAI, OLLAMA = OpenAI(), Ollama()

@@ -1,0 +1,213 @@
+"""What any LlamaIndex LLM must send and understand, byte by byte: the suite brings the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+from llama_index.core.llms import LLM
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
+
+from tests.fake_server import Chat, FakeServer, Response
+from tests.llama_index.conformance.dialects import OPENAI, Dialect, OpenAI
+from tests.llama_index.looking import extra, raw
+from tests.llama_index.test_messages import png
+
+HELLO = [ChatMessage("Hello")]
+
+
+class Place(BaseModel):
+    """A place."""
+
+    name: str
+
+
+def get_weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return city
+
+
+WEATHER = FunctionTool.from_defaults(get_weather)
+LISBON = ("get_weather", {"city": "Lisbon"})
+OSLO = ("get_weather", {"city": "Oslo"})
+
+
+class WireConformance(ABC):
+    """Subclass it as `Test…`, say which dialect the integration speaks, and how the object is made."""
+
+    @property
+    @abstractmethod
+    def dialect(self) -> Dialect:
+        """How the integration speaks: `OPENAI` or `OLLAMA`."""
+
+    @abstractmethod
+    def make(self, base_url: str) -> LLM:
+        """Return an object for the model "demo" at this address, which has no `/v1`."""
+
+    @contextmanager
+    def playing(self, chat: Chat) -> Generator[tuple[FunctionCallingLLM, FakeServer]]:
+        """Yield an object on a server that plays this chat."""
+        with self.dialect.server(chat) as server:
+            llm = self.make(server.base_url)
+            yield cast("FunctionCallingLLM", llm), server
+            if callable(close := getattr(llm, "close", None)):
+                close()
+
+    def sent(self, server: FakeServer, number: int = -1) -> Any:
+        """Return the body of a chat request."""
+        return server.asked(self.dialect.path)[number].json()
+
+    def last_of(self, chat: bytes) -> ChatResponse:
+        """Return the last chunk of a stream that plays this chat."""
+        with self.playing(chat) as (llm, _):
+            *_, last = llm.stream_chat(HELLO)
+        return last
+
+    # ------------------------------------------------------------------------------------------------------ the answer
+
+    def test_reasoning_is_kept_in_every_form(self) -> None:
+        script = self.dialect.text("Yes", ".", reasoning=["Let me", " see."])
+
+        async def streamed(llm: LLM) -> list[ChatResponse]:
+            chunks = [chunk async for chunk in await llm.astream_chat(HELLO)]
+            if callable(aclose := getattr(llm, "aclose", None)):
+                await cast("Any", aclose())
+            return chunks
+
+        with self.playing(script) as (llm, _):
+            answers = [list(llm.stream_chat(HELLO)), asyncio.run(streamed(llm))]
+        for chunks in answers:
+            assert "".join(extra(chunk).get("thinking_delta") or "" for chunk in chunks) == "Let me see."
+            thinking = [block for block in chunks[-1].message.blocks if isinstance(block, ThinkingBlock)]
+            assert [block.content for block in thinking] == ["Let me see."]
+            assert chunks[-1].message.content == "Yes."
+
+    def test_counts_are_asked_for_and_kept(self) -> None:
+        last = self.last_of(self.dialect.text("Yes", "."))
+        counts = raw(last)["usage"]
+        assert (counts["prompt_tokens"], counts["completion_tokens"]) == (11, 7)
+
+    def test_a_stream_that_was_cut_is_an_error(self) -> None:
+        with self.playing(self.dialect.cut()) as (llm, _), pytest.raises(Exception):  # noqa: B017, PT011
+            list(llm.stream_chat(HELLO))
+
+    def test_an_error_in_a_stream_says_what_the_server_said(self) -> None:
+        with self.playing(self.dialect.failing()) as (llm, _), pytest.raises(Exception, match="out of memory"):
+            list(llm.stream_chat(HELLO))
+
+    def test_stopping_early_hangs_up_at_once(self) -> None:
+        with self.playing(self.dialect.endless()) as (llm, server):
+            stream = llm.stream_chat(HELLO)
+            next(stream)
+            stream.close()
+            assert server.asked(self.dialect.path)[0].disconnected.wait(2)
+
+    def test_a_server_that_is_not_there_is_told_within_two_seconds(self) -> None:
+        with self.dialect.server(b"") as server:
+            gone = server.base_url
+        started = time.monotonic()
+        with pytest.raises(Exception):  # noqa: B017, PT011
+            self.make(gone).chat(HELLO)
+        assert time.monotonic() - started < 2
+
+    def test_a_generation_is_not_sent_twice(self) -> None:
+        failing = Response.json({"error": {"message": "broken", "code": 400}}, 400)
+        with self.playing(failing) as (llm, server):
+            with pytest.raises(Exception):  # noqa: B017, PT011
+                llm.chat(HELLO)
+            assert len(server.asked(self.dialect.path)) == 1
+
+    # ------------------------------------------------------------------------------------------------------------ tools
+
+    def calls_of(self, script: bytes) -> list[tuple[str, dict[str, Any]]]:
+        """Return the calls of a streamed answer; their ids must differ."""
+        with self.playing(script) as (llm, _):
+            *_, last = llm.stream_chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=True)
+            found = llm.get_tool_calls_from_response(last)
+        assert len({call.tool_id for call in found}) == len(found)
+        return [(call.tool_name, call.tool_kwargs) for call in found]
+
+    def test_two_identical_calls_stay_two(self) -> None:
+        assert self.calls_of(self.dialect.calls(LISBON, LISBON)) == [LISBON, LISBON]
+
+    def test_one_call_is_let_through_where_one_is_allowed(self) -> None:
+        with self.playing(self.dialect.calls(LISBON, OSLO)) as (llm, _):
+            *_, last = llm.stream_chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=False)
+            assert len(llm.get_tool_calls_from_response(last)) == 1
+
+    def test_a_required_tool_is_required_in_streams_too(self) -> None:
+        with self.playing(self.dialect.calls(LISBON)) as (llm, server):
+            list(llm.stream_chat_with_tools([WEATHER], "Weather?", tool_required=True))
+            body = self.sent(server)
+        assert body.get("tool_choice") == "required" or body.get("format"), "nothing makes the model call a tool"
+
+    def test_a_picture_in_a_tools_result_is_sent(self) -> None:
+        call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
+        blocks: Any = [TextBlock(text="Here."), ImageBlock(image=png(0, 0, 255))]
+        history = [
+            ChatMessage("Draw."),
+            ChatMessage(role="assistant", blocks=[call]),
+            ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "a"}),
+        ]
+        with self.playing(self.dialect.text("Blue.")) as (llm, server):
+            list(llm.stream_chat(history))
+            assert "iVBORw0KGgo" in json.dumps(self.sent(server)["messages"])
+
+    # ---------------------------------------------------------------------------------------------------------- objects
+
+    def test_a_streamed_object_is_held_to_its_schema(self) -> None:
+        with self.playing(self.dialect.text('{"name": ', '"Oslo"}')) as (llm, server):
+            *_, last = llm.stream_structured_predict(Place, PromptTemplate("A place."))
+            body = self.sent(server)
+        assert body.get("response_format") or body.get("format") or body.get("tool_choice") == "required"
+        assert isinstance(last, Place)
+        assert last.name == "Oslo"
+
+    def test_an_objects_system_prompt_is_sent(self) -> None:
+        with self.playing(self.dialect.text('{"name": "Oslo"}')) as (llm, server):
+            llm.system_prompt = "Be brief."
+            list(llm.stream_structured_predict(Place, PromptTemplate("A place.")))
+            assert "Be brief." in json.dumps(self.sent(server)["messages"])
+
+    # --------------------------------------------------------------------------------------------------------- the key
+
+    def test_the_key_of_another_service_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+        with self.playing(self.dialect.text("Yes.")) as (llm, server):
+            list(llm.stream_chat(HELLO))
+            assert all("sk-of-somebody" not in value for each in server.requests for value in each.headers.values())
+
+
+class OpenAIWireConformance(WireConformance):
+    """What only streams of `/v1` can show: pings, and calls in pieces."""
+
+    @property
+    def dialect(self) -> OpenAI:
+        """By `/v1`."""
+        return OPENAI
+
+    def test_pings_between_events_are_passed_over(self) -> None:
+        assert self.last_of(self.dialect.with_comments()).message.content == "Hello"
+
+    def test_interleaved_calls_are_told_apart(self) -> None:
+        assert self.calls_of(self.dialect.interleaved(LISBON, OSLO)) == [LISBON, OSLO]
+
+    def test_calls_that_share_an_index_are_told_apart(self) -> None:
+        assert self.calls_of(self.dialect.same_index(LISBON, OSLO)) == [LISBON, OSLO]
