@@ -20,9 +20,16 @@ def event(document: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-def piece(delta: Mapping[str, Any], finish: str | None = None, *, index: int = 0, model: str = "demo") -> bytes:
+def piece(
+    delta: Mapping[str, Any],
+    finish: str | None = None,
+    *,
+    index: int = 0,
+    model: str = "demo",
+    logprobs: Mapping[str, Any] | None = None,
+) -> bytes:
     """Return one chunk of a chat completion."""
-    choice = {"index": index, "delta": delta, "finish_reason": finish}
+    choice = {"index": index, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
     return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": model, "choices": [choice]})
 
 

@@ -7,13 +7,35 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from tests.fake_server import FakeServer, Request, Response, llamacpp_server
-from tests.langchain.scripted import answer, calling
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, ollama_server
+from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
 
 
 def sensible_server() -> FakeServer:
     """Return the server; `requests` holds what it was asked."""
     return llamacpp_server(_chat, model="sensible")
+
+
+def sensible_ollama() -> FakeServer:
+    """Return an Ollama server that does the same."""
+    models = ("llama3.1", "llava", "qwen3:8b", "nomic-embed-text")
+    return ollama_server(_ollama_chat, models=models, capabilities=("completion", "tools", "thinking", "vision"))
+
+
+def _ollama_chat(request: Request) -> Response:
+    body: dict[str, Any] = request.json()
+    question = _last_question(body["messages"])
+    thought = [{"content": "", "thinking": "Let me think."}] if body.get("think") else []
+    if (form := body.get("format")) is not None:
+        text = json.dumps(_value({"type": "object"} if form == "json" else form, question))
+        lines = ollama_lines(*thought, {"content": text[:9]}, {"content": text[9:]})
+    elif body.get("tools") and body["messages"][-1]["role"] == "user":
+        function = body["tools"][0]["function"]
+        call = {"function": {"name": function["name"], "arguments": _value(function["parameters"], question)}}
+        lines = ollama_lines(*thought, {"content": "", "tool_calls": [call]})
+    else:
+        lines = ollama_lines(*thought, {"content": "Hello"}, {"content": ", how are you?"})
+    return Response.stream(lines, content_type="application/x-ndjson")
 
 
 def _chat(request: Request) -> Response:
@@ -29,6 +51,11 @@ def _chat(request: Request) -> Response:
         schema = form.get("json_schema", form).get("schema") or {"type": "object"}
         text = json.dumps(_value(schema, question))
         return Response.stream(answer(text[:9], text[9:20], text[20:], model=model))
+    if body.get("logprobs"):
+        token = {"token": "Hello", "logprob": -0.1, "bytes": list(b"Hello"), "top_logprobs": []}
+        return Response.stream(
+            piece({"content": "Hello"}, model=model, logprobs={"content": [token]}) + ending(model=model)
+        )
     return Response.stream(answer("Hello", ", how ", "are you?", model=model))
 
 

@@ -150,14 +150,14 @@ def test_what_others_call_the_place_is_understood() -> None:
 
 
 def test_options_of_chat_ollama_reach_ollama() -> None:
-    options: dict[str, Any] = {"num_predict": 5, "num_ctx": 2048, "mirostat": 2, "num_gpu": 1, "keep_alive": "5m"}
+    options: dict[str, Any] = {"num_predict": 5, "num_ctx": 2048, "tfs_z": 1.0, "num_gpu": 1, "keep_alive": "5m"}
     with ollama_server(ollama_answer(["Hi"])) as server:
         options["client_kwargs"] = {"headers": {"X-Team": "blue"}}
         chat = ChatVessel(base_url=server.base_url, model="qwen3:8b", **options)
         chat.invoke("x")
         body = sent(server, "/api/chat")
         assert server.asked("/api/chat")[-1].headers["x-team"] == "blue"
-    assert body["options"] == {"num_predict": 5, "num_ctx": 2048, "mirostat": 2, "num_gpu": 1}
+    assert body["options"] == {"num_predict": 5, "num_ctx": 2048, "tfs_z": 1.0, "num_gpu": 1}
     assert body["keep_alive"] == "5m"
 
 

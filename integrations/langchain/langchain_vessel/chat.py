@@ -42,7 +42,8 @@ class ChatVessel(ToolBinding, ServerLimits):
 
     What was thought first stands in `additional_kwargs["reasoning_content"]` and in `content_blocks`; tokens in
     `usage_metadata`; the model, the finish reason and the timings in `response_metadata`. A tool call that was cut off is in
-    `invalid_tool_calls`, never in `tool_calls`. Raises the errors of `langchain_vessel.errors`.
+    `invalid_tool_calls`, never in `tool_calls`. An answer that was to be JSON is checked by the parser at the end of the chain,
+    as LangChain has it. Raises the errors of `langchain_vessel.errors`.
     """
 
     @model_validator(mode="after")
@@ -105,7 +106,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            return to_result(self._sync.chat(to_messages(messages), **self.request_fields(stop, kwargs)))
+            fields = self.request_fields(stop, kwargs)
+            return to_result(self._sync.chat(to_messages(messages), validate=False, **fields))
 
     async def _agenerate(
         self,
@@ -115,7 +117,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            return to_result(await self._async.chat(to_messages(messages), **self.request_fields(stop, kwargs)))
+            fields = self.request_fields(stop, kwargs)
+            return to_result(await self._async.chat(to_messages(messages), validate=False, **fields))
 
     def _stream(
         self,

@@ -1,0 +1,1 @@
+"""Programs written for other integrations, run with ours."""
