@@ -16,7 +16,7 @@ from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.schemas import misfit
-from vessel_core.wire.turns import arranged
+from vessel_core.wire.turns import arranged, unusual
 
 LONG_PROMPT = 1000
 """Tokens up to which no server cuts a prompt, so that nothing has to be asked."""
@@ -28,6 +28,8 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
         request = replace(request, model=(yield from target.choose("chat")))
     refuse_unsupported(request.options, target.server.backend.title, target.quirks)
     _refuse_two_grammars(request)
+    if unusual(request.messages) and "apply_template" in target.server.backend.features:
+        yield from target.look_at(request.model)
     return replace(
         request,
         messages=arranged(request.messages, target.quirks_of(request.model)),

@@ -105,7 +105,8 @@ class Target:
 
     def quirks_of(self, model: str | None) -> Quirks:
         """Return the quirks with what the model's template was seen not to take; what was switched by name stays."""
-        capabilities = self.seen[model].capabilities if model in self.seen else Capabilities()
+        seen = self.seen.get(model or self.model or self.chosen.get("chat"))
+        capabilities = seen.capabilities if seen else Capabilities()
         learnt: dict[str, Any] = {}
         if capabilities.repeated_roles is False:
             learnt |= {"repeated_roles": False, "system": "first"}
@@ -228,6 +229,14 @@ class Target:
             self.described[name] = yield from self.server.backend.model(name)
             self.seen = {**self.seen, name: self.described[name]}
         return self.described[name]
+
+    def look_at(self, model: str | None) -> Flow[None]:
+        """Learn what a model's template takes, unless that was seen already or the server doesn't say."""
+        if model not in self.seen:
+            try:
+                yield from self.describe(model)
+            except VesselError:
+                self.seen = {**self.seen, model: ModelInfo(model or "")}
 
     def forget(self) -> None:
         """Forget what was said of the models: one came, went or changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 from vessel_core.types import ContentPart, Message
@@ -22,6 +23,12 @@ def arranged(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
         messages = [first, *messages[1:]]
         messages = _joined(messages[:2]) + list(messages[2:])
     return messages if quirks.repeated_roles else _joined(messages)
+
+
+def unusual(messages: Sequence[Message]) -> bool:
+    """Tell whether there are turns that a strict template refuses: two of one role in a row, or a late system message."""
+    late = any(message["role"] == "system" for message in messages[1:])
+    return late or any(_same_speaker(one, other) for one, other in pairwise(messages))
 
 
 def _system_first(messages: Sequence[Message]) -> list[Message]:
