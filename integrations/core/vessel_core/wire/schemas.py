@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
-MAX_DEPTH = 64
-"""How deep a check follows a schema that goes round."""
+from vessel_core.wire.reading import mapping
 
 
 def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,81 +75,78 @@ def misfit(value: Any, schema: Any) -> str | None:
     `items`, `prefixItems`, bounds, `pattern`, `anyOf`, `oneOf`, `allOf`, and `$ref`s into the schema. Other keywords (`format`,
     `if`, `not`, …) are taken to hold, so that it never refuses what a full validator would take.
     """
-    return _Check(schema).fault(value, schema, "", 0)
+    return _Check(schema).fault(value, schema, "", ())
 
 
 class _Check:
-    """The check of one document against one schema."""
+    """The check of one document against one schema. `refs` are those followed at the same place: a circle of them holds."""
 
     def __init__(self, root: Any) -> None:
-        self._root = cast("Mapping[str, Any]", root if isinstance(root, Mapping) else {})
+        self._root = mapping(root)
 
-    def fault(self, value: Any, schema: Any, at: str, depth: int) -> str | None:
+    def fault(self, value: Any, schema: Any, at: str, refs: tuple[str, ...]) -> str | None:
         """Return the first fault of a value, with the path to it."""
         if schema is False:
             return f"{at or 'it'} must not be there"
-        if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
-            return None
-        fields = cast("Mapping[str, Any]", schema)
+        fields = mapping(schema)
         if isinstance(reference := fields.get("$ref"), str):
-            return self.fault(value, _pointed(self._root, reference), at, depth + 1)
-        return next(
-            filter(
-                None, (check(value, fields, at, depth) for check in (_plain, self._members, self._items, self._choices))
-            ),
-            None,
+            return (
+                None
+                if reference in refs
+                else self.fault(value, _pointed(self._root, reference), at, (*refs, reference))
+            )
+        return (
+            _plain(value, fields, at)
+            or self._members(value, fields, at)
+            or self._items(value, fields, at)
+            or self._choices(value, fields, at, refs)
         )
 
-    def _members(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> str | None:
+    def _members(self, value: Any, schema: Mapping[str, Any], at: str) -> str | None:
         if not isinstance(value, dict):
             return None
-        members = cast("dict[str, Any]", value)
-        known: Mapping[str, Any] = schema.get("properties") or {}
-        if missing := [name for name in schema.get("required") or () if name not in members]:
-            return f"{at or 'it'} has no {missing[0]!r}"
+        members, known = cast("dict[str, Any]", value), mapping(schema.get("properties"))
+        for name in _list(schema.get("required")):
+            if isinstance(name, str) and name not in members:
+                return f"{at or 'it'} has no {name!r}"
         for name, member in members.items():
             wanted = known.get(name, schema.get("additionalProperties"))
-            if fault := self.fault(member, wanted, f"{at}.{name}".lstrip("."), depth + 1):
+            if fault := self.fault(member, wanted, f"{at}.{name}".lstrip("."), ()):
                 return fault
         return None
 
-    def _items(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> str | None:
-        if not isinstance(value, list):
-            return None
-        first: Sequence[Any] = schema.get("prefixItems") or ()
-        for place, item in enumerate(cast("list[Any]", value)):
+    def _items(self, value: Any, schema: Mapping[str, Any], at: str) -> str | None:
+        first = _list(schema.get("prefixItems"))
+        for place, item in enumerate(_list(value)):
             wanted = first[place] if place < len(first) else schema.get("items")
-            if fault := self.fault(item, wanted, f"{at}[{place}]", depth + 1):
+            if fault := self.fault(item, wanted, f"{at}[{place}]", ()):
                 return fault
         return None
 
-    def _choices(self, value: Any, schema: Mapping[str, Any], at: str, depth: int) -> str | None:
-        for each in schema.get("allOf") or ():
-            if fault := self.fault(value, each, at, depth + 1):
+    def _choices(self, value: Any, schema: Mapping[str, Any], at: str, refs: tuple[str, ...]) -> str | None:
+        for each in _list(schema.get("allOf")):
+            if fault := self.fault(value, each, at, refs):
                 return fault
         for keyword in ("anyOf", "oneOf"):
-            if not isinstance(choices := schema.get(keyword), list):
-                continue
-            faults = [self.fault(value, each, at, depth + 1) for each in cast("list[Any]", choices)]
+            faults = [self.fault(value, each, at, refs) for each in _list(schema.get(keyword))]
             if faults and all(faults):
-                return (
-                    faults[0]
-                    if len(faults) == 1
-                    else f"{at or 'it'} fits none of {len(faults)} choices ({faults[0]}, …)"
-                )
+                several = f"{at or 'it'} fits none of {len(faults)} choices ({faults[0]}, …)"
+                return faults[0] if len(faults) == 1 else several
         return None
 
 
-def _plain(value: Any, schema: Mapping[str, Any], at: str, _depth: int) -> str | None:
+def _list(value: Any) -> list[Any]:
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _plain(value: Any, schema: Mapping[str, Any], at: str) -> str | None:
     """Return the fault of a value by itself: its type, its choices, its bounds."""
     where, shown = at or "it", repr(value)[:80]
-    kinds = schema.get("type")
-    kinds = cast("list[Any]", kinds if isinstance(kinds, list) else [kinds] if isinstance(kinds, str) else [])
-    if kinds and not any(_is(value, kind) for kind in kinds):
+    kinds = _list(schema.get("type")) or [schema.get("type")]
+    if not any(_is(value, kind) for kind in kinds):
         return f"{where} is {shown}, and not of type {' or '.join(map(str, kinds))}"
-    if isinstance(choices := schema.get("enum"), list) and not any(
-        _same(value, one) for one in cast("list[Any]", choices)
-    ):
+    choices = _list(schema.get("enum"))
+    if choices and not any(_same(value, one) for one in choices):
         return f"{where} is {shown}, and none of {choices!r}"
     if "const" in schema and not _same(value, schema["const"]):
         return f"{where} is {shown}, and not {schema['const']!r}"
@@ -173,11 +169,13 @@ def _unlike_pattern(value: Any, pattern: Any, where: str) -> str | None:
 
 def _is(value: Any, kind: Any) -> bool:
     """Tell whether a value is of a JSON type; 1.0 is an integer there, and `true` is none."""
+    if not isinstance(kind, str) or kind not in _TYPES:
+        return True
     if isinstance(value, bool):
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, _TYPES.get(kind, (object,)))
+    return isinstance(value, _TYPES[kind])
 
 
 def _same(one: Any, other: Any) -> bool:
