@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.counting import was_cut
+from vessel_core.counting import estimate_chat, was_cut
 from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted, VesselError
 from vessel_core.types import ChatRequest, Delta, Embeddings, Usage
 from vessel_core.wire import Quirks, Reply
@@ -159,7 +159,7 @@ class ChatStream:
         last.timings = ollama_timings(fields)
         last.truncated = was_cut(self._request, last.usage.prompt_tokens if last.usage else 0)
         if last.truncated and self._request.options.get("strict"):
-            self._error = _overflow(last.usage, self._request.context_length)
+            self._error = _overflow(self._request, last.usage)
         self.done = True
 
     def _read_bound(self, last: Delta, reason: str) -> None:
@@ -177,12 +177,13 @@ class ChatStream:
             last.text += text
 
 
-def _overflow(usage: Usage | None, context_length: int | None) -> ContextOverflow:
+def _overflow(request: ChatRequest, usage: Usage | None) -> ContextOverflow:
+    estimate = estimate_chat(request)
     error = ContextOverflow(
-        f"Ollama cut the prompt to fit the context, and answered what was left of it ({usage and usage.prompt_tokens} tokens).",
+        f"Ollama cut the prompt of about {estimate:d} tokens to fit the context, and read {usage and usage.prompt_tokens} of it.",
         hint="Send less, or give `num_ctx=…`. Without `strict` the answer comes, marked as `truncated`.",
     )
-    error.context_length = context_length
+    error.prompt_tokens, error.context_length = int(estimate), request.context_length
     return error
 
 

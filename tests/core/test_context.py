@@ -1,0 +1,135 @@
+"""A prompt that is too long: refused by servers that say so, and noticed where Ollama cuts it without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from vessel_core.counting import was_cut
+from vessel_core.errors import ContextOverflow, InputTooLarge
+from vessel_core.local import LocalServer
+from vessel_core.types import Message
+
+from tests.core.driving import Connect
+from tests.core.wire.play import HELLO, ask, last, line
+from tests.fake_server import FakeServer, Response, ollama_server
+
+WORDS = 2400
+LONG: list[Message] = [{"role": "user", "content": "The quick brown fox jumps. " * (WORDS // 5)}]
+"""About 3,000 tokens: 12,960 bytes, estimated as 3,703 tokens and 4 for the message."""
+
+
+def ollama(prompt_tokens: int, *, context: int = 4096, loaded: bool = True) -> FakeServer:
+    chat = [line({"role": "assistant", "content": "Hi"}), last(prompt_eval_count=prompt_tokens, eval_count=1)]
+    routes: Any = {} if loaded else {("GET", "/api/ps"): Response.json({"models": []})}
+    return ollama_server(chat, context_length=context, routes=routes)
+
+
+@pytest.mark.parametrize(
+    ("prompt_tokens", "context", "cut"),
+    [
+        (2048, 2048, True),  # as many as there is room for
+        (1030, 2048, True),  # half of it, after Ollama has dropped the oldest messages
+        (3000, 4096, False),  # it fits
+        (3000, 3500, False),  # the estimate says too many, the count fits
+        (3600, 3500, False),  # more than there is room for: the context is not the one that was read
+        (0, 2048, False),  # nothing was counted
+    ],
+)
+def test_a_prompt_that_ollama_cut_is_noticed_by_the_context_it_has_allocated(
+    connect: Connect, prompt_tokens: int, context: int, cut: bool
+) -> None:
+    with ollama(prompt_tokens, context=context) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        reply = client.chat(LONG)
+        assert (reply.truncated, reply.text) == (cut, "Hi")
+        assert [request.path for request in server.requests] == ["/api/ps", "/api/chat"]
+
+
+def test_the_context_that_the_request_sets_is_the_one_it_has(connect: Connect) -> None:
+    with ollama(2048) as server:
+        assert connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG, num_ctx=2048).truncated
+        assert server.asked("/api/ps") == []
+
+
+@pytest.mark.parametrize(("prompt_tokens", "cut"), [(1030, True), (2048, False)])
+def test_of_a_model_that_is_not_loaded_yet_only_a_count_no_language_has_tells(
+    connect: Connect, prompt_tokens: int, cut: bool
+) -> None:
+    with ollama(prompt_tokens, loaded=False) as server:
+        assert connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG).truncated is cut
+
+
+def test_for_a_short_prompt_nothing_is_asked(connect: Connect) -> None:
+    with ollama(1) as server:
+        assert not connect("ollama", base_url=server.base_url, model="qwen3:8b").chat([HELLO]).truncated
+        assert server.asked("/api/ps") == []
+
+
+def test_strict_makes_a_cut_prompt_an_error_with_what_came(connect: Connect) -> None:
+    with ollama(1030, context=2048) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        with pytest.raises(ContextOverflow, match="Ollama cut the prompt") as caught:
+            client.chat(LONG, strict=True)
+        assert (caught.value.context_length, caught.value.prompt_tokens) == (2048, 3707)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hi"
+        assert "num_ctx" in str(caught.value.hint)
+        assert server.asked("/api/chat")[0].json()["truncate"] is False
+
+
+def test_strict_lets_a_prompt_through_that_fits(connect: Connect) -> None:
+    with ollama(3000) as server:
+        reply = connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG, strict=True)
+        assert (reply.text, reply.truncated) == ("Hi", False)
+
+
+def test_strict_holds_for_an_answer_in_one_document_too(connect: Connect) -> None:
+    whole = {
+        "model": "qwen3:8b",
+        "message": {"role": "assistant", "content": "Hi"},
+        "done": True,
+        "prompt_eval_count": 1030,
+    }
+    with ollama_server(Response.json(whole), context_length=2048) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        assert client.chat(LONG).truncated
+        with pytest.raises(ContextOverflow):
+            client.chat(LONG, strict=True)
+
+
+def test_ollamas_own_refusal_is_the_same_error(connect: Connect) -> None:
+    refusal = Response.json({"error": "the input length exceeds the context length"}, 400)
+    with ollama_server(refusal) as server:
+        with pytest.raises(ContextOverflow):
+            connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG, strict=True)
+
+
+@pytest.mark.parametrize("strict", [True, None])
+def test_the_real_server_refuses_with_both_sizes(
+    connect: Connect, small_context_server: LocalServer, strict: bool | None
+) -> None:
+    with pytest.raises(ContextOverflow) as caught:
+        connect(base_url=small_context_server.base_url).chat(LONG, strict=strict)
+    assert caught.value.context_length == 1024
+    assert (caught.value.prompt_tokens or 0) > 1024
+
+
+def test_the_estimate_counts_what_is_beside_the_words() -> None:
+    picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    request = ask({"role": "user", "content": [picture] * 4})
+    assert was_cut(request, 100)
+    assert not was_cut(request, 1000)
+
+
+def test_a_text_too_long_to_embed_is_an_error_unless_it_may_be_cut(connect: Connect) -> None:
+    def embed(request: Any) -> Response:
+        if request.json()["truncate"] is False:
+            return Response.json({"error": "the input length exceeds the context length"}, 400)
+        return Response.json({"model": "m", "embeddings": [[1.0, 2.0]], "prompt_eval_count": 512})
+
+    with ollama_server(routes={("POST", "/api/embed"): embed}) as server:
+        client = connect("ollama", base_url=server.base_url, model="m")
+        with pytest.raises((ContextOverflow, InputTooLarge)):
+            client.embed(["long " * 999])
+        assert client.embed(["long " * 999], truncate=True).vectors == [[1.0, 2.0]]
