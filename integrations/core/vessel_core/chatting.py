@@ -9,6 +9,7 @@ from typing import cast
 from vessel_core.backends.base import Flow
 from vessel_core.counting import estimate_chat
 from vessel_core.errors import InvalidOutput, InvalidRequest
+from vessel_core.pictures import with_pictures
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import ChatOptions, ChatReply, ChatRequest, ResponseFormat

@@ -59,6 +59,7 @@ class Target:
     timeout: Timeout
     max_retries: int
     verify: bool | str = True
+    fetch_image_urls: bool = False
     switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     known: Server | None = None
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
@@ -271,7 +272,8 @@ def _distance(name: str, known: str) -> float:
 class TargetOptions(TypedDict, total=False):
     """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
 
-    `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
+    With `fetch_image_urls` pictures given by URL are fetched here, from the public internet only; without, a server that
+    fetches them gets the URL. `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
     """
 
     base_url: str | None
@@ -281,6 +283,7 @@ class TargetOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     max_retries: int
     verify: bool | str
+    fetch_image_urls: bool
     quirks: Mapping[str, Any] | None
 
 
@@ -302,6 +305,7 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         timeout=_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
+        fetch_image_urls=options.get("fetch_image_urls", False),
         switched=checked_quirks(options.get("quirks") or {}),
     )
 

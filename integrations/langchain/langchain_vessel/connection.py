@@ -53,6 +53,7 @@ class ServerFields(BaseModel):
     - `timeout`: seconds to wait for a first token, or a `vessel_core.Timeout`
     - `max_retries`: how often a request is sent again that never reached a model
     - `verify`: whether TLS certificates are checked, or a file of CA certificates
+    - `fetch_image_urls`: fetch pictures given by URL here, from public hosts only, for servers that don't
     - `client`: a `vessel_core.Client` to use in place of all of these
     """
 
@@ -66,6 +67,7 @@ class ServerFields(BaseModel):
     timeout: Timeout | float | None = None
     max_retries: int = 2
     verify: bool | str = True
+    fetch_image_urls: bool = False
     client: Client | None = Field(default=None, exclude=True, repr=False)
     pickle_secrets: bool = Field(default=False, exclude=True, repr=False)
 
@@ -108,12 +110,19 @@ class ServerFields(BaseModel):
             timeout=self.timeout,
             max_retries=self.max_retries,
             verify=self.verify,
+            fetch_image_urls=self.fetch_image_urls,
         )
 
     def place(self) -> tuple[object, ...]:
         """Return what decides which clients are needed."""
         headers = tuple((self.headers or {}).items())
-        rest = (self.timeout, self.max_retries, self.verify, id(self.client) if self.client else None)
+        rest = (
+            self.timeout,
+            self.max_retries,
+            self.verify,
+            self.fetch_image_urls,
+            id(self.client) if self.client else 0,
+        )
         return (self.backend, self.base_url, self.api_key, headers, *rest)
 
     @property

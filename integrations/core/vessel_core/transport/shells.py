@@ -17,6 +17,7 @@ import httpx
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import Stage, mapped
 from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.pictures import fetch_picture
 from vessel_core.wire import Call, Reply
 
 LAST_BYTES = 0.03
@@ -76,6 +77,8 @@ class Transport:
 
     def send(self, call: Call) -> Reply:
         """Make a call and read its whole reply."""
+        if call.picture:
+            return fetch_picture(call.path)
         with self.open(call) as incoming:
             return self.read(incoming)
 
@@ -144,6 +147,8 @@ class AsyncTransport:
 
     async def send(self, call: Call) -> Reply:
         """Make a call and read its whole reply."""
+        if call.picture:
+            return await asyncio.to_thread(fetch_picture, call.path)
         async with self.open(call) as incoming:
             return await self.read(incoming)
 

@@ -23,13 +23,15 @@ MAX_EVENT = 16 * 1024 * 1024
 class Call:
     """A request to make: `path` below the server's root, `body` to be sent as JSON (`None` for a GET).
 
-    `stream` tells that the reply is a generation: it may take minutes, and is read as it comes.
+    `stream` tells that the reply is a generation: it may take minutes, and is read as it comes. `picture` tells that `path`
+    is no path but the URL of a picture somewhere on the web.
     """
 
     method: str
     path: str
     body: Mapping[str, Any] | Sequence[Any] | None = None
     stream: bool = False
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)

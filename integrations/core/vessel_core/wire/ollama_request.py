@@ -150,7 +150,7 @@ def _image(part: ContentPart, quirks: Quirks) -> str:
     if url.lower().startswith(("http://", "https://")):
         raise InvalidMedia(
             f"Ollama does not fetch images, and the message holds the URL {url[:100]!r}.",
-            hint="Fetch the picture yourself and pass its bytes.",
+            hint="Use `fetch_image_urls=True`, or fetch the picture yourself and pass its bytes.",
         )
     kind, data = data_url_parts(url)
     if kind not in quirks.image_types:

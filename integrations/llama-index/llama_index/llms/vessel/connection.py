@@ -47,6 +47,7 @@ class ServerConnection(BaseModel):
     timeout: Timeout | float | None = Field(default=None, description="A `Timeout`, or seconds to a first token.")
     max_retries: int = Field(default=2, ge=0, description="How often to try again where that can help.")
     verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
+    fetch_image_urls: bool = Field(default=False, description="Fetch pictures given by URL here, from public hosts.")
     http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries sync requests.")
     async_http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries async requests.")
 
@@ -118,7 +119,7 @@ class ServerConnection(BaseModel):
             key = SecretStr(os.environ.get(self.api_key_env, ""))
         wanted = (
             *(self.backend, self.base_url, key, tuple(self.headers.items()), self.timeout, self.max_retries),
-            *(self.verify, id(self.http_transport), id(self.async_http_transport)),
+            *(self.verify, self.fetch_image_urls, id(self.http_transport), id(self.async_http_transport)),
         )
         if wanted == self._made_for:
             return
@@ -130,6 +131,7 @@ class ServerConnection(BaseModel):
             timeout=self.timeout,
             max_retries=self.max_retries,
             verify=self.verify,
+            fetch_image_urls=self.fetch_image_urls,
             http_transport=self.http_transport,
         )
         self._client, self._async_client, self._made_for = client, None, wanted
