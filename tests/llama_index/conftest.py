@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def nothing_left_open() -> Iterator[None]:
     """Finalise what LlamaIndex leaves open while its warnings are let pass, before they hit the test of somebody else."""
     yield

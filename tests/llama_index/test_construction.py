@@ -127,6 +127,13 @@ def test_the_arguments_of_lm_studios_class_and_of_embeddings_are_understood() ->
         assert VesselEmbedding(**{name: "nomic"}, **arguments).model_name == "nomic"
 
 
+def test_what_has_no_counterpart_says_what_to_do() -> None:
+    with pytest.raises(InvalidConfig, match="leave them out"):
+        VesselEmbedding(model_name="nomic", ollama_additional_kwargs={"mirostat": 0})  # pyright: ignore[reportCallIssue]
+    with pytest.raises(InvalidConfig, match="headers"):
+        VesselEmbedding(model_name="nomic", client_kwargs={"timeout": 9})  # pyright: ignore[reportCallIssue]
+
+
 def test_an_option_that_is_left_out_is_not_sent() -> None:
     with scripted(answer("Hello")) as (llm, server):
         llm.chat(HELLO)
@@ -189,6 +196,13 @@ def test_what_is_stored_holds_no_secret_and_makes_the_same_object(made: Callable
         assert (again.base_url, again.api_key) == ("http://localhost:8080", None)
         assert again.timeout == Timeout(connect=1.0)
         assert list(again.headers) == ["X-Team"]
+
+
+def test_what_is_set_later_is_hidden_as_well() -> None:
+    llm = Vessel(backend="llamacpp")
+    llm.base_url, llm.api_key, llm.headers = "http://user:hidden-1@localhost:1", "hidden-2", {"X-Token": "hidden-3"}
+    assert "X-Token" in llm.client.target.headers
+    assert not any("hidden" in text for text in (repr(llm), llm.to_json(), repr(pickle.dumps(llm))))
 
 
 def test_every_option_survives_being_stored() -> None:

@@ -165,7 +165,7 @@ def begins(partial: Any, whole: Any) -> bool:
     return json.dumps(partial) == json.dumps(whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(), values, max_size=4), st.booleans(), st.integers(1, 7))
 def test_a_document_is_read_as_far_as_it_has_come(document: dict[str, Any], escaped: bool, size: int) -> None:
     text = json.dumps(document, ensure_ascii=escaped)

@@ -61,6 +61,12 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """Return the name by which LlamaIndex stores it."""
         return "VesselEmbedding"
 
+    @classmethod
+    def _hint(cls, name: str) -> str | None:
+        if name in ("ollama_additional_kwargs", "additional_kwargs"):
+            return "They are sampling options of Ollama, which an embedding has no use for: leave them out."
+        return "Headers go into `headers={…}`." if name == "client_kwargs" else None
+
     def to_payload(self) -> dict[str, Any]:
         """Return what traces show of this object: no key, no header."""
         return {**super().to_payload(), "backend": self.backend, "base_url": self.base_url}

@@ -41,9 +41,11 @@ class ServerConnection(BaseModel):
 
     backend: str = Field(default="auto", description='"auto", "llamacpp", "lmstudio", "ollama" or "openai".')
     base_url: str | None = Field(default=None, description="The server's address; found if it is left out.")
-    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False, description="Sent to this server only.")
+    api_key: str | SecretStr | None = Field(
+        default=None, exclude=True, repr=False, description="Sent to this server only."
+    )
     api_key_env: str | None = Field(default=None, description="An environment variable with the key, read at use.")
-    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr], repr=False, description="Sent along.")
+    headers: dict[str, str | SecretStr] = Field(default_factory=dict[str, "str | SecretStr"], repr=False)
     timeout: Timeout | float | None = Field(default=None, description="A `Timeout`, or seconds to a first token.")
     max_retries: int = Field(default=2, ge=0, description="How often to try again where that can help.")
     verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
@@ -78,8 +80,6 @@ class ServerConnection(BaseModel):
             if ours in known:
                 raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
             known[ours] = value
-        if isinstance(known.get("base_url"), str):
-            _take_login(known)
         return known
 
     @classmethod
@@ -114,6 +114,7 @@ class ServerConnection(BaseModel):
 
     def _settle(self) -> None:
         """Make the clients anew if a field they were made of has changed."""
+        self._hide()
         key = self.api_key
         if key is None and self.api_key_env:
             key = SecretStr(os.environ.get(self.api_key_env, ""))
@@ -136,9 +137,20 @@ class ServerConnection(BaseModel):
         )
         self._client, self._async_client, self._made_for = client, None, wanted
 
+    def _hide(self) -> None:
+        """Make secrets of what was set as plain text, and a header of a login in the URL, which is shown and stored."""
+        if self.base_url is not None:
+            self.base_url, login = without_login(self.base_url)
+            if login is not None and not self.api_key:
+                self.headers = {"Authorization": login, **self.headers}
+        if isinstance(self.api_key, str):
+            self.api_key = SecretStr(self.api_key)
+        if any(isinstance(value, str) for value in self.headers.values()):
+            self.headers = {name: _secret(value) for name, value in self.headers.items()}
+
     @field_serializer("headers")
-    def _open_headers(self, headers: dict[str, SecretStr]) -> dict[str, str]:
-        return {name: value.get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
+    def _open_headers(self, headers: dict[str, str | SecretStr]) -> dict[str, str]:
+        return {name: _secret(value).get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
 
     def __getstate__(self) -> dict[Any, Any]:
         """Return the constructor's arguments, without what is secret, connections, and what can't be pickled."""
@@ -161,8 +173,5 @@ def _pickles(value: Any) -> bool:
     return True
 
 
-def _take_login(arguments: dict[str, Any]) -> None:
-    """Move a user name and password out of the URL, which is shown and stored, into a header, which is not."""
-    arguments["base_url"], login = without_login(arguments["base_url"])
-    if login is not None and not arguments.get("api_key"):
-        arguments["headers"] = {"Authorization": login, **(arguments.get("headers") or {})}
+def _secret(value: str | SecretStr) -> SecretStr:
+    return value if isinstance(value, SecretStr) else SecretStr(value)
