@@ -31,6 +31,8 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     _refuse_two_grammars(request)
     if unusual(request.messages) and "apply_template" in target.server.backend.features:
         yield from target.look_at(request.model)
+    if target.fetch_image_urls:
+        request = yield from with_pictures(request)
     return replace(
         request,
         messages=arranged(request.messages, target.quirks_of(request.model)),
