@@ -7,7 +7,7 @@ import gc
 
 import pytest
 from vessel_core import AsyncClient
-from vessel_core.transport import shells
+from vessel_core.transport import async_shell
 
 from tests.fake_server import llamacpp_server
 
@@ -22,7 +22,7 @@ async def _ask_and_drop(base_url: str, *, cycle: bool) -> None:
 @pytest.mark.parametrize("cycle", [False, True])
 async def test_a_dropped_client_is_closed_in_its_loop(cycle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unclosed socket would be a warning, and warnings are errors here."""
-    monkeypatch.setattr(shells, "GRACE", 0.0)
+    monkeypatch.setattr(async_shell, "GRACE", 0.0)
     with llamacpp_server() as server:
         await _ask_and_drop(server.base_url, cycle=cycle)
         gc.collect()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
+from vessel_core.async_drive import adeltas_of, arun, awatch
 from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
 from vessel_core.discovery import adiscover, choose
-from vessel_core.drive import adeltas_of, arun, awatch
 from vessel_core.errors import ModelNotFound, VesselError
 from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
@@ -31,7 +31,7 @@ from vessel_core.types import (
     ServerInfo,
     TokenCount,
 )
-from vessel_core.watching import NOT_YET, Steps, Waiting
+from vessel_core.watching import Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
 
 T = TypeVar("T")
@@ -223,21 +223,10 @@ class AsyncClient:
         """Set the scale of LoRA adapters by id (llama.cpp)."""
         await self._feature("scale_lora", "scale LoRA adapters", scales)
 
-    async def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
+    def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
         waiting = Waiting(timeout)
-        while True:
-            try:
-                async with self._explained(None, ()):
-                    await self._connected(self.target.look)
-                break
-            except NOT_YET as error:
-                yield waiting.after(error)
-                await asyncio.sleep(waiting.pause)
-        steps = self._watch(lambda: operations.wait_until_ready(self.target, waiting), patient=False)
-        async with aclosing(steps) as watched:
-            async for progress in watched:
-                yield progress
+        return self._watch(lambda: operations.wait_until_ready(self.target, waiting), waiting=waiting)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; the client may be used again."""
@@ -283,38 +272,53 @@ class AsyncClient:
             self.target.forget()
         return found
 
-    async def _watch(
-        self, steps: Callable[[], Steps], model: str | None = None, *, patient: bool = True
+    def _watch(
+        self, steps: Callable[[], Steps], model: str | None = None, waiting: Waiting | None = None
     ) -> AsyncGenerator[Progress]:
-        async with self._explained(model, ()):
-            transport = await self._connected()
-            async with aclosing(awatch(steps(), transport, self.target.patience(patient))) as watched:
-                async for progress in watched:
-                    yield progress
-            self.target.forget()
+        async def begin() -> tuple[Steps, AsyncTransport, Retries]:
+            patience = self.target.patience(waiting is None)
+            transport = await self._connected(patience)
+            return operations.forgetting(self.target, steps()), transport, patience
 
-    @asynccontextmanager
-    async def _explained(self, model: str | None, received: Sequence[Delta]) -> AsyncGenerator[None]:
-        """Put on an error where it happened, what had come, and which models there are instead."""
-        since = time.monotonic()
-        try:
-            yield
-        except VesselError as error:
-            if isinstance(error, ModelNotFound) and model is not None:
-                flow = self.target.nearest(error, model)
-                await arun(flow, await self._connected(), self.target.look)
-            raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
+        return awatch(begin, self._explained(model, ()), waiting)
 
-    async def _deltas(
-        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None
-    ) -> AsyncGenerator[Delta]:
+    def _explained(self, model: str | None, received: Sequence[Delta]) -> _Explained:
+        return _Explained(self.target, self._connected, model, received)
+
+    def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> AsyncGenerator[Delta]:
         received: list[Delta] = []
-        async with self._explained(model or self.target.model, received):
+
+        async def begin() -> tuple[Call, ReplyStream, AsyncTransport, Retries]:
             transport = await self._connected()
-            call, reply = await arun(flow(), transport, self.target.retries)
-            async with aclosing(adeltas_of(call, reply, transport, self.target.retries, received)) as deltas:
-                async for delta in deltas:
-                    yield delta
+            return *(await arun(flow(), transport, self.target.retries)), transport, self.target.retries
+
+        return adeltas_of(begin, self._explained(model or self.target.model, received), received)
+
+
+class _Explained:
+    """Puts on an error where it happened, what had come, and which models there are instead."""
+
+    def __init__(
+        self,
+        target: Target,
+        connected: Callable[[], Awaitable[AsyncTransport]],
+        model: str | None,
+        received: Sequence[Delta],
+    ) -> None:
+        self._target = target
+        self._connected = connected
+        self._model = model
+        self._received = received
+
+    async def __aenter__(self) -> None:
+        self._since = time.monotonic()
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, VesselError):
+            if isinstance(error, ModelNotFound) and self._model is not None:
+                flow = self._target.nearest(error, self._model)
+                await arun(flow, await self._connected(), self._target.look)
+            self._target.explain(error, self._since, self._received)
 
 
 def _rebuilt(target: Target) -> AsyncClient:

@@ -35,7 +35,7 @@ from vessel_core.types import (
     ServerInfo,
     TokenCount,
 )
-from vessel_core.watching import NOT_YET, Steps, Waiting
+from vessel_core.watching import Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
 
 T = TypeVar("T")
@@ -223,15 +223,7 @@ class Client:
     def wait_until_ready(self, timeout: float | None = 300.0) -> Generator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
         waiting = Waiting(timeout)
-        while True:
-            try:
-                with self._explained(None, ()):
-                    self._connected(self.target.look)
-                break
-            except NOT_YET as error:
-                yield waiting.after(error)
-                time.sleep(waiting.pause)
-        yield from self._watch(lambda: operations.wait_until_ready(self.target, waiting), patient=False)
+        return self._watch(lambda: operations.wait_until_ready(self.target, waiting), waiting=waiting)
 
     def to_async(self) -> AsyncClient:
         """Return an async client of the same server and model: what one has found, the other knows."""
@@ -279,12 +271,14 @@ class Client:
         return found
 
     def _watch(
-        self, steps: Callable[[], Steps], model: str | None = None, *, patient: bool = True
+        self, steps: Callable[[], Steps], model: str | None = None, waiting: Waiting | None = None
     ) -> Generator[Progress]:
-        with self._explained(model, ()):
-            transport = self._connected()
-            yield from watch(steps(), transport, self.target.patience(patient))
-            self.target.forget()
+        def begin() -> tuple[Steps, Transport, Retries]:
+            patience = self.target.patience(waiting is None)
+            transport = self._connected(patience)
+            return operations.forgetting(self.target, steps()), transport, patience
+
+        return watch(begin, self._explained(model, ()), waiting)
 
     @contextmanager
     def _explained(self, model: str | None, received: Sequence[Delta]) -> Generator[None]:

@@ -11,9 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from vessel_core.address import Address, parse_address
+from vessel_core.async_drive import arun
 from vessel_core.backends import BACKENDS, Backend, recognise
 from vessel_core.backends.base import Flow
-from vessel_core.drive import arun, run
+from vessel_core.drive import run
 from vessel_core.errors import (
     AuthFailed,
     ModelLoading,

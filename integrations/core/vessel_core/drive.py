@@ -1,20 +1,19 @@
-"""Drives flows and attempts over a transport: the clock, the sleep and the sending, in a sync and an async form."""
+"""Drives flows and attempts over a transport: the clock, the sleep and the sending; `async_drive` is the async twin."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
 
 from vessel_core.backends.base import Flow
 from vessel_core.errors import VesselError
 from vessel_core.retry import Outcome, Retries, Wait, attempts
-from vessel_core.transport import AsyncTransport, Incoming, Transport
+from vessel_core.transport import Incoming, Transport
 from vessel_core.types import Delta, Progress
-from vessel_core.watching import Follow, ProgressLines, Steps
+from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
 
 T = TypeVar("T")
@@ -29,7 +28,7 @@ def send(call: Call, transport: Transport, retries: Retries) -> Reply:
         while True:
             step = steps.send(outcome)
             if isinstance(step, Wait):
-                outcome = _log(step)
+                outcome = log(step)
                 time.sleep(step.seconds)
                 continue
             try:
@@ -64,7 +63,7 @@ def open_stream(call: Call, transport: Transport, retries: Retries, stack: ExitS
         while True:
             step = steps.send(outcome)
             if isinstance(step, Wait):
-                outcome = _log(step)
+                outcome = log(step)
                 time.sleep(step.seconds)
                 continue
             try:
@@ -107,154 +106,54 @@ def deltas_of(
         yield from reply.close()  # an error that came behind the last deltas is raised here
 
 
-def watch(steps: Steps, transport: Transport, retries: Retries) -> Generator[Progress]:
-    """Drive an operation that says how far it is, and hand its progress on."""
-    reply: Reply | None = None
-    try:
-        step = next(steps)
-        while True:
-            reply = None
-            if isinstance(step, Progress):
-                yield step
-            elif isinstance(step, Wait):
-                time.sleep(step.seconds)
-            elif isinstance(step, Follow):
-                with transport.open(step.call) as incoming:
-                    lines = ProgressLines(step, incoming.reply, good=incoming.good)
-                    for data in transport.pieces(incoming):
-                        yield from lines.feed(data)
-                    yield from lines.close()
-            else:
-                try:
-                    reply = send(step, transport, retries)
-                except VesselError as error:
-                    step = steps.throw(error)
-                    continue
-            step = steps.send(reply)
-    except StopIteration:
-        return
-
-
-async def asend(call: Call, transport: AsyncTransport, retries: Retries) -> Reply:
-    """Make a call, as `send`."""
-    steps = attempts(call, retries)
-    outcome: Outcome = None
-    try:
-        while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = _log(step)
-                await asyncio.sleep(step.seconds)
-                continue
-            try:
-                outcome = await transport.send(step.call)
-            except VesselError as error:
-                outcome = error
-    except StopIteration as stop:
-        return stop.value
-
-
-async def arun(flow: Flow[T], transport: AsyncTransport, retries: Retries) -> T:
-    """Drive a flow, as `run`."""
-    try:
-        call = next(flow)
+def watch(
+    begin: Callable[[], tuple[Steps, Transport, Retries]],
+    explained: AbstractContextManager[None],
+    waiting: Waiting | None = None,
+) -> Generator[Progress]:
+    """Drive an operation that says how far it is, and hand its progress on; if it is `waiting`, the server needn't be
+    there yet."""
+    with explained:
         while True:
             try:
-                reply = await asend(call, transport, retries)
-            except VesselError as error:
-                call = flow.throw(error)
-            else:
-                call = flow.send(reply)
-    except StopIteration as stop:
-        return stop.value
-
-
-async def aopen_stream(call: Call, transport: AsyncTransport, retries: Retries, stack: AsyncExitStack) -> Incoming:
-    """Make a call whose reply is read as it comes, as `open_stream`."""
-    steps = attempts(call, retries)
-    outcome: Outcome = None
-    incoming: Incoming | None = None
-    try:
-        while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = _log(step)
-                await asyncio.sleep(step.seconds)
-                continue
-            try:
-                if step.call is not call:
-                    outcome = await transport.send(step.call)
-                    continue
-                incoming = await stack.enter_async_context(transport.open(call))
-                outcome = incoming.reply if incoming.good else await transport.read(incoming)
-            except VesselError as error:
-                outcome = error
-            if incoming is None or not incoming.good:
-                await stack.aclose()
-    except StopIteration:
-        assert incoming is not None  # noqa: S101 - attempts only returns a reply that came
-        return incoming
-
-
-async def adeltas_of(
-    call: Call, reply: ReplyStream, transport: AsyncTransport, retries: Retries, received: list[Delta]
-) -> AsyncGenerator[Delta]:
-    """Make a call and yield the deltas of its reply, as `deltas_of`."""
-    async with AsyncExitStack() as stack:
-        clock = Clock()
-        incoming = await aopen_stream(call, transport, retries, stack)
-        if not incoming.streams:
-            for delta in reply.whole((await transport.read(incoming)).body):
-                yield delta
-            return
-        pieces = await stack.enter_async_context(aclosing(transport.pieces(incoming)))
-        async for data in pieces:
-            deltas = reply.feed(data)
-            if not incoming.patience.answering:
-                incoming.patience.hear(data, answers=bool(deltas))
-            if deltas:
-                clock.mark(deltas)
-                received += deltas
-                for delta in deltas:
-                    yield delta
-            if reply.done:
-                await transport.finish(incoming, pieces)
+                steps, transport, retries = begin()
                 break
-        for delta in reply.close():
-            yield delta
+            except NOT_YET as error:
+                if waiting is None:
+                    raise
+                yield waiting.after(error)
+                time.sleep(waiting.pause)
+        reply: Reply | VesselError | None = None
+        try:
+            step = next(steps)
+            while True:
+                reply = None
+                if isinstance(step, Progress):
+                    yield step
+                elif isinstance(step, Wait):
+                    time.sleep(step.seconds)
+                elif isinstance(step, Follow):
+                    with transport.open(step.call) as incoming:
+                        lines = ProgressLines(step, incoming.reply, good=incoming.good)
+                        for data in transport.pieces(incoming):
+                            yield from lines.feed(data)
+                        yield from lines.close()
+                else:
+                    reply = _tried(step, transport, retries)
+                step = steps.throw(reply) if isinstance(reply, VesselError) else steps.send(reply)
+        except StopIteration:
+            return
 
 
-async def awatch(steps: Steps, transport: AsyncTransport, retries: Retries) -> AsyncGenerator[Progress]:
-    """Drive an operation that says how far it is, as `watch`."""
-    reply: Reply | None = None
+def _tried(call: Call, transport: Transport, retries: Retries) -> Reply | VesselError:
     try:
-        step = next(steps)
-        while True:
-            reply = None
-            if isinstance(step, Progress):
-                yield step
-            elif isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
-            elif isinstance(step, Follow):
-                async with transport.open(step.call) as incoming:
-                    lines = ProgressLines(step, incoming.reply, good=incoming.good)
-                    async for data in transport.pieces(incoming):
-                        for progress in lines.feed(data):
-                            yield progress
-                    for progress in lines.close():
-                        yield progress
-            else:
-                try:
-                    reply = await asend(step, transport, retries)
-                except VesselError as error:
-                    step = steps.throw(error)
-                    continue
-            step = steps.send(reply)
-    except StopIteration:
-        return
+        return send(call, transport, retries)
+    except VesselError as error:
+        return error
 
 
-def _log(step: Wait) -> None:
+def log(step: Wait) -> None:
+    """Say what is waited for, if it is anything to tell."""
     if step.progress is not None:
         logger.info(
             "%s (%s of %s %s)", step.progress.status, step.progress.completed, step.progress.total, step.progress.unit

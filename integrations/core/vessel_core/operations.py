@@ -218,6 +218,12 @@ def info(target: Target) -> Flow[ServerInfo]:
     return ServerInfo(backend.name, root, True, version, tuple(models))
 
 
+def forgetting(target: Target, steps: Steps) -> Steps:
+    """Follow an operation after which what the server said of its models holds no more."""
+    yield from steps
+    target.forget()
+
+
 def wait_until_ready(target: Target, waiting: Waiting) -> Steps:
     """Follow a server until it answers and its model is loaded."""
     yield from until_ready(target.server.backend.health, waiting)

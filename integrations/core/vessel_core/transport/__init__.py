@@ -8,8 +8,9 @@
 from httpx import AsyncBaseTransport as AsyncHTTPTransport
 from httpx import BaseTransport as HTTPTransport
 
+from vessel_core.transport.async_shell import AsyncTransport
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.incoming import Incoming
-from vessel_core.transport.shells import AsyncTransport, Transport
+from vessel_core.transport.sync_shell import Transport
 
 __all__ = ["AsyncHTTPTransport", "AsyncTransport", "Connection", "HTTPTransport", "Incoming", "Transport"]

@@ -38,16 +38,16 @@ def mapped(stage: Callable[[], Stage], reused: Callable[[], bool] = lambda: Fals
             cause.args = ("(hidden: it shows the header)",)
         raise InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.") from None
     except httpx.TransportError as error:
-        raise _error_for(_bare(error), stage(), reused()) from error
+        raise translated(error, stage(), reused=reused()) from error
     except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
         raise InvalidConfig(f"The URL can't be used: {error}.") from None
 
 
-def _bare(error: httpx.TransportError) -> httpx.TransportError:
-    """Drop the tracebacks below an error: their frames hold the request's headers, the key among them."""
+def translated(error: httpx.TransportError, stage: Stage, *, reused: bool = False) -> VesselError:
+    """Return our error for one of httpx's, whose own tracebacks are dropped: their frames hold the key."""
     for cause in _chain(error):
         cause.__traceback__ = None
-    return error
+    return _error_for(error, stage, reused)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

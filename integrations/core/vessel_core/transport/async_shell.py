@@ -1,0 +1,212 @@
+"""The async shell around httpx: makes a call, or opens one whose reply is read as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Self, cast
+
+import httpx
+
+from vessel_core.errors import VesselError
+from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
+from vessel_core.transport.connection import Connection
+from vessel_core.transport.faults import mapped, translated
+from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.pictures import fetch_picture
+from vessel_core.wire import Call, Reply
+
+
+class AsyncTransport:
+    """Makes calls on one server, from any number of event loops: each has its own connections, closed with the loop."""
+
+    def __init__(self, connection: Connection, http_transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._connection = connection
+        self._http_transport = http_transport
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
+
+    async def send(self, call: Call) -> Reply:
+        """Make a call and read its whole reply."""
+        if call.picture:
+            return await asyncio.to_thread(fetch_picture, call.path)
+        async with self.open(call) as incoming:
+            return await self.read(incoming)
+
+    async def read(self, incoming: Incoming) -> Reply:
+        """Read the whole body of a reply."""
+        body = [data async for data in self.pieces(incoming)]
+        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(body))
+
+    def open(self, call: Call) -> AbstractAsyncContextManager[Incoming]:
+        """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
+        return _Exchange(self._held, self._connection, call)
+
+    def pieces(self, incoming: Incoming) -> AsyncIterator[bytes]:
+        """Read the body as it comes, one piece a read."""
+        if incoming.streams:
+            incoming.wait_patiently()
+        return _Pieces(incoming)
+
+    async def finish(self, incoming: Incoming, pieces: AsyncIterator[bytes]) -> None:
+        """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
+        incoming.patience.last = LAST_BYTES
+        with suppress(Exception):
+            for _ in range(LAST_READS):
+                await anext(pieces)
+        incoming.forget()
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        held = self._clients.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            held.forsaken.detach()
+            await held.life.aclose()
+
+    async def _held(self) -> _LoopClient:
+        loop = asyncio.get_running_loop()
+        held = self._clients.get(loop)
+        if held is None or held.pid != os.getpid():
+            for other in [reference() for reference in self._clients.keyrefs()]:  # other threads add to it meanwhile
+                if other is not None and other.is_closed() and (ended := self._clients.pop(other, None)) is not None:
+                    ended.forsaken.detach()
+            held = _LoopClient(
+                httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()), self, loop
+            )
+            self._clients[loop] = held
+            await anext(held.life)
+        return held
+
+
+class _Exchange:
+    """One call of an `AsyncTransport`.
+
+    This and `_Pieces` are no generators: a loop that ends closes all generators at once, those in use by others too.
+    """
+
+    def __init__(self, held: Callable[[], Awaitable[_LoopClient]], connection: Connection, call: Call) -> None:
+        self._held = held
+        self._connection = connection
+        self._call = call
+
+    async def __aenter__(self) -> Incoming:
+        held = await self._held()
+        await self._turn(held.turns)
+        self._turns = held.turns
+        try:
+            since = time.monotonic()
+            self._response = await self._begin(held.client)
+        except asyncio.CancelledError:
+            self._turns.release()
+            await _sweep(held.client)
+            raise
+        except BaseException:
+            self._turns.release()
+            raise
+        try:
+            return Incoming(self._response, self._connection.timeout, since)
+        except VesselError:
+            await self.__aexit__()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._response.aclose()
+        finally:
+            self._turns.release()
+
+    async def _turn(self, turns: asyncio.Semaphore) -> None:
+        try:
+            async with asyncio.timeout(longest_queue(self._call, self._connection.timeout) if turns.locked() else None):
+                await turns.acquire()
+        except TimeoutError:
+            raise no_turn(self._call) from None
+
+    async def _begin(self, client: httpx.AsyncClient) -> httpx.Response:
+        watch = Watch()
+        with mapped(lambda: head_stage(self._call), watch.reused):
+            request = client.build_request(**self._connection.request_arguments(self._call))
+            request.extensions["trace"] = watch.atrace
+            return await client.send(request, stream=True)
+
+
+async def _sweep(client: httpx.AsyncClient) -> None:
+    """Close the connections that a cancelled request left to nobody.
+
+    httpcore 1.0 forgets one whose request is cancelled just after it was made: its socket stays open, and is never used
+    (httpcore issue 1093).
+    """
+    for transport in (client.__dict__.get("_transport"), *client.__dict__.get("_mounts", {}).values()):
+        pool: Any = getattr(transport, "_pool", None)
+        owned = {id(request.connection) for request in getattr(pool, "_requests", ())}
+        connections: list[Any] = getattr(pool, "_connections", [])
+        for left in list(connections):
+            if id(left) not in owned and not left.is_idle() and not left.is_closed():
+                connections.remove(left)
+                await left.aclose()
+
+
+class _Pieces:
+    """The body of a reply, one piece a read."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._stream = aiter(cast("httpx.AsyncByteStream", incoming.response.stream))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await anext(self._stream)
+        except StopAsyncIteration:
+            self._incoming.forget()
+            raise
+        except httpx.TransportError as error:
+            raise translated(error, self._incoming.stage()) from error
+        return self._incoming.body.plain(data)
+
+
+class _LoopClient:
+    """An async client that ends with its loop, or with its owner if that goes first.
+
+    A running loop closes the generators begun in it before it closes. An owner that is dropped while the loop runs on can't
+    close anything itself: `forsaken` holds the client apart from it, and closes it in the loop.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = client
+        self.turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self.pid = os.getpid()
+        self.life = _live(client)
+        self.forsaken = weakref.finalize(owner, _end, self.life, loop, self.pid)
+        self.forsaken.atexit = False
+
+
+async def _live(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+GRACE = 0.05
+"""Seconds before a client whose owner is gone is closed: a loop that ends meanwhile closes it itself, and waits for it."""
+
+_ending: set[asyncio.Task[None]] = set()
+"""The tasks that close what was dropped: a loop holds its tasks only weakly."""
+
+
+def _end(life: AsyncGenerator[None], loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    """Close a client whose owner is gone, in its loop, from whatever thread; a forked child leaves it to its parent."""
+
+    def end() -> None:
+        task = loop.create_task(life.aclose())
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)
+
+    if not loop.is_closed() and pid == os.getpid():
+        loop.call_soon_threadsafe(loop.call_later, GRACE, end)

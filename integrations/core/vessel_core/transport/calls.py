@@ -1,0 +1,59 @@
+"""What both shells know of a call: how long it waits for its turn, and over what kind of connection it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vessel_core.errors import FirstTokenTimeout, ServerTimeout, VesselError
+from vessel_core.transport.faults import Stage
+from vessel_core.types import Timeout
+from vessel_core.wire import Call
+
+LAST_BYTES = 0.03
+"""Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
+
+LAST_READS = 3
+"""How many more reads that may take: what still sends after its answer's end is hung up on."""
+
+MOST_AT_ONCE = 256
+"""How many calls a client makes at once; others wait for their turn. A process may often open no more than 1024 files."""
+
+
+class Watch:
+    """Tells whether a call went over a connection that had served an earlier one, by the events httpx reports."""
+
+    def __init__(self) -> None:
+        self._connected = False
+        self._sent = False
+
+    def reused(self) -> bool:
+        """Whether a request was sent without connecting first."""
+        return self._sent and not self._connected
+
+    def trace(self, event: str, _: Mapping[str, Any]) -> None:
+        """Take an event."""
+        if event == "connection.connect_tcp.started":
+            self._connected = True
+        elif event == "http11.send_request_headers.started":
+            self._sent = True
+
+    async def atrace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Take an event, async."""
+        self.trace(event, info)
+
+
+def head_stage(call: Call) -> Stage:
+    """Return what is waited for before a reply begins."""
+    return "generation" if call.stream else "call"
+
+
+def longest_queue(call: Call, timeout: Timeout) -> float | None:
+    """Return how many seconds a call may wait for its turn."""
+    return timeout.first_token if call.stream else timeout.request
+
+
+def no_turn(call: Call) -> VesselError:
+    """Return the error of a call whose turn did not come."""
+    message = f"{MOST_AT_ONCE} other calls of this client did not end in time for this one to begin."
+    return FirstTokenTimeout(message) if call.stream else ServerTimeout(message)

@@ -1,0 +1,116 @@
+"""The sync shell around httpx: makes a call, or opens one whose reply is read as it comes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import cast
+
+import httpx
+
+from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
+from vessel_core.transport.connection import Connection
+from vessel_core.transport.faults import mapped
+from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.pictures import fetch_picture
+from vessel_core.wire import Call, Reply
+
+_creating = threading.Lock()
+"""Held while a client is made, so that threads which start together share one; a forked child has its own."""
+
+
+def _renew_lock() -> None:
+    global _creating
+    _creating = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Transport:
+    """Makes calls on one server. Safe in threads, and after a fork: a child makes its own connections."""
+
+    def __init__(self, connection: Connection, http_transport: httpx.BaseTransport | None = None) -> None:
+        self._connection = connection
+        self._http_transport = http_transport
+        self._client: httpx.Client | None = None
+        self._turns = threading.Semaphore(MOST_AT_ONCE)
+        self._pid = 0
+
+    def send(self, call: Call) -> Reply:
+        """Make a call and read its whole reply."""
+        if call.picture:
+            return fetch_picture(call.path)
+        with self.open(call) as incoming:
+            return self.read(incoming)
+
+    def read(self, incoming: Incoming) -> Reply:
+        """Read the whole body of a reply."""
+        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(self.pieces(incoming)))
+
+    @contextmanager
+    def open(self, call: Call) -> Generator[Incoming]:
+        """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
+        client, watch, since = self._clients(), Watch(), time.monotonic()
+        with self._turn(call):
+            with mapped(lambda: head_stage(call), watch.reused):
+                request = client.build_request(**self._connection.request_arguments(call))
+                request.extensions["trace"] = watch.trace
+                response = client.send(request, stream=True)
+            try:
+                yield Incoming(response, self._connection.timeout, since)
+            finally:
+                response.close()
+
+    @contextmanager
+    def _turn(self, call: Call) -> Generator[None]:
+        turns = self._turns
+        if not turns.acquire(timeout=longest_queue(call, self._connection.timeout)):
+            raise no_turn(call)
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def pieces(self, incoming: Incoming) -> Iterator[bytes]:
+        """Read the body as it comes, one piece a read."""
+        if incoming.streams:
+            incoming.wait_patiently()
+        with mapped(incoming.stage):
+            for data in cast("httpx.SyncByteStream", incoming.response.stream):
+                yield incoming.body.plain(data)
+        incoming.forget()
+
+    def finish(self, incoming: Incoming, pieces: Iterator[bytes]) -> None:
+        """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
+        incoming.patience.last = LAST_BYTES
+        with suppress(Exception):
+            for _ in islice(pieces, LAST_READS):
+                pass
+        incoming.forget()
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None and self._pid == os.getpid():
+            self._client.close()
+        self._client = None
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            self.close()
+
+    def _clients(self) -> httpx.Client:
+        client = self._client
+        if client is None or self._pid != os.getpid():
+            with _creating:
+                if self._client is None or self._pid != os.getpid():
+                    self._client = httpx.Client(transport=self._http_transport, **self._connection.client_arguments())
+                    self._turns = threading.Semaphore(MOST_AT_ONCE)
+                    self._pid = os.getpid()
+                client = self._client
+        return client
