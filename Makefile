@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock docs bench clean
+.PHONY: help demo test check format lock docs bench bench-check clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +42,19 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 	cd requirements && for name in *.in; do \
 		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 			--custom-compile-command "make lock" $$name -o $${name%.in}.txt || exit 1; done
+
+bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
+	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+
+bench-check: $(READY) ## compare the calls a token takes with the stored baseline
+	$(RUN)/python -m benchmarks.counts
+
+$(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
+	test -x $(VENV_BENCH)/bin/python || $(PYTHON) -m venv $(VENV_BENCH)
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
 
 clean: ## remove what was built
 	rm -rf $(VENV) .venv-* dist build site .pytest_cache .ruff_cache .coverage

@@ -156,9 +156,31 @@ def start() -> list[Row]:
     face = "from langchain_vessel import ChatVessel"
     index = "from llama_index.llms.vessel import Vessel"
     return [
-        Row("P7", "import vessel_core, over httpx + pydantic", imports(HTTPX_AND_PYDANTIC, names), None, 40, "ms"),
-        Row("P7", "import ChatVessel, over langchain-core", imports(LANGCHAIN, face), None, 60, "ms"),
-        Row("P7", "import Vessel, over llama_index.core", imports(LLAMA_INDEX, index), None, 60, "ms"),
+        # the aims are milliseconds over what the base takes on a quiet machine: 40 / 106, 60 / 454 and 60 / 1,060
+        Row(
+            "P7",
+            "import vessel_core, over httpx + pydantic",
+            imports(HTTPX_AND_PYDANTIC, names),
+            imports("pass", HTTPX_AND_PYDANTIC),
+            0.377,
+            "ms",
+        ),
+        Row(
+            "P7",
+            "import ChatVessel, over langchain-core",
+            imports(LANGCHAIN, face),
+            imports("pass", LANGCHAIN),
+            0.132,
+            "ms",
+        ),
+        Row(
+            "P7",
+            "import Vessel, over llama_index.core",
+            imports(LLAMA_INDEX, index),
+            imports("pass", LLAMA_INDEX),
+            0.0566,
+            "ms",
+        ),
         Row("P8", "construct ChatVessel", constructs("ChatVessel"), None, 100),
         Row("P8", "construct Vessel", constructs("Vessel"), None, 100),
         Row("P9", "core + LangChain face", Measure("", "size", (("face", "langchain"),)), None, 3, "MB"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 
 from benchmarks import figures, report
 from benchmarks.figures import Row
@@ -65,6 +66,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "results.json").write_text(report.as_json(lines, values))
     (FOLDER / "table.md").write_text(report.as_markdown(lines))
+    from benchmarks.plots import draw
+
+    draw([asdict(line) for line in lines])
     print(f"Written to {FOLDER.relative_to(ROOT)}/.", file=sys.stderr)
 
 
