@@ -33,7 +33,11 @@ from vessel_core.wire.jsontext import loads
 
 PROBE_TIMEOUT = 3.0
 NO_RETRIES = Retries(most=0, load=0.0)
-PROBES = ("/v1/models", "/api/version", "/api/ps", "/api/v1/models", "/props")
+PROBES = (
+    *("/v1/models", "/api/v1/models", "/api/v0/models", "/props", "/running", "/.well-known/localai.json"),
+    *("/api/version", "/api/ps", "/api/extra/version", "/model_info", "/version"),
+)
+"""What is asked of a server to know what it is; those that play another one show themselves before it."""
 
 
 @dataclass(frozen=True, slots=True)

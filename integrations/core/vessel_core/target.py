@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import logging
 import os
 import re
 import time
@@ -14,13 +15,14 @@ from typing import Any, TypedDict, Unpack, cast
 from pydantic import SecretStr
 
 from vessel_core.address import Address, parse_address
-from vessel_core.backends import Backend, find_backend
-from vessel_core.backends.base import Flow, choose_model
+from vessel_core.backends import COMPATIBLE, Backend, find_backend
+from vessel_core.backends.base import Flow, choose_model, noting, unrecognised
 from vessel_core.discovery import Candidate, candidates, identify
 from vessel_core.errors import (
     InvalidConfig,
     ModelNotFound,
     NoServerFound,
+    ProtocolError,
     ResponseError,
     ServerUnreachable,
     Unsupported,
@@ -33,6 +35,8 @@ from vessel_core.transport import Connection
 from vessel_core.types import Capabilities, ChatOptions, ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
 from vessel_core.wire import Quirks
 from vessel_core.wire.options import RUNNER
+
+logger = logging.getLogger("vessel_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Target:
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
+    doubted: bool = field(default=False, repr=False)
     runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,6 +82,7 @@ class Target:
             "chosen": {},
             "described": {},
             "seen": {},
+            "doubted": False,
             "runner": {},
         }
         return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten
@@ -208,9 +214,35 @@ class Target:
 
     def listed(self) -> Flow[list[ModelInfo]]:
         """Return the server's models, and remember what it said of them."""
-        found = yield from self.server.backend.models()
+        evidence: dict[str, Any] = {}
+        try:
+            found = yield from noting(self.server.backend.models(), evidence)
+        except (Unsupported, ProtocolError) as error:
+            yield from self.doubt(error)
+            raise
+        if not (self.doubted or self.server.backend.recognises(evidence)):
+            yield from self.doubt()
         self.seen = {one.id: one for one in found}
         return found
+
+    def doubt(self, error: VesselError | None = None) -> Flow[None]:
+        """Ask what kind of server answers, once, and warn if it is not the one that was configured."""
+        backend = self.server.backend
+        if self.doubted or backend.recognises in (unrecognised, COMPATIBLE.recognises):
+            return
+        self.doubted = True
+        try:
+            other = yield from identify()
+        except VesselError:
+            return
+        if other not in (backend, COMPATIBLE):
+            source = next((place.source for place in self.places() if not self.address), None)
+            where = source or self.server.address.root
+            said = f"{where} points to {other.title}, and not to {backend.title}."
+            hint = f"Say backend={other.name!r}, or give the right address."
+            logger.warning("%s %s", said, hint)
+            if error is not None:
+                error.hint = f"{said} {hint}"
 
     def choose(self, kind: ModelKind) -> Flow[str | None]:
         """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""

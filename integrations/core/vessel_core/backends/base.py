@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from vessel_core.errors import InvalidConfig, ResponseError, Unsupported
+from vessel_core.errors import InvalidConfig, ResponseError, Unsupported, VesselError
+from vessel_core.request import did_you_mean
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import json_body
+from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping, mappings
 
 T = TypeVar("T")
@@ -115,6 +118,24 @@ def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:
     """Return the model of that name, the only or the first loaded one without a name, or one of which nothing is known."""
     if name is None:
         chosen = choose_model(models, "chat")
+def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
+    """Follow a flow, and note what was answered: who lists models has shown by that what it is."""
+    try:
+        call = next(flow)
+        while True:
+            try:
+                reply = yield call
+            except VesselError as error:
+                call = flow.throw(error)
+                continue
+            evidence[""] = reply.headers.get("server", "")
+            with suppress(ValueError):
+                evidence[call.path] = loads(reply.body)
+            call = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value
+
+
         return chosen or ModelInfo("")
     return next((model for model in models if same_model(model.id, name)), ModelInfo(name))
 

@@ -6,11 +6,13 @@ from vessel_core.backends.base import Backend, Evidence, owners
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.reading import mapping
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its name in the model list."""
-    return "ConcedoLlamaForKoboldServer" in str(evidence.get("")) or "koboldcpp" in owners(evidence)
+    """Its `Server` header, its name in the model list, or its own version."""
+    named = "ConcedoLlamaForKoboldServer" in str(evidence.get("")) or "koboldcpp" in owners(evidence)
+    return named or "version" in mapping(evidence.get("/api/extra/version"))
 
 
 BACKEND = Backend(

@@ -32,8 +32,8 @@ def model(name: str | None) -> Flow[ModelInfo]:
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its name in the model list."""
-    return "llama-swap" in owners(evidence)
+    """Its name in the model list, or its list of what is running."""
+    return "llama-swap" in owners(evidence) or isinstance(mapping(evidence.get("/running")).get("running"), list)
 
 
 BACKEND = Backend(

@@ -92,6 +92,8 @@ def recognises(evidence: Evidence) -> bool:
     """Its REST lists, its name in the plain list, or the error it has for every unknown route."""
     if any("loaded_instances" in item for item in items(mapping(evidence.get("/api/v1/models")), "models")):
         return True
+    if any("state" in item for item in items(mapping(evidence.get("/api/v0/models")), "data")):
+        return True
     unknown = (str(mapping(document).get("error", "")) for path, document in evidence.items() if path)
     return "organization_owner" in owners(evidence) or any(text.startswith("Unexpected endpoint") for text in unknown)
 

@@ -10,9 +10,10 @@ from vessel_core.wire.reading import mapping
 
 
 def recognises(evidence: Evidence) -> bool:
-    """A model list whose items hold nothing else."""
+    """A model list whose items hold nothing else, or its page for discovery."""
     listed = items(mapping(evidence.get("/v1/models")), "data")
-    return bool(listed) and all(set(item) == {"id", "object"} for item in listed)
+    bare = bool(listed) and all(set(item) == {"id", "object"} for item in listed)
+    return bare or isinstance(evidence.get("/.well-known/localai.json"), dict)
 
 
 BACKEND = Backend(

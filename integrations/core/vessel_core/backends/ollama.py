@@ -101,8 +101,9 @@ def version() -> Flow[str | None]:
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its version and its list of what is running; others play parts of Ollama, and are recognised before."""
-    return "version" in mapping(evidence.get("/api/version")) and "models" in mapping(evidence.get("/api/ps"))
+    """Its version or its list, and what is running; others play parts of Ollama, and are recognised before."""
+    known = "version" in mapping(evidence.get("/api/version")) or "models" in mapping(evidence.get("/api/tags"))
+    return known and "models" in mapping(evidence.get("/api/ps"))
 
 
 BACKEND = Backend(

@@ -6,11 +6,12 @@ from vessel_core.backends.base import Backend, Evidence, owners
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.reading import mapping
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its name in the model list."""
-    return "sglang" in owners(evidence)
+    """Its name in the model list, or what it tells of its model."""
+    return "sglang" in owners(evidence) or "model_path" in mapping(evidence.get("/model_info"))
 
 
 BACKEND = Backend(

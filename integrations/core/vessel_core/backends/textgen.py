@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from vessel_core.backends.base import Backend, Evidence, owners
+from vessel_core.backends.base import Backend, Evidence, items
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.reading import mapping
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its name in the model list."""
-    return "user" in owners(evidence)
+    """Models of a `user` that were created at 0."""
+    listed = items(mapping(evidence.get("/v1/models")), "data")
+    return any(item.get("owned_by") == "user" and item.get("created") == 0 for item in listed)
 
 
 BACKEND = Backend(
