@@ -64,6 +64,14 @@ MEANINGS = {
     "textgen/calls_with_finish.sse": Means(
         calls=(("get_weather", '{"city": "Rome"}'),), finish="tool_calls", tokens=(9, 5)
     ),
+    "llamaswap/loading.sse": Means(
+        "Hello", "━━━━━\nllama-swap loading model: qwen3\nDone! (2.10s)\n━━━━━\n \n", finish="stop", tokens=(12, 2)
+    ),
+    "tabbyapi/reasoning.sse": Means("Hello", "Hm", finish="stop", tokens=(12, 2)),
+    "litellm/changing_ids.sse": Means(
+        calls=(("get_weather", '{"city": "Oslo"}'),), finish="tool_calls", tokens=(12, 2)
+    ),
+    "llamafile/text.sse": Means("Hello", finish="stop"),
 }
 NAMES = sorted(MEANINGS)
 
