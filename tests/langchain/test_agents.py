@@ -149,7 +149,7 @@ def test_every_streaming_mode_of_a_graph_carries_the_answer() -> None:
         return [calling(("get_weather", '{"city": "Rome"}')), answer("It ", "is ", "sunny.")]
 
     with playing(*replies(), *replies(), *replies()) as server:
-        agent = create_agent(ChatVessel(base_url=server.base_url), [get_weather])
+        agent = create_agent(ChatVessel(base_url=server.base_url, together=False), [get_weather])
         tokens = [part[0] for part in agent.stream(ASK, stream_mode="messages")]
         said = [token.text for token in tokens if isinstance(token, AIMessageChunk) and token.text]
         assert said == ["It ", "is ", "sunny."]

@@ -136,11 +136,16 @@ def test_callbacks_see_each_token() -> None:
 
     tokens = Tokens()
     with llamacpp_server(answer("One", " two", " three")) as server:
-        list(model(server).stream("x", config={"callbacks": [tokens]}))
+        list(model(server, together=False).stream("x", config={"callbacks": [tokens]}))
         assert tokens.seen == ["One", " two", " three", ""]
         tokens.seen.clear()
-        model(server, streaming=True).invoke("x", config={"callbacks": [tokens]})
+        model(server, streaming=True, together=False).invoke("x", config={"callbacks": [tokens]})
         assert tokens.seen == ["One", " two", " three", ""]
+
+
+def test_tokens_that_arrive_together_are_delivered_together() -> None:
+    with llamacpp_server(answer("One", " two", " three")) as server:
+        assert [chunk.text for chunk in model(server).stream("x")] == ["One", " two three", ""]
 
 
 def test_streaming_can_be_switched_off() -> None:

@@ -162,7 +162,7 @@ def test_include_raw_keeps_the_message_and_makes_a_fault_a_value(method: Any) ->
 
 def test_partial_objects_grow_while_they_stream() -> None:
     with llamacpp_server(answer(*TEXT)) as server:
-        chat = ChatVessel(base_url=server.base_url)
+        chat = ChatVessel(base_url=server.base_url, together=False)
         grown = list(chat.with_structured_output(JSON).stream("x"))
         assert grown == [{"name": "Ada"}, {"name": "Ada Lovelace"}, ADA]
         assert list(chat.with_structured_output(Person).stream("x")) == [Person(**ADA)]

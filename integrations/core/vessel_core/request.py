@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Unpack, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +18,7 @@ from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
 from vessel_core.wire.quirks import check_quirk
 
-_OPTIONS = TypeAdapter(ChatOptions)
+_options = cache(lambda: TypeAdapter(ChatOptions))  # made by the first request: importing is for everybody
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -89,7 +90,7 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
     if given.get("top_logprobs") and "logprobs" not in given:
         given["logprobs"] = True  # llama.cpp answers 400 to the one without the other
     try:
-        return _OPTIONS.validate_python(given)
+        return _options().validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
         raise InvalidRequest(f"{first['loc'][0]}={first['input']!r}: {first['msg']}.") from None

@@ -63,6 +63,7 @@ class Target:
     timeout: Timeout
     max_retries: int
     verify: bool | str = True
+    together: bool = True
     fetch_image_urls: bool = False
     switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     known: Server | None = None
@@ -315,6 +316,7 @@ class TargetOptions(TypedDict, total=False):
     timeout: Timeout | float | None
     max_retries: int
     verify: bool | str
+    together: bool
     fetch_image_urls: bool
     quirks: Mapping[str, Any] | None
 
@@ -337,6 +339,7 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         timeout=_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
+        together=options.get("together", True),
         fetch_image_urls=options.get("fetch_image_urls", False),
         switched=checked_quirks(options.get("quirks") or {}),
     )

@@ -328,11 +328,17 @@ class _Choice:
             if call is None:
                 call = self.calls[piece.index] = _Call()
             call.add(piece)
+        if delta.logprobs:
+            self.logprobs.extend(delta.logprobs)
+        said = delta.finish or delta.usage or delta.timings or delta.model or delta.response_id or delta.refusal
+        if said or delta.truncated or delta.system_fingerprint:
+            self._add_rest(delta)
+
+    def _add_rest(self, delta: Delta) -> None:
+        """Take what few deltas have."""
         rest = self.rest
         rest.refusal += delta.refusal
         rest.truncated = rest.truncated or delta.truncated
-        if delta.logprobs:
-            self.logprobs.extend(delta.logprobs)
         rest.finish = rest.finish or delta.finish
         rest.usage = delta.usage or rest.usage
         rest.timings = delta.timings or rest.timings

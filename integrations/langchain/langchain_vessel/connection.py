@@ -53,11 +53,13 @@ class ServerFields(BaseModel):
     - `timeout`: seconds to wait for a first token, or a `vessel_core.Timeout`
     - `max_retries`: how often a request is sent again that never reached a model
     - `verify`: whether TLS certificates are checked, or a file of CA certificates
+    - `together`: whether tokens that one network read brings become one chunk; nothing arrives later than it would
     - `fetch_image_urls`: fetch pictures given by URL here, from public hosts only, for servers that don't
     - `client`: a `vessel_core.Client` to use in place of all of these
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    # deferred: the schemas of the classes between this and the one that is used are never needed
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
 
     backend: str = "auto"
     base_url: str | None = None
@@ -67,6 +69,7 @@ class ServerFields(BaseModel):
     timeout: Timeout | float | None = None
     max_retries: int = 2
     verify: bool | str = True
+    together: bool = True
     fetch_image_urls: bool = False
     client: Client | None = Field(default=None, exclude=True, repr=False)
     pickle_secrets: bool = Field(default=False, exclude=True, repr=False)
@@ -110,6 +113,7 @@ class ServerFields(BaseModel):
             timeout=self.timeout,
             max_retries=self.max_retries,
             verify=self.verify,
+            together=self.together,
             fetch_image_urls=self.fetch_image_urls,
         )
 
@@ -120,6 +124,7 @@ class ServerFields(BaseModel):
             self.timeout,
             self.max_retries,
             self.verify,
+            self.together,
             self.fetch_image_urls,
             id(self.client) if self.client else 0,
         )

@@ -71,8 +71,7 @@ def test_any_lines_of_ollama_mean_the_same(lines: list[dict[str, Any]]) -> None:
 
 
 def test_texts_of_one_read_are_one_delta_if_asked_for() -> None:
-    stream = openai.ChatStream(ChatRequest(messages=[]), Quirks())
-    stream.plain.together = True
+    stream = openai.ChatStream(ChatRequest(messages=[]), Quirks(), together=True)
     chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("a", "b", "c", "d")]
     data = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
     assert [delta.text for delta in stream.feed(data[0])] == ["a"]
@@ -80,8 +79,7 @@ def test_texts_of_one_read_are_one_delta_if_asked_for() -> None:
 
 
 def test_what_is_not_plain_text_parts_the_texts_of_one_read() -> None:
-    stream = openai.ChatStream(ChatRequest(messages=[]), Quirks())
-    stream.plain.together = True
+    stream = openai.ChatStream(ChatRequest(messages=[]), Quirks(), together=True)
     token = {"content": [{"token": "b", "logprob": -1.0}]}
     choices: list[dict[str, Any]] = [
         {"index": 0, "delta": {"content": "first"}},

@@ -40,7 +40,8 @@ class Body:
         self._came += len(data)
         if self._unpack is not None:
             return b"".join(self._unpacked(self._unpack, data))
-        self._count(data)
+        if self._came > self._limit:
+            raise self._too_long()
         return data
 
     def _unpacked(self, unpack: Any, data: bytes) -> list[bytes]:
@@ -49,7 +50,9 @@ class Body:
         try:
             while data:
                 parts.append(unpack.decompress(data, STEP))
-                self._count(parts[-1])
+                self._plain += len(parts[-1])
+                if self._plain > self._limit:
+                    raise self._too_long()
                 if self._plain > STEP + RATIO * self._came:
                     raise ResponseTooLarge(f"The reply unpacks to more than {RATIO} times its size.")
                 data = unpack.unconsumed_tail
@@ -57,10 +60,8 @@ class Body:
             raise ProtocolError(f"The compressed reply is broken: {error}.") from None
         return parts
 
-    def _count(self, data: bytes) -> None:
-        self._plain += len(data)
-        if self._plain > self._limit:
-            raise ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.")
+    def _too_long(self) -> ResponseTooLarge:
+        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.")
 
 
 class Patience:

@@ -74,8 +74,8 @@ class Dialect(Protocol):
         """Write a chat request that streams."""
         ...
 
-    def ChatStream(self, request: ChatRequest, quirks: Quirks) -> ReplyStream:  # noqa: N802 - a class in a module
-        """Begin to read its reply."""
+    def ChatStream(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> ReplyStream:  # noqa: N802 - a class in a module
+        """Begin to read its reply; `together` makes one delta of plain texts that one `feed` holds."""
         ...
 
     def encode_embed(

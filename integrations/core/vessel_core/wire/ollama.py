@@ -30,7 +30,7 @@ __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 class ChatStream:
     """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
 
-    def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
+    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> None:
         self.done = False
         self._request = request
         self._lines = Lines()
@@ -43,7 +43,7 @@ class ChatStream:
         self._started = False
         self._error: VesselError | None = None
         self._passing = False  # whether text is handed on as it is
-        self.plain = Plain()
+        self._plain = Plain(together=together)
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; raise the error a line holds, after deltas at the next call."""
@@ -88,7 +88,7 @@ class ChatStream:
         except ValueError as error:
             raise not_json(line) from error
         if self._passing and (text := ollama_text(document)):
-            self.plain.say(text, deltas)
+            self._plain.say(text, deltas)
         else:
             self._document(document, deltas)
 

@@ -47,7 +47,7 @@ class _Choice:
 class ChatStream:
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
 
-    def __init__(self, request: ChatRequest, quirks: Quirks) -> None:
+    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> None:
         self.done = False
         self._request = request
         self._quirks = quirks
@@ -58,7 +58,7 @@ class ChatStream:
         self._timings: Timings | None = None
         self._error: VesselError | None = None
         self._passing = False  # whether text of the first choice is handed on as it is
-        self.plain = Plain()
+        self._plain = Plain(together=together)
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
@@ -115,7 +115,7 @@ class ChatStream:
         except ValueError as error:
             raise not_json(payload) from error
         if self._passing and (text := openai_text(chunk)):
-            self.plain.say(text, deltas)
+            self._plain.say(text, deltas)
         else:
             self._chunk(chunk, deltas)
 

@@ -44,8 +44,8 @@ class Plain:
 
     __slots__ = ("_last", "together")
 
-    def __init__(self) -> None:
-        self.together = False
+    def __init__(self, *, together: bool = False) -> None:
+        self.together = together
         self._last: Delta | None = None
 
     def say(self, text: str, deltas: list[Delta]) -> None:

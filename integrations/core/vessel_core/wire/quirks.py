@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -66,14 +67,19 @@ class Quirks:
 
 
 NAMES = tuple(field.name for field in fields(Quirks))
-_TYPES = {name: TypeAdapter[object](kind) for name, kind in get_type_hints(Quirks).items()}
+
+
+@cache
+def _types() -> dict[str, TypeAdapter[object]]:
+    """Return what checks each quirk, made when one is switched for the first time."""
+    return {name: TypeAdapter[object](kind) for name, kind in get_type_hints(Quirks).items()}
 
 
 def check_quirk(name: str, value: object) -> object:
     """Return the value of a quirk, checked by type; raise `InvalidConfig` if it can't be right."""
     try:
         # Strict: "false" or 1 in place of a switch is a mistake; but a set may be written as a list.
-        return _TYPES[name].validate_python(value, strict=not isinstance(value, list | set | tuple))
+        return _types()[name].validate_python(value, strict=not isinstance(value, list | set | tuple))
     except ValidationError as error:
         said = error.errors()[0]["msg"]
         raise InvalidConfig(f"quirks: {name}={value!r}: {said}.", hint="`Quirks` says what each of them is.") from None

@@ -45,6 +45,8 @@ def text_of(content: Any) -> str:
     """Return the text of a content field: a string, `None`, or a list of parts (quirk 44)."""
     if isinstance(content, str):
         return content
+    if not content:
+        return ""
     return "".join(string(part.get("text")) or "" for part in mappings(content))
 
 

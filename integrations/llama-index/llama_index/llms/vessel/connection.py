@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 from vessel_core import AsyncClient, Client, Timeout
 from vessel_core.address import without_login
 from vessel_core.errors import InvalidConfig
@@ -37,6 +37,9 @@ class ServerConnection(BaseModel):
     environment variable that holds the key (`api_key_env`): the name travels, the key doesn't.
     """
 
+    # deferred: the schemas of the classes between this and the one that is used are never needed
+    model_config = ConfigDict(defer_build=True)
+
     aliases: ClassVar[Mapping[str, str]] = CONNECTION_ALIASES
 
     backend: str = Field(default="auto", description='"auto", "llamacpp", "lmstudio", "ollama" or "openai".')
@@ -49,6 +52,7 @@ class ServerConnection(BaseModel):
     timeout: Timeout | float | None = Field(default=None, description="A `Timeout`, or seconds to a first token.")
     max_retries: int = Field(default=2, ge=0, description="How often to try again where that can help.")
     verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
+    together: bool = Field(default=True, description="Let tokens that one network read brings be one chunk.")
     fetch_image_urls: bool = Field(default=False, description="Fetch pictures given by URL here, from public hosts.")
     http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries sync requests.")
     async_http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries async requests.")
@@ -120,7 +124,13 @@ class ServerConnection(BaseModel):
             key = SecretStr(os.environ.get(self.api_key_env, ""))
         wanted = (
             *(self.backend, self.base_url, key, tuple(self.headers.items()), self.timeout, self.max_retries),
-            *(self.verify, self.fetch_image_urls, id(self.http_transport), id(self.async_http_transport)),
+            *(
+                self.verify,
+                self.together,
+                self.fetch_image_urls,
+                id(self.http_transport),
+                id(self.async_http_transport),
+            ),
         )
         if wanted == self._made_for:
             return
@@ -132,6 +142,7 @@ class ServerConnection(BaseModel):
             timeout=self.timeout,
             max_retries=self.max_retries,
             verify=self.verify,
+            together=self.together,
             fetch_image_urls=self.fetch_image_urls,
             http_transport=self.http_transport,
         )
