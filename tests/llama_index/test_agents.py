@@ -19,8 +19,9 @@ from llama_index.llms.vessel import Vessel
 from pydantic import BaseModel
 from vessel_core.errors import InvalidOutput
 
-from tests.llama_index.scripted import answer, call_piece, calls, ending, in_turn, scripted, sent
-from tests.llama_index.test_messages import png
+from tests.llama_index.answers import answer, call_piece, calls, ending, in_turn
+from tests.llama_index.pictures import png
+from tests.llama_index.scripted import scripted, sent
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 

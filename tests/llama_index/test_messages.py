@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +28,9 @@ from llama_index.llms.vessel.messages import to_wire
 from vessel_core.errors import InvalidMedia, InvalidRequest
 
 from tests.fake_server import ollama_server
-from tests.llama_index.scripted import answer, scripted, sent
-
-
-def png(red: int, green: int, blue: int, size: int = 64) -> bytes:
-    """Return a picture of one colour."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = (b"\0" + bytes((red, green, blue)) * size) * size
-    header = struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
+from tests.llama_index.answers import answer
+from tests.llama_index.pictures import png
+from tests.llama_index.scripted import scripted, sent
 
 RED = png(255, 0, 0)
 DATA_URL = f"data:image/png;base64,{base64.b64encode(RED).decode()}"

@@ -19,8 +19,9 @@ from vessel_core import Delta
 from vessel_core.errors import InvalidOutput
 from vessel_core.types import ToolCallDelta
 
+from tests.llama_index.answers import answer, call_piece, calls, ending
 from tests.llama_index.looking import extra
-from tests.llama_index.scripted import answer, call_piece, calls, ending, scripted, sent
+from tests.llama_index.scripted import scripted, sent
 
 
 def get_weather(city: str) -> str:

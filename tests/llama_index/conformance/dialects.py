@@ -6,10 +6,10 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-from tests.fake_server import Chat, FakeServer, Response, ollama_server, openai_server
-from tests.llama_index.scripted import answer, call_piece, calls, ending, event
+from tests.fake_server import Chat, FakeServer, Request, Response, ollama_server, openai_server
+from tests.llama_index.answers import answer, call_piece, calls, ending, event
 
 
 class Dialect(Protocol):
@@ -52,7 +52,12 @@ class OpenAI:
     path: str = "/v1/chat/completions"
 
     def server(self, chat: Chat) -> FakeServer:
-        return openai_server(chat)
+        def counted_if_asked(request: Request) -> Response:
+            options: Any = request.json().get("stream_options") or {}
+            script = cast("bytes", chat)
+            return Response.stream(script if options.get("include_usage") else _without_counts(script))
+
+        return openai_server(counted_if_asked if isinstance(chat, bytes) else chat)
 
     def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
         return answer(*pieces, reasoning=reasoning)
@@ -93,6 +98,11 @@ class OpenAI:
 
     def endless(self) -> Response:
         return Response.stream(event({"content": "Hello"}), threading.Event())
+
+
+def _without_counts(script: bytes) -> bytes:
+    """Return a stream without the chunk of counts, which servers send only to who asks."""
+    return b"\n\n".join(event for event in script.split(b"\n\n") if b'"choices": []' not in event)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
 from tests.llama_index.conformance.dialects import OPENAI, Dialect, OpenAI
 
-TEXTS = [f"Fact {number}\n is  this." for number in range(7)]
+TEXTS = [f"Fact {number} is this." for number in range(7)]
 
 
 class EmbeddingConformance(ABC):

@@ -20,7 +20,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
 from tests.llama_index.looking import extra, raw
-from tests.llama_index.test_messages import png
+from tests.llama_index.pictures import png
 
 
 class Place(BaseModel):

@@ -28,7 +28,7 @@ from pydantic import BaseModel
 from tests.fake_server import Chat, FakeServer, Response
 from tests.llama_index.conformance.dialects import OPENAI, Dialect, OpenAI
 from tests.llama_index.looking import extra, raw
-from tests.llama_index.test_messages import png
+from tests.llama_index.pictures import png
 
 HELLO = [ChatMessage("Hello")]
 
