@@ -21,21 +21,26 @@ from tests.fake_server import llamacpp_server
 from tests.langchain.media import picture, silence
 from tests.langchain.sensible import sensible_server
 
-NEEDS_SENSE = frozenset(
-    {
-        "test_tool_calling",
-        "test_tool_calling_async",
-        "test_agent_loop",
-        "test_unicode_tool_call_integration",
-        "test_invoke_with_model_override",
-        "test_ainvoke_with_model_override",
-        "test_stream_with_model_override",
-        "test_astream_with_model_override",
-        "test_audio_inputs",
-    }
-)
-PDF = frozenset({"test_pdf_inputs", "test_pdf_tool_message"})
-"""No local server reads PDFs: we refuse them (see `test_content`)."""
+_VALUES = "the arguments must be those of the question; the demo model's are only of the right type"
+_CHOICE = "the model must call a tool of its own accord"
+_SECOND = "there must be a second model"
+
+NEEDS_SENSE = {
+    "test_tool_calling": _VALUES,
+    "test_tool_calling_async": _VALUES,
+    "test_unicode_tool_call_integration": _VALUES,
+    "test_agent_loop": _CHOICE,
+    "test_invoke_with_model_override": _SECOND,
+    "test_ainvoke_with_model_override": _SECOND,
+    "test_stream_with_model_override": _SECOND,
+    "test_astream_with_model_override": _SECOND,
+    "test_audio_inputs": "the model must hear",
+}
+"""What does not run on the real server, and why; it runs on the scripted one."""
+
+_NO_PDF = "no local server reads PDFs; Vessel refuses them by name"
+PDF = {"test_pdf_inputs": _NO_PDF, "test_pdf_tool_message": _NO_PDF}
+"""What runs nowhere, and why. See `test_content` for what is done instead."""
 
 
 class _Chat(ChatModelIntegrationTests):
