@@ -74,9 +74,14 @@ def lora_adapters() -> Flow[list[Mapping[str, Any]]]:
 
 
 def scale_lora(scales: Mapping[int, float]) -> Flow[None]:
-    """Set the scale of LoRA adapters by id, for every request that does not set its own."""
+    """Set the scale of LoRA adapters by id, for every request that does not set its own; the server ignores unknown ids."""
     if not scales:
         raise InvalidRequest("No LoRA scale was given.")
+    known = [adapter.get("id") for adapter in (yield from lora_adapters())]
+    if unknown := [key for key in scales if key not in known]:
+        raise InvalidRequest(
+            f"The server has no LoRA adapter {unknown[0]}; its ids are {known}.", hint="Start it with `--lora FILE`."
+        )
     reply = yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
     if reply.status >= 300:
         raise error_from(reply)

@@ -65,8 +65,10 @@ def encode_llamacpp(request: CompletionRequest, quirks: Quirks) -> Call:
     if request.suffix is None:
         return encode_openai(request, quirks)
     options = _options(request, quirks)
+    if options.get("n") == 1:
+        del options["n"]
     for name in ("n", "logprobs", "top_logprobs"):
-        if options.pop(name, None) not in (None, 1, False):
+        if options.pop(name, None):
             raise Unsupported(f"Filling a gap has no option {name!r}.", hint="Leave it out, or leave `suffix` out.")
     if "max_tokens" in options:
         options["n_predict"] = options.pop("max_tokens")

@@ -1,0 +1,203 @@
+"""What only some servers have: llama.cpp's slots, metrics, adapters and tokens on the real one, the rest scripted."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from vessel_core.backends import BACKENDS, OLLAMA, find_backend
+from vessel_core.backends.base import find_model, get_json, items, same_model, try_json
+from vessel_core.errors import (
+    BadRequest,
+    InvalidConfig,
+    InvalidMedia,
+    InvalidRequest,
+    ModelNotFound,
+    ServerError,
+    Unsupported,
+)
+from vessel_core.local import LocalServer
+from vessel_core.types import ModelInfo
+from vessel_core.wire import Reply
+
+from tests.core.driving import Connect, Tap
+from tests.core.wire.play import HELLO
+from tests.fake_server import Response, Routes, llamacpp_server, lmstudio_server, ollama_server, openai_server
+
+
+def test_slots_metrics_adapters_and_tokens_of_the_real_server(connect: Connect, tapped: Tap) -> None:
+    client = connect(base_url=tapped.base_url)
+    client.chat([HELLO], max_tokens=3)
+    assert {slot["id"] for slot in client.slots()} == {0, 1, 2, 3}
+    assert client.metrics()["llamacpp:tokens_predicted_total"] >= 3
+    assert client.lora_adapters() == []
+    tokens = client.tokenize("Hello there")
+    assert client.detokenize(tokens).strip() == "Hello there"
+    assert tapped.asked("/tokenize")[0].json() == {"content": "Hello there", "add_special": False}
+    assert client.tokenize("", model="demo-chat") == []
+
+
+def test_adapters_are_scaled_and_an_unknown_one_refused(connect: Connect, chat_server: LocalServer) -> None:
+    adapters = [{"id": 0, "path": "a.gguf", "scale": 0.0}]
+    routes: Routes = {
+        ("GET", "/lora-adapters"): Response.json(adapters),
+        ("POST", "/lora-adapters"): Response.json({"success": True}),
+    }
+    with llamacpp_server(routes=routes) as server:
+        client = connect(base_url=server.base_url)
+        assert client.lora_adapters() == adapters
+        client.scale_lora({0: 0.5})
+        assert server.requests[-1].json() == [{"id": 0, "scale": 0.5}]
+        with pytest.raises(InvalidRequest, match="No LoRA scale"):
+            client.scale_lora({})
+    with pytest.raises(InvalidRequest, match=r"no LoRA adapter 99; its ids are \[\]"):
+        connect(base_url=chat_server.base_url).scale_lora({99: 1.0})
+
+
+def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> None:
+    off = Response.json(
+        {"error": {"code": 501, "message": "Start it with `--metrics`", "type": "not_supported_error"}}, 501
+    )
+    adapters = Response.json([{"id": 0, "scale": 1.0}])
+    routes: Routes = {
+        ("GET", "/metrics"): off,
+        ("GET", "/lora-adapters"): adapters,
+        ("POST", "/lora-adapters"): off,
+    }
+    with llamacpp_server(routes=routes) as server:
+        client = connect(base_url=server.base_url)
+        for ask in (client.metrics, lambda: client.scale_lora({0: 1.0})):
+            with pytest.raises(Unsupported):
+                ask()
+
+
+MOVES = ["/models/load", "/models/unload"]
+
+
+@pytest.mark.parametrize("path", MOVES)
+def test_a_router_that_has_no_such_model_says_so(connect: Connect, path: str) -> None:
+    said = {"error": {"code": 400, "message": "model 'nope' not found", "type": "invalid_request_error"}}
+    with llamacpp_server(routes={("POST", path): Response.json(said, 400)}) as server:
+        client = connect(base_url=server.base_url)
+        with pytest.raises(ModelNotFound):
+            list(client.load("nope")) if path.endswith("/load") else client.unload("nope")
+
+
+@pytest.mark.parametrize("path", MOVES)
+def test_a_router_that_refuses_is_heard_and_one_that_is_done_already_is_fine(connect: Connect, path: str) -> None:
+    def answer(request: Any) -> Response:
+        state = "running" if path.endswith("/load") else "not running"
+        said = f"model is already {state}" if request.json()["model"] == "plain.gguf" else "out of memory"
+        return Response.json({"error": {"code": 400, "message": said, "type": "invalid_request_error"}}, 400)
+
+    loaded = {"id": "plain.gguf", "object": "model", "owned_by": "llamacpp", "status": {"value": "loaded"}}
+    routes: Routes = {("POST", path): answer, ("GET", "/v1/models"): Response.json({"data": [loaded, loaded]})}
+    with llamacpp_server(routes=routes) as server:
+        client = connect(base_url=server.base_url)
+        if path.endswith("/load"):
+            assert [step.status for step in client.load("plain.gguf")] == ["loaded"]
+        else:
+            client.unload("plain.gguf")
+        with pytest.raises(BadRequest, match="out of memory"):
+            list(client.load("other")) if path.endswith("/load") else client.unload("other")
+
+
+def test_a_download_that_fails_says_why(connect: Connect) -> None:
+    job = Response.json({"job_id": "1", "status": "failed", "error": "disk full"})
+    with lmstudio_server(routes={("POST", "/api/v1/models/download"): job}) as server:
+        with pytest.raises(ServerError, match="disk full"):
+            list(connect("lmstudio", base_url=server.base_url).pull("m"))
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [({}, {}), ({"num_ctx": 8192}, {"options": {"num_ctx": 8192}}), ({"keep_alive": -1}, {"keep_alive": -1})],
+)
+def test_ollama_loads_a_model_with_its_options(connect: Connect, options: dict[str, Any], body: dict[str, Any]) -> None:
+    loaded = Response.json({"model": "m", "done": True, "done_reason": "load"})
+    with ollama_server(routes={("POST", "/api/chat"): loaded}) as server:
+        steps = [step.status for step in connect("ollama", base_url=server.base_url).load("m", **options)]
+        assert server.asked("/api/chat")[0].json() == {"model": "m", "messages": [], "stream": False, **body}
+    assert steps == ["loading", "loaded"]
+
+
+@pytest.mark.parametrize(
+    ("details", "capabilities", "kind"),
+    [
+        ({"family": "qwen3"}, ["completion"], "chat"),
+        ({"family": "nomic-bert"}, ["embedding"], "embedding"),
+        ({"family": "nomic-bert"}, [], "embedding"),
+        ({"family": "qwen3"}, [], None),
+        ({}, ["completion", "embedding"], "chat"),
+    ],
+)
+def test_ollamas_models_are_of_a_kind(
+    connect: Connect, details: dict[str, Any], capabilities: list[str], kind: str | None
+) -> None:
+    tags = Response.json({"models": [{"name": "m", "details": details, "capabilities": capabilities}]})
+    with ollama_server(routes={("GET", "/api/tags"): tags}) as server:
+        assert connect("ollama", base_url=server.base_url).models()[0].kind == kind
+
+
+def test_ranking_by_v1_is_there_for_any_server(connect: Connect) -> None:
+    ranking = Response.json({"results": [{"index": 1, "relevance_score": 2.0}, {"index": 0, "relevance_score": 1.0}]})
+    with openai_server(routes={("POST", "/v1/rerank"): ranking}) as server:
+        ranked = connect("openai", base_url=server.base_url, model="m").rerank("q", ["a", "b"])
+    assert [one.index for one in ranked] == [1, 0]
+
+
+def test_what_a_server_can_not_do_is_refused_by_name(connect: Connect) -> None:
+    with ollama_server() as server:
+        client = connect("ollama", base_url=server.base_url)
+        with pytest.raises(Unsupported, match="Ollama can't rank documents"):
+            client.rerank("q", ["a"])
+        assert server.requests == []
+
+
+def test_ollama_takes_no_sound(connect: Connect) -> None:
+    sound: Any = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    with ollama_server() as server:
+        with pytest.raises(InvalidMedia, match="no audio"):
+            connect("ollama", base_url=server.base_url, model="m").chat([{"role": "user", "content": [sound]}])
+
+
+def test_the_real_server_refuses_sound_for_a_model_without_ears(connect: Connect, chat_server: LocalServer) -> None:
+    sound: Any = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    with pytest.raises(Unsupported, match="audio"):
+        connect(base_url=chat_server.base_url).chat([{"role": "user", "content": [sound]}])
+
+
+# ------------------------------------------------------------------------------------------------------------- rows
+
+
+def test_a_row_of_the_table_stays_itself_in_a_pickle() -> None:
+    assert all(pickle.loads(pickle.dumps(backend)) is backend for backend in BACKENDS)
+
+
+def test_a_name_that_no_server_has_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidConfig, match="no backend 'nonsense'"):
+        find_backend("nonsense")
+
+
+def test_a_model_is_found_by_name_as_the_server_means_it() -> None:
+    models = [ModelInfo("a", state="unloaded"), ModelInfo("B:latest", state="loaded")]
+    assert find_model(models, "b") is models[1]
+    assert find_model(models, None) is models[1]
+    assert find_model(models, "c") == ModelInfo("c")
+    assert find_model([], None) == ModelInfo("")
+    assert same_model("Qwen3", "qwen3:LATEST")
+
+
+def test_a_document_that_is_a_list_is_put_into_one() -> None:
+    flow = get_json("/slots")
+    next(flow)
+    with pytest.raises(StopIteration) as stopped:
+        flow.send(Reply(200, body=b'[{"id": 0}]'))
+    assert items(stopped.value.value, "data") == [{"id": 0}]
+    trying = try_json("/props")
+    next(trying)
+    with pytest.raises(StopIteration) as stopped:
+        trying.throw(Unsupported("no"))
+    assert stopped.value.value == {}
+    assert OLLAMA.feature("pull", "fetch") is OLLAMA.features["pull"]

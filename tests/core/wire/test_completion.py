@@ -1,0 +1,168 @@
+"""Raw completion: three forms of request, three of reply."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from vessel_core.backends import COMPATIBLE, LLAMACPP, OLLAMA, Backend
+from vessel_core.errors import InvalidRequest, ProtocolError, ServerError, StreamInterrupted, Unsupported
+from vessel_core.types import ChatReply, Delta, Timings, Usage
+from vessel_core.wire import ReplyStream
+from vessel_core.wire.completion import CompletionRequest
+
+from tests.core.wire.play import DONE, body_of, event, play
+
+
+def sent(backend: Backend, prompt: str = "a", suffix: str | None = None, **fields: Any) -> tuple[str, dict[str, Any]]:
+    given: dict[str, Any] = {"model": "m", **fields}
+    call = backend.features["complete"](CompletionRequest(prompt, suffix, **given), backend.quirks)
+    return call.path, body_of(call)
+
+
+def stream(backend: Backend = COMPATIBLE) -> ReplyStream:
+    return backend.features["completion_stream"]()
+
+
+def reply(*frames: bytes, backend: Backend = COMPATIBLE) -> ChatReply:
+    played = play(stream(backend), frames)
+    if played.error is not None:
+        raise played.error
+    return played.reply
+
+
+def text(said: str, finish: str | None = None, index: int = 0, **rest: Any) -> bytes:
+    return event({"model": "m", "choices": [{"index": index, "text": said, "finish_reason": finish}], **rest})
+
+
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def test_a_completion_is_asked_for_as_each_server_takes_it() -> None:
+    assert sent(COMPATIBLE) == ("/v1/completions", {"prompt": "a", "model": "m", **STREAMED})
+    assert sent(COMPATIBLE, model=None) == ("/v1/completions", {"prompt": "a", **STREAMED})
+    assert sent(COMPATIBLE, suffix="b")[1]["suffix"] == "b"
+    assert sent(LLAMACPP, options={"seed": 1}, extra_body={"x": 2}) == (
+        "/v1/completions",
+        {"prompt": "a", "model": "m", "seed": 1, "x": 2, **STREAMED},
+    )
+    assert sent(OLLAMA) == ("/api/generate", {"model": "m", "prompt": "a", "stream": True, "raw": True})
+
+
+def test_a_gap_is_filled_as_each_server_does() -> None:
+    options = {"max_tokens": 5, "n": 1, "logprobs": False}
+    body = {"input_prefix": "a", "input_suffix": "b", "n_predict": 5, "stream": True}
+    assert sent(LLAMACPP, suffix="b", options=options) == ("/infill", body)
+    assert sent(LLAMACPP, suffix="b")[1] == {"input_prefix": "a", "input_suffix": "b", "stream": True}
+    assert sent(OLLAMA, suffix="b")[1] == {"model": "m", "prompt": "a", "suffix": "b", "stream": True}
+    for option in ({"n": 2}, {"logprobs": True}, {"top_logprobs": 3}):
+        with pytest.raises(Unsupported, match="Filling a gap has no option"):
+            sent(LLAMACPP, suffix="b", options=option)
+
+
+def test_options_go_where_each_server_reads_them() -> None:
+    options = {"max_tokens": 5, "keep_alive": 0, "reasoning": False, "stop": "x"}
+    body = sent(OLLAMA, options=options, extra_body={"options": {"num_gpu": 1}})[1]
+    assert (body["keep_alive"], body["think"], body["options"]) == (
+        0,
+        False,
+        {"num_predict": 5, "stop": ["x"], "num_gpu": 1},
+    )
+    assert sent(COMPATIBLE, options={"logprobs": True, "top_logprobs": 3})[1]["logprobs"] == 3
+    assert sent(COMPATIBLE, options={"logprobs": True})[1]["logprobs"] == 1
+    assert "logprobs" not in sent(COMPATIBLE, options={"logprobs": False})[1]
+
+
+@pytest.mark.parametrize("name", ["reasoning", "chat_template_kwargs", "continue_final_message"])
+def test_an_option_of_the_template_is_refused(name: str) -> None:
+    with pytest.raises(Unsupported, match=f"A raw completion has no option '{name}'"):
+        sent(LLAMACPP, options={name: True})
+
+
+def test_an_empty_prompt_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="prompt is empty"):
+        CompletionRequest("")
+    assert CompletionRequest("", "b").suffix == "b"
+
+
+def test_a_completion_is_read_to_its_end() -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    found = reply(
+        text("Hel"), text("lo", "stop"), event({"choices": [], "usage": usage, "timings": {"prompt_n": 1}}), DONE
+    )
+    assert (found.text, found.finish, found.model) == ("Hello", "stop", "m")
+    assert (found.usage, found.timings) == (Usage(1, 2, 3), Timings(prompt_tokens=1))
+
+
+def test_several_completions_are_kept_apart() -> None:
+    found = reply(
+        text("a", index=1), text("b"), text("", "stop"), text("c", "length", index=1), text("!", index=1), DONE
+    )
+    assert (found.text, found.finish) == ("b", "stop")
+    assert [(other.text, other.finish) for other in found.alternatives] == [("ac", "length")]
+
+
+def test_logprobs_are_read_as_in_a_chat() -> None:
+    content = [{"token": "a", "logprob": -0.1}]
+    choice = {"index": 0, "text": "a", "logprobs": {"content": content}, "finish_reason": "stop"}
+    assert reply(event({"choices": [choice]})).logprobs == content
+    line = {"response": "a", "logprobs": content, "done": True}
+    assert reply(json.dumps(line).encode(), backend=OLLAMA).logprobs == content
+
+
+def test_a_filled_gap_is_read() -> None:
+    frames = [event({"content": "x", "stop": False}), event({"content": "y", "stop": True, "stop_type": "limit"})]
+    assert (reply(*frames, backend=LLAMACPP).text, reply(*frames, backend=LLAMACPP).finish) == ("xy", "length")
+    last = event({"content": "", "stop": True, "stop_type": "eos", "timings": {"predicted_n": 2}})
+    found = reply(frames[0], last, backend=LLAMACPP)
+    assert (found.finish, found.timings) == ("stop", Timings(completion_tokens=2))
+    assert reply(text("Hi", "stop"), backend=LLAMACPP).text == "Hi"
+
+
+def test_ollamas_lines_are_read() -> None:
+    lines = [
+        {"model": "m", "response": "", "thinking": "hm", "done": False},
+        {"model": "m", "response": "Hi", "done": False},
+        {"model": "m", "response": "", "done": True, "done_reason": "length", "prompt_eval_count": 3, "eval_count": 1},
+    ]
+    found = reply(*(json.dumps(line).encode() + b"\n\n" for line in lines), backend=OLLAMA)
+    assert (found.text, found.reasoning, found.finish, found.usage) == ("Hi", "hm", "length", Usage(3, 1, 4))
+    assert reply(b'{"response":"Hi","done":true}', backend=OLLAMA).finish == "stop"
+
+
+@pytest.mark.parametrize("frames", [[], [text("Hel")], [DONE], [text("a", "stop"), text("b", index=1)]])
+def test_a_completion_that_ends_too_early_is_an_error(frames: list[bytes]) -> None:
+    with pytest.raises(StreamInterrupted):
+        reply(*frames)
+
+
+def test_a_completion_is_over_with_done_though_no_finish_came() -> None:
+    assert reply(text("Hi"), DONE, text("more")).text == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"), [(event({"error": "it broke"}), ServerError), (b"data: no\n\n", ProtocolError)]
+)
+def test_an_error_behind_text_comes_after_it(frame: bytes, kind: type[Exception]) -> None:
+    for together in (True, False):
+        frames = [text("Hi") + frame] if together else [text("Hi"), frame]
+        played = play(stream(), frames)
+        assert (played.reply.text, type(played.error)) == ("Hi", kind)
+
+
+def test_an_error_is_raised_again_by_the_next_call() -> None:
+    reading = stream()
+    assert reading.feed(text("Hi") + event({"error": "it broke"}))
+    for again in (lambda: reading.feed(b""), reading.close):
+        with pytest.raises(ServerError):
+            again()
+
+
+def test_a_completion_in_one_document_is_read() -> None:
+    document = {"choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}], "usage": {"prompt_tokens": 1}}
+    deltas = stream().whole(json.dumps(document).encode())
+    assert [(delta.text, delta.finish) for delta in deltas] == [("Hi", "stop"), ("", None)]
+    assert deltas[-1] == Delta(usage=Usage(1, 0, 1))
+    with pytest.raises(ServerError):
+        stream().whole(b'{"error":"it broke"}')
