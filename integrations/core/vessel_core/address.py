@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
+import socket
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -12,6 +15,9 @@ from pydantic import SecretStr
 from vessel_core.errors import InvalidConfig
 
 _REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+_UNSEEN = ("Cc", "Cs")  # control characters, lone surrogates
+_LONGEST = 4000
+_HOST = r"[A-Za-z0-9_.-]*|[0-9a-fA-F:.]+(%\w+)?"
 _LOCAL_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
 
 
@@ -37,9 +43,10 @@ class Address:
 
 
 def _is_private(host: str) -> bool:
+    """Tell whether a host is an address of this machine or its network, in any spelling (`127.1`, `0x7f.1`)."""
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+        address = ipaddress.ip_address(host if ":" in host else socket.inet_ntoa(socket.inet_aton(host)))
+    except (OSError, ValueError):
         return False
     return address.is_private or address.is_loopback or address.is_link_local
 
@@ -79,10 +86,14 @@ def without_login(url: str) -> tuple[str, SecretStr | None]:
 
 def _split(text: str, source: str) -> SplitResult:
     try:
-        if any(character.isspace() or ord(character) < 32 for character in text):
-            raise ValueError("it holds white space")
+        if any(character.isspace() or unicodedata.category(character) in _UNSEEN for character in text):
+            raise ValueError("it holds white space or control characters")
+        if len(text) > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST} characters")
         parts = urlsplit(text)
         _ = parts.port
+        if not re.fullmatch(_HOST, parts.hostname or ""):
+            raise ValueError("its host holds characters that names of hosts don't have (write äö.example as xn--…)")
     except ValueError as error:
         raise InvalidConfig(f"{source}={_shown(text)!r} is no URL: {error}.") from None
     return parts

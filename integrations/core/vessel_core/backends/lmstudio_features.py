@@ -49,8 +49,13 @@ def pull(model: str, options: Mapping[str, Any]) -> Steps:
         if status in ("completed", "already_downloaded"):
             return
         yield Wait(POLL)
-        reply = yield Call("GET", f"/api/v1/models/download/status/{quote(str(job.get('job_id')), safe='')}")
+        reply = yield Call("GET", f"/api/v1/models/download/status/{_one_part(str(job.get('job_id')))}")
         job = {**job, **mapping(json_body(reply or Reply(500)))}
+
+
+def _one_part(name: str) -> str:
+    """Return a name as one part of a path, also where it is `..` or holds half of a character."""
+    return quote(name, safe="", errors="replace").replace(".", "%2E")
 
 
 FEATURES: Mapping[str, Any] = {

@@ -39,7 +39,8 @@ def mapped(stage: Callable[[], Stage], reused: Callable[[], bool] = lambda: Fals
         raise InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.") from None
     except httpx.TransportError as error:
         raise translated(error, stage(), reused=reused()) from error
-    except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+    # a UnicodeError is a host that IDNA has no form for
+    except (httpx.InvalidURL, httpx.TooManyRedirects, UnicodeError) as error:
         raise InvalidConfig(f"The URL can't be used: {error}.") from None
 
 
