@@ -246,6 +246,15 @@ def _vessel_embeddings(backend: str) -> Callable[[str], Embedding]:
     return lambda url: Embedding(url, make, lambda made, texts: made.embed_documents(texts))
 
 
+def _arrays(url: str) -> Embedding:
+    def make(url: str, model: str) -> Any:
+        from vessel_core import Client
+
+        return Client("llamacpp", base_url=url, model=model)
+
+    return Embedding(url, make, lambda made, texts: made.embed(texts, batch_size=256).array())
+
+
 def _vessel_embedding(url: str) -> Embedding:
     def make(url: str, model: str) -> Any:
         from llama_index.embeddings.vessel import VesselEmbedding
@@ -326,6 +335,7 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "VesselEmbeddings": _vessel_embeddings("llamacpp"),
     "VesselEmbeddings on Ollama": _vessel_embeddings("ollama"),
     "VesselEmbedding": _vessel_embedding,
+    "vessel_core arrays": _arrays,
     "httpx + orjson": lambda url: Httpx(url, "/v1/chat/completions"),
     "httpx + orjson on Ollama": lambda url: Httpx(url, "/api/chat"),
     "langchain-core": LangChainFloor,

@@ -95,10 +95,11 @@ def embeddings() -> list[Row]:
         return Measure(client, "embed", (("model", "embed-1024"), ("count", 2048)), of, fresh=True)
 
     rows: list[Row] = []
-    for of, unit in (("cpu", "s"), ("memory", "MB")):
+    for of, unit, arrays in (("cpu", "s", 0.25), ("memory", "MB", 0.2)):
         rows += [
             Row("P4", of, embed("VesselEmbeddings", of), embed("OpenAIEmbeddings", of), 0.6, unit),
             Row("P4", of, embed("VesselEmbeddings on Ollama", of), embed("OllamaEmbeddings", of), 0.6, unit),
+            Row("P4", f"{of}, arrays", embed("vessel_core arrays", of), embed("OpenAIEmbeddings", of), arrays, unit),
         ]
     return rows
 

@@ -31,9 +31,9 @@ def test_the_played_call_holds_its_arguments() -> None:
 
 
 def test_the_played_vectors_are_the_same_in_every_form() -> None:
-    floats = openai.decode_embed(wire.embeddings(3, 8, "float"), 3, None).vectors
-    assert openai.decode_embed(wire.embeddings(3, 8, "base64"), 3, None).vectors == floats
-    assert ollama.decode_embed(wire.embeddings(3, 8, "ollama"), 3, None).vectors == floats
+    floats = openai.decode_embed(wire.embeddings(3, 8, "float"), 3, None).array()
+    assert (openai.decode_embed(wire.embeddings(3, 8, "base64"), 3, None).array() == floats).all()
+    assert (ollama.decode_embed(wire.embeddings(3, 8, "ollama"), 3, None).array() == floats).all()
 
 
 def test_a_line_of_the_table_compares_medians() -> None:

@@ -108,7 +108,7 @@ def _each(found: Sequence[Embeddings | InputTooLarge]) -> list[Embeddings | Inpu
             apart.append(one)
         else:
             apart += [
-                Embeddings([vector], one.model, one.usage if at == 0 else None) for at, vector in enumerate(one.vectors)
+                Embeddings([vector], one.model, one.usage if at == 0 else None) for at, vector in enumerate(one.rows)
             ]
     return apart
 
@@ -117,7 +117,7 @@ def joined(parts: Sequence[Embeddings]) -> Embeddings:
     """Return the vectors of several batches as one."""
     used = [part.usage for part in parts if part.usage]
     usage = Usage(sum(one.prompt_tokens for one in used), 0, sum(one.total_tokens for one in used)) if used else None
-    return Embeddings([vector for part in parts for vector in part.vectors], parts[0].model if parts else None, usage)
+    return Embeddings([vector for part in parts for vector in part.rows], parts[0].model if parts else None, usage)
 
 
 def batches(texts: Sequence[str], size: int) -> list[Sequence[str]]:

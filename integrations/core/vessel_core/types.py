@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Required, Self
+from typing import TYPE_CHECKING, Any, Literal, Required, Self, cast
 
 from typing_extensions import TypedDict
 
 from vessel_core.options import ChatOptions as ChatOptions
 from vessel_core.options import Reasoning as Reasoning
+
+if TYPE_CHECKING:
+    from numpy import float32
+    from numpy.typing import NDArray
 
 # ------------------------------------------------------------ messages
 
@@ -389,11 +393,27 @@ class _Call:
 
 @dataclass(slots=True)
 class Embeddings:
-    """Vectors in the order of the inputs: `vectors[i]` is a list of floats for input `i`."""
+    """Vectors in the order of the inputs: `vectors[i]` is a list of floats for input `i`, `array()` a numpy matrix of all.
 
-    vectors: list[list[float]]
+    `rows` are as they came: lists, or float32 arrays of a sixth of their size until `vectors` is first asked for.
+    """
+
+    rows: Sequence[Sequence[float]]
     model: str | None = None
     usage: Usage | None = None
+
+    @property
+    def vectors(self) -> list[list[float]]:
+        """The vectors as lists of floats."""
+        if not all(isinstance(row, list) for row in self.rows):
+            self.rows = [list(row) for row in self.rows]
+        return cast("list[list[float]]", self.rows)
+
+    def array(self) -> NDArray[float32]:
+        """Return the vectors as the rows of one float32 matrix; needs numpy."""
+        import numpy as np
+
+        return np.array([np.asarray(row, np.float32) for row in self.rows], np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""Vectors as they come and as they are asked for: lists of floats, or one float32 matrix."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from vessel_core import Embeddings
+from vessel_core.errors import ProtocolError
+from vessel_core.wire.vectors import check_vectors, decode_vector
+
+NUMBERS = [0.5, -1.0, 2.0]
+
+
+def packed(*numbers: float) -> str:
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+def test_base64_is_kept_small_until_lists_are_asked_for() -> None:
+    made = Embeddings([decode_vector(packed(*NUMBERS))])
+    assert not isinstance(made.rows[0], list)
+    assert made.vectors == [NUMBERS]
+    assert made.vectors is made.vectors
+
+
+@pytest.mark.parametrize("sent", [packed(*NUMBERS), NUMBERS])
+def test_a_matrix_is_float32_in_the_order_of_the_inputs(sent: object) -> None:
+    matrix = Embeddings([decode_vector(sent), decode_vector(packed(0, 0, 1))]).array()
+    assert (matrix.dtype, matrix.shape) == (np.float32, (2, 3))
+    assert matrix.tolist() == [NUMBERS, [0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+def test_an_array_that_holds_no_number_is_an_error(odd: float) -> None:
+    with pytest.raises(ProtocolError, match="NaN"):
+        check_vectors([decode_vector(packed(1.0, odd))], 1, None)
+
+
+def test_the_largest_numbers_are_numbers() -> None:
+    check_vectors([decode_vector(packed(3e38, 3e38))], 1, 2)
+
+
+def test_vectors_are_checked_without_numpy_too() -> None:
+    code = (
+        "import sys; from vessel_core.wire.vectors import check_vectors, decode_vector\n"
+        f"check_vectors([decode_vector({packed(*NUMBERS)!r})], 1, 3)\n"
+        "assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
