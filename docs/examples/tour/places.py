@@ -82,7 +82,7 @@ def _state(server: ServerInfo) -> str:
         return "no LLM server answers"
     backend = find_backend(server.backend)
     models = ", ".join(model.id for model in server.models)
-    return f"{backend.title}, {models or server.error or f'without a model: {backend.start}'}"
+    return f"{backend.title}, {models or server.error or f'without a model: {backend.then or backend.start}'}"
 
 
 def _on(running: list[ServerInfo]) -> Places:

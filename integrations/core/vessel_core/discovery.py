@@ -17,9 +17,12 @@ from vessel_core.backends.base import Flow
 from vessel_core.drive import run
 from vessel_core.errors import (
     AuthFailed,
+    BadRequest,
     ModelLoading,
     NoServerFound,
+    ProtocolError,
     ResponseError,
+    ServerError,
     ServerTimeout,
     Unsupported,
     VesselError,
@@ -111,6 +114,8 @@ def survey(candidate: Candidate) -> Flow[ServerInfo]:
         models = yield from backend.models()
     except (AuthFailed, ModelLoading) as error:
         return ServerInfo(backend.name, root, True, error=_shown(candidate, error), source=candidate.source)
+    except (BadRequest, ProtocolError, ServerError, Unsupported) as error:
+        raise ProtocolError(f"What answers there lists no models, so it is no LLM server: {error.message}") from error
     return ServerInfo(backend.name, root, True, version, tuple(models), source=candidate.source)
 
 
@@ -193,7 +198,7 @@ def choose(found: Sequence[ServerInfo]) -> ServerInfo:
 def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
     """Return the error that names the addresses tried and the ways to start a server."""
     tried = "\n".join(f"  {one.base_url}  ({one.source or 'default of ' + one.backend}): {one.error}" for one in found)
-    starts = "\n".join(f"  {backend.title}: {backend.start}" for backend in BACKENDS if backend.probed)
+    starts = "\n".join(f"  {backend.title}: {backend.how_to_start}" for backend in BACKENDS if backend.probed)
     variables = ", ".join(str(backend.env) for backend in BACKENDS if backend.probed)
     return NoServerFound(
         f"No LLM server answers. Tried:\n{tried}",

@@ -205,7 +205,7 @@ class Target:
             backend = self.known.backend if self.known else self.backend
             error.backend, error.url = backend.title if backend else None, address.root
             if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
-                error.hint = f"Start it ({backend.start}), or give the right base_url."
+                error.hint = f"Start it: {backend.how_to_start}. Or give the right base_url."
         return error
 
     def secrets(self) -> list[str]:
@@ -251,10 +251,16 @@ class Target:
             return self.model
         if kind not in self.chosen:
             try:
-                found = choose_model((yield from self.listed()), kind)
+                listed = yield from self.listed()
             except (ResponseError, Unsupported):
-                found = None  # a server without a list may need no name
-            self.chosen[kind] = found.id if found else None
+                self.chosen[kind] = None  # a server without a list may need no name
+            else:
+                if (found := choose_model(listed, kind)) is None:
+                    backend = self.server.backend
+                    raise ModelNotFound(
+                        f"{backend.title} has no models.", hint=f"Fetch one: {backend.then or backend.start}."
+                    )
+                self.chosen[kind] = found.id
         return self.chosen[kind]
 
     def describe(self, name: str | None) -> Flow[ModelInfo]:

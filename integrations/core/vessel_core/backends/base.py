@@ -31,7 +31,7 @@ class Backend:
     - `name`: how it is called in code; `title`: how people call it; `aliases`: other spellings
     - `env`: the environment variable with its URL; `urls`: its default addresses, where it is looked for if `probed`,
       else only when it is asked for by name
-    - `start`: how to start one, for error messages
+    - `start`: the command that starts one, `then`: what is needed after it, for error messages
     - `dialect`, `quirks`: how it speaks
     - `health`: the path that answers 200 once a model can be used
     - `recognises`: whether the evidence is this server's
@@ -47,6 +47,7 @@ class Backend:
     version: Callable[[], Flow[str | None]]
     recognises: Callable[[Evidence], bool]
     start: str
+    then: str = ""
     quirks: Quirks = Quirks()
     aliases: tuple[str, ...] = ()
     env: str | None = None
@@ -60,6 +61,11 @@ class Backend:
         if name not in self.features:
             raise Unsupported(f"{self.title} can't {needs}.", hint="Use a server that can; see the table of servers.")
         return self.features[name]
+
+    @property
+    def how_to_start(self) -> str:
+        """The commands that start one, in a sentence."""
+        return f"{self.start}, then {self.then}" if self.then else self.start
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
@@ -77,7 +83,10 @@ def parse_backend(name: str, known: Sequence[Backend]) -> Backend:
         if wanted in {_plain(spelling) for spelling in (backend.name, backend.title, *backend.aliases)}:
             return backend
     names = ", ".join(repr(backend.name) for backend in known)
-    raise InvalidConfig(f"There is no backend {name!r}.", hint=f"Backends are 'auto', {names}.")
+    spellings = [spelling for backend in known for spelling in (backend.name, *backend.aliases)]
+    raise InvalidConfig(
+        f"There is no backend {name!r}{did_you_mean(name, spellings)}", hint=f"Backends are 'auto', {names}."
+    )
 
 
 def _plain(name: str) -> str:
@@ -109,15 +118,6 @@ def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None =
     return mapping(document)
 
 
-def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return the objects in a list field; `null` and a missing field are empty (quirk 84)."""
-    return mappings(document.get(name))
-
-
-def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:
-    """Return the model of that name, the only or the first loaded one without a name, or one of which nothing is known."""
-    if name is None:
-        chosen = choose_model(models, "chat")
 def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
     """Follow a flow, and note what was answered: who lists models has shown by that what it is."""
     try:
@@ -136,6 +136,15 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
         return stop.value
 
 
+def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return the objects in a list field; `null` and a missing field are empty (quirk 84)."""
+    return mappings(document.get(name))
+
+
+def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:
+    """Return the model of that name, the only or the first loaded one without a name, or one of which nothing is known."""
+    if name is None:
+        chosen = choose_model(models, "chat")
         return chosen or ModelInfo("")
     return next((model for model in models if same_model(model.id, name)), ModelInfo(name))
 

@@ -11,7 +11,7 @@ from vessel_core.backends.llamacpp_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, openai
 from vessel_core.wire.options import LLAMACPP, all_but
-from vessel_core.wire.reading import mapping
+from vessel_core.wire.reading import mapping, string
 
 BERT = 3
 """The number of the vocabulary that only models for embeddings and ranking have."""
@@ -75,8 +75,9 @@ def model(name: str | None) -> Flow[ModelInfo]:
 
 
 def version() -> Flow[str | None]:
-    """Ask for the build."""
-    return (yield from try_json("/props")).get("build_info")
+    """Ask for the build; one that was built without its name says `unknown`, which is no version."""
+    build = string((yield from try_json("/props")).get("build_info"))
+    return None if build is None or "unknown" in build else build
 
 
 def recognises(evidence: Evidence) -> bool:

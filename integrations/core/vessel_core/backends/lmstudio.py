@@ -117,7 +117,8 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
-    start="lms server start   (and load a model: lms load)",
+    start="lms server start",
+    then="lms load",
     health="/v1/models",
     features=FEATURES,
 )

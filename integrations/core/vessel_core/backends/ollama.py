@@ -126,7 +126,8 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
-    start="ollama serve   (and fetch a model: ollama pull qwen3)",
+    start="ollama serve",
+    then="ollama pull qwen3",
     health="/api/version",
     features=FEATURES,
 )

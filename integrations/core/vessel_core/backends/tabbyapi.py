@@ -25,7 +25,8 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
-    start="python main.py   (and give its key: api_key='…')",
+    start="python main.py",
+    then="give its key: api_key=…",
     health="/health",
     features=FEATURES,
 )

@@ -129,7 +129,7 @@ def show(report: Report, console: Console) -> None:
     for one in report.servers:
         _show_server(one, console)
     if not report.well:
-        starts = "\n".join(f"  {backend.title}: {backend.start}" for backend in BACKENDS if backend.probed)
+        starts = "\n".join(f"  {backend.title}: {backend.how_to_start}" for backend in BACKENDS if backend.probed)
         console.print(f"\nNo server is usable. Start one:\n{starts}\n  embedded: vessel serve --demo", markup=False)
 
 
