@@ -260,3 +260,10 @@ def test_the_names_by_which_llama_index_stores_them() -> None:
         "VesselEmbedding",
         "VesselRerank",
     ]
+
+
+def test_a_repr_says_what_is_talked_to_and_nothing_of_cores_own() -> None:
+    llm = Vessel(base_url="http://127.0.0.1:9", model="qwen3", temperature=0.2, api_key="hidden")
+    assert repr(llm) == "Vessel(backend='auto', base_url='http://127.0.0.1:9', model='qwen3', temperature=0.2)"
+    assert str(llm) == repr(llm)
+    assert repr(VesselEmbedding(model="nomic")) == "VesselEmbedding(backend='auto', model_name='nomic')"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, TypedDict, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -55,6 +55,10 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
     _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = PrivateAttr(
         default_factory=WeakKeyDictionary["asyncio.AbstractEventLoop", asyncio.Semaphore]
     )
+
+    if TYPE_CHECKING:  # `model` is `model_name` here as everywhere else; the other fields go by name too
+
+        def __init__(self, *, model: str = "unknown", **arguments: Any) -> None: ...
 
     @classmethod
     def class_name(cls) -> str:

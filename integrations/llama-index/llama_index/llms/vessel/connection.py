@@ -163,6 +163,24 @@ class ServerConnection(BaseModel):
     def _open_headers(self, headers: dict[str, str | SecretStr]) -> dict[str, str]:
         return {name: _secret(value).get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Say what is talked to, and what was set; no key, no header, none of core's own machinery."""
+        known = self.client.target.known
+        shown: dict[str, Any] = {"backend": known.backend.name if known else self.backend}
+        if (address := known.address if known else self.client.target.address) is not None:
+            shown["base_url"] = address.root
+        for name, field in type(self).model_fields.items():
+            value = self.__dict__.get(name)
+            plain = isinstance(value, str | int | float | Timeout) or (
+                type(value) in (list, dict) and value not in ([], {})
+            )
+            if plain and value != field.default and field.repr and not field.exclude and name not in shown:
+                shown[name] = value
+        return list(shown.items())
+
+    def __str__(self) -> str:
+        return repr(self)
+
     def __getstate__(self) -> dict[Any, Any]:
         """Return the constructor's arguments, without what is secret, connections, and what can't be pickled."""
         kept = {name: value for name, value in self.__dict__.items() if name not in _LEFT_OUT and _pickles(value)}
