@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +94,9 @@ class VesselError(Exception):
     since the first.
     """
 
+    usual_hint: ClassVar[str | None] = None
+    """What to do where no one said more."""
+
     def __init__(
         self,
         message: str,
@@ -107,7 +110,7 @@ class VesselError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.backend = backend
         self.url = url
         self.response = response
@@ -141,9 +144,13 @@ def _restore(cls: type[VesselError], message: str, state: dict[str, Any]) -> Ves
 class InvalidConfig(VesselError, ValueError):
     """A backend, URL or option that can't be right. Raised at construction."""
 
+    usual_hint = "Correct it, or leave it out: then the default is used."
+
 
 class InvalidRequest(VesselError, ValueError):
     """A request that can't be right. Raised before anything is sent."""
+
+    usual_hint = "Correct it, and ask again: nothing was sent."
 
 
 class InvalidMedia(InvalidRequest):
@@ -193,6 +200,7 @@ class StreamStalled(ServerTimeout):
 class ProtocolError(VesselError):
     """The reply is not what the protocol says: not HTTP, not JSON, or JSON of another shape; `cut` if its end is missing."""
 
+    usual_hint = "See the server's log, and whether it is an LLM server of a version that is not too old."
     cut = False
 
 

@@ -93,7 +93,9 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
         return _options().validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidRequest(f"{first['loc'][0]}={first['input']!r}: {first['msg']}.") from None
+        raise InvalidRequest(
+            f"{first['loc'][0]}={first['input']!r}: {first['msg']}.", hint="`ChatOptions` says what each option takes."
+        ) from None
 
 
 def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> None:
@@ -110,7 +112,10 @@ def checked_quirks(switched: Mapping[str, Any]) -> dict[str, Any]:
     """Return the quirks a caller switches; raise `InvalidConfig` on an unknown name or a value of the wrong type."""
     for name in switched:
         if name not in QUIRK_NAMES:
-            raise InvalidConfig(f"There is no quirk {name!r}{did_you_mean(name, QUIRK_NAMES)}")
+            raise InvalidConfig(
+                f"There is no quirk {name!r}{did_you_mean(name, QUIRK_NAMES)}",
+                hint="`vessel_core.wire.Quirks` describes all there are.",
+            )
     return {name: check_quirk(name, value) for name, value in switched.items()}
 
 
@@ -125,7 +130,7 @@ def checked_tool(tool: Tool, where: str = "tool") -> Tool:
     function: Any = tool.get("function") if isinstance(tool, Mapping) else None  # pyright: ignore[reportUnnecessaryIsInstance]
     if not isinstance(function, Mapping):
         raise InvalidRequest(
-            f"{where} is no tool: it needs {{'type': 'function', 'function': {{'name': …, 'parameters': …}}}}."
+            f"{where} is no tool.", hint="It needs {'type': 'function', 'function': {'name': …, 'parameters': …}}."
         )
     if not isinstance(name := cast("Mapping[str, Any]", function).get("name"), str) or not name.strip():
         raise InvalidRequest(f"{where} has no name.", hint="Give the function a name the model can call it by.")
@@ -136,7 +141,7 @@ def _checked_choice(choice: str | None, tools: Sequence[Tool]) -> str | None:
     names = [tool["function"]["name"] for tool in tools]
     if choice is None or choice in ("auto", "none", "required") or choice in names:
         if choice == "required" and not tools:
-            raise InvalidRequest("tool_choice is 'required', but no tools were given.")
+            raise InvalidRequest("tool_choice is 'required', but no tools were given.", hint="Give `tools`.")
         return choice
     raise InvalidRequest(
         f"tool_choice is {choice!r}, which is none of the tools{did_you_mean(choice, names)}",
@@ -151,7 +156,7 @@ def _checked_messages(messages: list[Message]) -> list[Message]:
     for at, message in enumerate(messages):
         role = message.get("role")
         if role not in ROLES:
-            raise InvalidRequest(f"messages[{at}] has the role {role!r}; roles are {', '.join(ROLES)}.")
+            raise InvalidRequest(f"messages[{at}] has the role {role!r}.", hint=f"Roles are {', '.join(ROLES)}.")
         checked.append(_checked_message(message, f"messages[{at}]"))
     return _images_out_of_tool_results(checked)
 
@@ -161,7 +166,9 @@ def _checked_message(message: Message, where: str) -> Message:
     if content is None or isinstance(content, str):
         return message
     if not isinstance(content, Sequence):
-        raise InvalidRequest(f"{where}.content is a {type(content).__name__}; it must be a text or a list of parts.")
+        raise InvalidRequest(
+            f"{where}.content is of type {type(content).__name__}.", hint="Give a text, or a list of parts."
+        )
     for number, part in enumerate(cast("Sequence[Any]", content)):
         part = cast("dict[str, Any]", part) if isinstance(part, dict) else {"": part}
         kind = part.get("type")

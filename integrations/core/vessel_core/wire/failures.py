@@ -84,8 +84,14 @@ _BY_SILENCE = {
     413: "The request is larger than the server takes (llama.cpp: 100 MB).",
 }
 
+_SILENT_HINTS = {
+    403: "Call it by an address of its own machine, or let Ollama listen for others: OLLAMA_HOST=0.0.0.0.",
+    413: "Send smaller pictures, or fewer texts at once.",
+}
+
 _HINTS: dict[type[VesselError], str] = {
     AuthFailed: "Give the server's key with `api_key=…`.",
+    BadRequest: "Change what the server names; what goes into `extra_body` and tools is sent as it is.",
     ContextOverflow: "Send less, or start the server with a larger context (llama.cpp `-c`, Ollama `num_ctx=…`, "
     "LM Studio: the model's load settings).",
     InputTooLarge: "Split the text, or start llama-server with a larger `-ub`.",
@@ -185,7 +191,7 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
     snapshot = FailedResponse(reply.status, dict(reply.headers), reply.body[: 20 * MAX_TEXT].decode("utf-8", "replace"))
     error = cls(
         f"{_WHAT.get(cls, 'The server failed')}: {message}",
-        hint=_HINTS.get(cls),
+        hint=_HINTS.get(cls) if failure.message else _SILENT_HINTS.get(reply.status, _HINTS.get(cls)),
         response=snapshot,
         request_id=reply.headers.get("x-request-id"),
     )
