@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock docs bench bench-check clean
+.PHONY: help demo test test-newest test-oldest check format lock docs bench bench-check compare clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ demo: $(READY) ## find a server or start the embedded one, and show everything t
 test: $(READY) ## run all tests, the style and type checks among them
 	$(RUN)/python -m pytest
 
+test-newest: .venv-newest/.ready ## run the LangChain tests with its newest version
+	.venv-newest/bin/python -m pytest tests/langchain
+
+test-oldest: .venv-oldest/.ready ## run the tests of the core and both faces with the oldest versions that are allowed
+	.venv-oldest/bin/python -m pytest tests/core tests/langchain tests/llama_index
+
 check: $(READY) ## lint, check the formatting and the types, run the tests
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -41,10 +47,14 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 	$(RUN)/python -m pip install --quiet uv
 	cd requirements && for name in *.in; do \
 		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-			--custom-compile-command "make lock" $$name -o $${name%.in}.txt || exit 1; done
+			$$(test $$name != newest.in || echo --no-deps) --custom-compile-command "make lock" \
+			$$name -o $${name%.in}.txt || exit 1; done
 
 bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+
+compare: $(VENV_BENCH)/.ready ## measure the table of docs/langchain-compared.md again, for us and the peers
+	$(VENV_BENCH)/bin/python -m tests.contract.langchain_table --write
 
 bench-check: $(READY) ## compare the calls a token takes with the stored baseline
 	$(RUN)/python -m benchmarks.counts
@@ -53,6 +63,22 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	test -x $(VENV_BENCH)/bin/python || $(PYTHON) -m venv $(VENV_BENCH)
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+.venv-newest/.ready: requirements/dev.txt requirements/newest.txt $(MANIFESTS)
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r requirements/newest.txt
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+.venv-oldest/.ready: requirements/oldest.txt $(MANIFESTS)
+	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . -e integrations/langchain -e integrations/llama-index
 	touch $@
 

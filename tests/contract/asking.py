@@ -1,0 +1,334 @@
+"""Rows on asking: tools, structured answers, pictures, options, embeddings, and what is known of the server."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
+from pydantic import BaseModel
+
+from tests.contract.measuring import NO, PARTLY, YES, Bench, Rows, parts
+from tests.contract.stand import COUNTED, Said, answered, inside
+from tests.fake_server import Request, Response, vector_of
+from tests.langchain.media import picture
+from tests.langchain.scripted import ending, piece
+
+ASKING = Rows()
+SERVED_V1 = ("llamacpp",)
+
+
+def weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return city
+
+
+def clock(zone: str) -> str:
+    """Tell the time in a zone."""
+    return zone
+
+
+class Trip(BaseModel):
+    """A trip to a city."""
+
+    city: str
+
+
+# ------------------------------------------------------------------------------------------------------------- tools
+
+
+def calls_of(message: Any) -> list[tuple[str, Any]]:
+    return [(call["name"], call["args"]) for call in message.tool_calls]
+
+
+@ASKING.add("Tools", "pieces of streamed calls without an index come together", SERVED_V1)
+def no_index(bench: Bench) -> bool:
+    head = {"id": "c0", "type": "function", "function": {"name": "weather", "arguments": '{"city": '}}
+    stream = piece({"tool_calls": [head]}) + piece({"tool_calls": [{"function": {"arguments": '"Lisbon"}'}}]})
+    with bench.at(Response.stream(stream + ending("tool_calls"))) as (chat, _):
+        chunks = list(chat.stream("Hi"))
+    message = chunks[0].__add__(chunks[1:])
+    return calls_of(message) == [("weather", {"city": "Lisbon"})] and not message.invalid_tool_calls
+
+
+@ASKING.add("Tools", "a call that was cut off is not run: invoked, streamed", SERVED_V1)
+def cut_call(bench: Bench) -> str:
+    with bench.at(Said((), calls=(("weather", '{"city": "Lis", "co'),), finish="length")) as (chat, _):
+        chunks = list(chat.stream("Hi"))
+        streamed = chunks[0].__add__(chunks[1:])
+        return parts(not calls_of(chat.invoke("Hi")), not calls_of(streamed))
+
+
+@ASKING.add("Tools", "arguments that come as an object are taken", SERVED_V1)
+def object_arguments(bench: Bench) -> bool:
+    said = cast("Any", (("weather", {"city": "Lisbon"}),))
+
+    def play(request: Request) -> Response:
+        if not request.json().get("stream"):
+            return answered(bench.kind, Said((), calls=said, finish="tool_calls"), request)
+        call = {"index": 0, "id": "c0", "function": {"name": "weather", "arguments": {"city": "Lisbon"}}}
+        return Response.stream(piece({"tool_calls": [call]}) + ending("tool_calls"))
+
+    with bench.at(play) as (chat, _):
+        return calls_of(chat.invoke("Hi")) == [("weather", {"city": "Lisbon"})]
+
+
+@ASKING.add("Tools", "a call without an id gets one")
+def call_id(bench: Bench) -> bool:
+    stream = piece({"tool_calls": [{"index": 0, "function": {"name": "weather", "arguments": "{}"}}]})
+    said = Said((), calls=(("weather", "{}"),))
+    answer: Any = said if bench.kind == "ollama" else Response.stream(stream + ending("tool_calls"))
+    with bench.at(answer) as (chat, _):
+        chunks = list(chat.stream("Hi"))
+    return bool(chunks[0].__add__(chunks[1:]).tool_calls[0]["id"])
+
+
+@ASKING.add("Tools", "a tool that is named is forced in a way that the servers obey")
+def forced(bench: Bench) -> str:
+    with bench.at(lambda request: bound(bench, request)) as (chat, server):
+        message = chat.bind_tools([weather, clock], tool_choice="clock").invoke("Hi")
+        body = bench.body(server)
+    if bench.kind == "ollama":  # it knows no `tool_choice`: only a grammar makes it call
+        return YES if "zone" in str(body.get("format")) and calls_of(message)[0][0] == "clock" else NO
+    alone = [tool["function"]["name"] for tool in body["tools"]] == ["clock"] and body["tool_choice"] == "required"
+    return YES if alone else PARTLY if "clock" in str(body.get("tool_choice")) else NO
+
+
+@ASKING.add("Tools", "`parallel_tool_calls=False` leaves one call at most")
+def not_parallel(bench: Bench) -> str:
+    said = Said((), calls=(("weather", '{"city": "a"}'), ("clock", '{"zone": "b"}')), finish="tool_calls")
+    with bench.at(said) as (chat, server):
+        message = chat.bind_tools([weather, clock], parallel_tool_calls=False).invoke("Hi")
+        asked = bench.body(server).get("parallel_tool_calls") is False
+    return YES if len(message.tool_calls) == 1 else PARTLY if asked else NO
+
+
+@ASKING.add("Tools", "no tools are no field, not an empty list")
+def no_tools(bench: Bench) -> bool:
+    with bench.at(Said()) as (chat, server):
+        chat.bind_tools([]).invoke("Hi")
+        return "tools" not in bench.body(server)
+
+
+# ----------------------------------------------------------------------------------------------------------- structure
+
+
+def bound(bench: Bench, request: Request) -> Response:
+    """Answer as a server that gives JSON of a schema, or a call, where it is made to, and else what it likes."""
+    body = request.json()
+    form: Mapping[str, Any] = body.get("response_format") or {}
+    made = '{"zone": "UTC"}' if "clock" in json.dumps(body) else '{"city": "Lisbon"}'
+    if body.get("tools") and body.get("tool_choice") not in (None, "auto"):
+        said = Said((), calls=((body["tools"][0]["function"]["name"], made),), finish="tool_calls")
+    elif form.get("type") == "json_schema" or "schema" in form or body.get("format") not in (None, "", "json"):
+        said = Said((made,))
+    else:
+        said = Said(('{"town": "Lisbon"}' if form or body.get("format") else "We go to Lisbon.",))
+    return answered(bench.kind, said, request)
+
+
+@ASKING.add("Structured answers", "`json_schema`, `function_calling` and `json_mode` all bind the answer to the schema")
+def structured(bench: Bench) -> str:
+    held: list[bool] = []
+    with bench.at(lambda request: bound(bench, request)) as (chat, _):
+        for method in ("json_schema", "function_calling", "json_mode"):
+            try:
+                held.append(chat.with_structured_output(Trip, method=method).invoke("Where to?") == Trip(city="Lisbon"))
+            except Exception:
+                held.append(False)
+    return parts(*held)
+
+
+@ASKING.add("Structured answers", "agents are told that the server can (`profile`)")
+def profile_structured(bench: Bench) -> bool:
+    with bench.at(Said()) as (chat, _):
+        return chat.profile["structured_output"] is True
+
+
+@ASKING.add("Structured answers", "a grammar (GBNF) is an option", SERVED_V1)
+def grammar(bench: Bench) -> bool:
+    with bench.at(Said(), grammar='root ::= "yes"') as (chat, server):
+        chat.invoke("Hi")
+        return bench.body(server).get("grammar") == 'root ::= "yes"'
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+
+def shows(bench: Bench, block: Mapping[str, Any], wanted: bytes) -> bool:
+    """Tell whether a picture in a block reaches the server as base64."""
+    with bench.at(Said()) as (chat, server):
+        try:
+            chat.invoke([HumanMessage(content=[{"type": "text", "text": "What is it?"}, cast("Any", dict(block))])])
+        except Exception:
+            return False
+        return base64.b64encode(wanted) in server.asked(bench.path)[-1].body
+
+
+@ASKING.add("Pictures and files", "pictures as base64, a data URL, bytes and a path object")
+def pictures(bench: Bench) -> str:
+    png = picture("red")
+    text = base64.b64encode(png).decode()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "red.png")
+        path.write_bytes(png)
+        blocks: list[dict[str, Any]] = [
+            {"type": "image", "base64": text, "mime_type": "image/png"},
+            {"type": "image_url", "image_url": f"data:image/png;base64,{text}"},
+            {"type": "image", "image": png},
+            {"type": "image", "image": path},
+        ]
+        return parts(*(shows(bench, block, png) for block in blocks))
+
+
+@ASKING.add("Pictures and files", "a text in a message is never opened as a file")
+def no_file_is_read(bench: Bench) -> bool:
+    png = picture("green")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "secret.png")
+        path.write_bytes(png)
+        blocks = [{"type": "image_url", "image_url": str(path)}, {"type": "image_url", "image_url": {"url": str(path)}}]
+        return not any(shows(bench, block, png) for block in blocks)
+
+
+@ASKING.add("Pictures and files", "MP3 is called `mp3`, as the servers want it", SERVED_V1)
+def mp3(bench: Bench) -> bool:
+    sound = base64.b64encode(b"ID3\x04" + bytes(64)).decode()
+    block: Any = {"type": "audio", "base64": sound, "mime_type": "audio/mpeg"}
+    with bench.at(Said()) as (chat, server):
+        chat.invoke([HumanMessage(content=[block])])
+        return bench.body(server)["messages"][0]["content"][0]["input_audio"]["format"] == "mp3"
+
+
+@ASKING.add("Pictures and files", "files of plain text")
+def text_files(bench: Bench) -> bool:
+    block: Any = {"type": "text-plain", "text": "Bread is made of flour.", "mime_type": "text/plain"}
+    with bench.at(Said()) as (chat, server):
+        chat.invoke([HumanMessage(content=[{"type": "text", "text": "Read:"}, block])])
+        return b"Bread is made of flour." in server.asked(bench.path)[-1].body
+
+
+# ------------------------------------------------------------------------------------------------------------- options
+
+
+@ASKING.add("Options", "`max_tokens` reaches the server under the name it has there")
+def max_tokens(bench: Bench) -> str:
+    with bench.at(Said(), max_tokens=12) as (chat, server):
+        chat.invoke("Hi")
+        body = bench.body(server)
+    named = inside(body, "options").get("num_predict") if bench.kind == "ollama" else body.get("max_tokens")
+    return YES if named == 12 else PARTLY if "12" in json.dumps(body) else NO
+
+
+@ASKING.add("Options", "`top_k` and `min_p` are options like any other")
+def samplers(bench: Bench) -> str:
+    held: list[bool] = []
+    options: dict[str, Any] = {"top_k": 17, "min_p": 0.125}
+    for option, value in options.items():
+        try:
+            with bench.at(Said(), None, **{option: value}) as (chat, server):
+                chat.invoke("Hi")
+                body = bench.body(server)
+                held.append(body.get(option, inside(body, "options").get(option)) == value)
+        except Exception:
+            held.append(False)
+    return parts(*held)
+
+
+@ASKING.add("Options", "`stop` may be set twice: for all calls, and for one")
+def stop_twice(bench: Bench) -> bool:
+    with bench.at(Said(), stop=["A"]) as (chat, server):
+        chat.invoke("Hi", stop=["B"])
+        body = bench.body(server)
+        return "B" in (inside(body, "options") or body)["stop"]
+
+
+@ASKING.add("Options", "a cached answer is not given for another model")
+def cache_key(bench: Bench) -> bool:
+    cache = InMemoryCache()
+    with bench.at(Said(), cache=cache) as (chat, server):
+        chat.invoke("Hi")
+        bench.candidate.chat(server.base_url, model="other", cache=cache).invoke("Hi")
+        return len(server.asked(bench.path)) == 2
+
+
+@ASKING.add("Options", "traces name the model of the call")
+def traced(bench: Bench) -> bool:
+    with bench.at(Said()) as (chat, _):
+        return chat._get_ls_params(model="other")["ls_model_name"] == "other"
+
+
+@ASKING.add("Options", "can be pickled and deep-copied")
+def copied(bench: Bench) -> str:
+    with bench.at(Said()) as (chat, _):
+        chat.invoke("Hi")
+        held: list[bool] = []
+        for again in (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))):  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+            try:
+                held.append(again(chat).invoke("Hi").text == "Hello")  # pyright: ignore[reportUnknownMemberType]
+            except Exception:
+                held.append(False)
+        return parts(*held)
+
+
+# ----------------------------------------------------------------------------------------------------- server, vectors
+
+
+@ASKING.add("The server", "no key has to be made up")
+def no_key(bench: Bench) -> bool:
+    with bench.at(Said(), api_key=None) as (chat, _):
+        return chat.invoke("Hi").text == "Hello"
+
+
+@ASKING.add("The server", "no model has to be named: the one that is there is used")
+def no_model(bench: Bench) -> bool:
+    with bench.at(Said(), model=None) as (chat, server):
+        chat.invoke("Hi")
+        return bench.body(server)["model"] == "demo"
+
+
+@ASKING.add("The server", "the size of its context is known (`profile`)")
+def context(bench: Bench) -> bool:
+    with bench.at(Said()) as (chat, _):
+        return chat.profile["max_input_tokens"] in (1024, 4096)
+
+
+@ASKING.add("The server", "tokens are counted by its own tokenizer", SERVED_V1)
+def counting(bench: Bench) -> str:
+    with bench.at(Said()) as (chat, _):
+        try:
+            texts = chat.get_num_tokens("How many?") == COUNTED
+        except Exception:
+            texts = False
+        return parts(texts, chat.get_num_tokens_from_messages([HumanMessage("How many?")]) == COUNTED)
+
+
+@ASKING.add("Embeddings", "texts are sent as texts, without setting anything")
+def texts_as_texts(bench: Bench) -> bool:
+    with bench.embedding(adapted=False) as (made, server):
+        return made.embed_documents(["a", "bc"]) == [vector_of("a"), vector_of("bc")] and server.requests != []
+
+
+@ASKING.add("Embeddings", "2500 texts go in several requests")
+def batches(bench: Bench) -> bool:
+    with bench.embedding() as (made, server):
+        made.embed_documents([f"text {at}" for at in range(2500)])
+        return len([request for request in server.requests if "embed" in request.path]) > 1
+
+
+@ASKING.add("Embeddings", "vectors that come in another order are put right", SERVED_V1)
+def shuffled(bench: Bench) -> bool:
+    def play(request: Request) -> Response:
+        given = request.json()["input"]
+        made = [{"index": at, "embedding": [float(at), 1.0], "object": "embedding"} for at in range(len(given))]
+        return Response.json({"object": "list", "model": "demo", "data": made[::-1], "usage": {"prompt_tokens": 1}})
+
+    with bench.embedding({("POST", "/v1/embeddings"): play}) as (made, _):
+        return [vector[0] for vector in made.embed_documents(["a", "b", "c"])] == [0.0, 1.0, 2.0]
