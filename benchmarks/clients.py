@@ -10,6 +10,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from benchmarks.wire import words
+
 PROMPT = "Why is the sky blue?"
 KEY = "none"
 
@@ -189,7 +191,7 @@ class LangChainFloor(LangChain):
         from langchain_core.messages import AIMessageChunk
         from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-        tokens = [str(at) for at in range(int(model.split("-")[1]))]
+        tokens = words(int(model.split("-")[1]))
 
         class Floor(BaseChatModel):
             @property
@@ -201,7 +203,7 @@ class LangChainFloor(LangChain):
 
             def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
                 for token in tokens:
-                    yield ChatGenerationChunk(message=AIMessageChunk.model_construct(content=token))
+                    yield ChatGenerationChunk(message=AIMessageChunk(content=token))
 
         return Floor()
 

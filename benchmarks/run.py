@@ -1,6 +1,6 @@
-"""`python -m benchmarks.run [--quick] [FIGURE …]`: measure, print the table, and write results and plots into docs/.
+"""`python -m benchmarks.run [--quick] [--write] [FIGURE …]`: measure, and print the table.
 
-Only a full run writes: `--quick`, or naming figures (`P1 P7`), just prints.
+`--write` writes results, table and plots into docs/benchmarks/ as well; a run of everything does so by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from benchmarks.rounds import Bench, Values
 from benchmarks.wire import words
 
 FOLDER = ROOT / "docs/benchmarks"
+PAGE = ROOT / "docs/benchmarks.md"
+BEGIN, END = "<!-- the table, written by `make bench` -->\n", "<!-- the end of the table -->\n"
 CHECKED = "text-2000"
 
 
@@ -45,7 +47,8 @@ def check(bench: Bench, rows: list[Row]) -> None:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds, small sizes; writes nothing")
+    parser.add_argument("--quick", action="store_true", help="few rounds, small sizes")
+    parser.add_argument("--write", action="store_true", help="write into docs/ all the same")
     parser.add_argument("figures", nargs="*", help="such as P1 P7; all if left out")
     asked = parser.parse_args()
     lines: list[report.Result] = []
@@ -61,11 +64,12 @@ def main() -> None:
         made = [report.result(row, values) for row in chosen]
         print(report.as_text(made), flush=True)
         lines += made
-    if asked.quick or asked.figures:
+    if (asked.quick or asked.figures) and not asked.write:
         return
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "results.json").write_text(report.as_json(lines, values))
-    (FOLDER / "table.md").write_text(report.as_markdown(lines))
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(before + BEGIN + report.as_markdown(lines) + END + rest.partition(END)[2])
     from benchmarks.plots import draw
 
     draw([asdict(line) for line in lines])
