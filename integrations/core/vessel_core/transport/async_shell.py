@@ -127,10 +127,12 @@ class _Exchange:
 
     async def _begin(self, client: httpx.AsyncClient) -> httpx.Response:
         watch = Watch()
-        with mapped(lambda: head_stage(self._call), watch.reused):
+        with mapped(lambda: head_stage(self._call), watch):
             request = client.build_request(**self._connection.request_arguments(self._call))
             request.extensions["trace"] = watch.atrace
-            return await client.send(request, stream=True)
+            response = await client.send(request, stream=True)
+        watch.forget()
+        return response
 
 
 async def _sweep(client: httpx.AsyncClient) -> None:

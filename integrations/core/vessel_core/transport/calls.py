@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
 
 from vessel_core.errors import FirstTokenTimeout, ServerTimeout, VesselError
 from vessel_core.transport.faults import Stage
@@ -21,26 +23,58 @@ MOST_AT_ONCE = 256
 
 
 class Watch:
-    """Tells whether a call went over a connection that had served an earlier one, by the events httpx reports."""
+    """Tells, by the events httpx reports, whether a call went over a connection that had served an earlier one, and whether
+    anything was heard on a new one: what says something and hangs up is there, but no HTTP server."""
 
     def __init__(self) -> None:
+        self.heard = False
         self._connected = False
         self._sent = False
+        self._network: Any = None
 
     def reused(self) -> bool:
         """Whether a request was sent without connecting first."""
         return self._sent and not self._connected
 
-    def trace(self, event: str, _: Mapping[str, Any]) -> None:
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event."""
         if event == "connection.connect_tcp.started":
             self._connected = True
         elif event == "http11.send_request_headers.started":
             self._sent = True
+        elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._listen(info["return_value"])
 
     async def atrace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event, async."""
         self.trace(event, info)
+
+    def _listen(self, network: Any) -> None:
+        """Note the first bytes that come on a new connection."""
+        read = cast("Callable[..., Any]", type(network).read)  # pyright: ignore[reportUnknownMemberType]
+        here = weakref.ref(network)
+
+        def noting(max_bytes: int, timeout: float | None = None) -> Any:
+            data = read(here(), max_bytes, timeout)
+            if isinstance(data, bytes):
+                self.heard = self.heard or bool(data)
+                return data
+            return self._noted(data)
+
+        with suppress(AttributeError):
+            network.read = noting
+            self._network = network
+
+    async def _noted(self, reading: Awaitable[bytes]) -> bytes:
+        data = await reading
+        self.heard = self.heard or bool(data)
+        return data
+
+    def forget(self) -> None:
+        """Listen no longer: the reply has begun."""
+        network, self._network = self._network, None
+        if network is not None:
+            network.__dict__.pop("read", None)
 
 
 def head_stage(call: Call) -> Stage:

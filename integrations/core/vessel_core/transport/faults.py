@@ -6,7 +6,7 @@ import errno
 import ssl
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, Protocol
 
 import httpx
 
@@ -28,9 +28,19 @@ Stage = Literal["call", "generation", "document", "stream", "answer"]
 stream, or its next one."""
 
 
+class Watched(Protocol):
+    """What is known of a call's connection: whether it served an earlier call, whether anything was heard on it."""
+
+    heard: bool
+
+    def reused(self) -> bool:
+        """Whether a request was sent without connecting first."""
+        ...
+
+
 @contextmanager
-def mapped(stage: Callable[[], Stage], reused: Callable[[], bool] = lambda: False) -> Generator[None]:
-    """Turn httpx's exceptions into ours. `reused` tells whether the connection had served an earlier call."""
+def mapped(stage: Callable[[], Stage], watch: Watched | None = None) -> Generator[None]:
+    """Turn httpx's exceptions into ours; `watch` knows the connection of a call whose reply has not begun."""
     try:
         yield
     except httpx.LocalProtocolError as error:
@@ -38,17 +48,17 @@ def mapped(stage: Callable[[], Stage], reused: Callable[[], bool] = lambda: Fals
             cause.args = ("(hidden: it shows the header)",)
         raise InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.") from None
     except httpx.TransportError as error:
-        raise translated(error, stage(), reused=reused()) from error
+        raise translated(error, stage(), watch) from error
     # a UnicodeError is a host that IDNA has no form for
     except (httpx.InvalidURL, httpx.TooManyRedirects, UnicodeError) as error:
         raise InvalidConfig(f"The URL can't be used: {error}.") from None
 
 
-def translated(error: httpx.TransportError, stage: Stage, *, reused: bool = False) -> VesselError:
+def translated(error: httpx.TransportError, stage: Stage, watch: Watched | None = None) -> VesselError:
     """Return our error for one of httpx's, whose own tracebacks are dropped: their frames hold the key."""
     for cause in _chain(error):
         cause.__traceback__ = None
-    return _error_for(error, stage, reused)
+    return _error_for(error, stage, watch)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -63,7 +73,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
-def _error_for(error: httpx.TransportError, stage: Stage, reused: bool) -> VesselError:
+def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None) -> VesselError:
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectTimeout(
             "No connection in time.", hint="Is the host right, and is the port open? See `Timeout(connect=…)`."
@@ -81,14 +91,15 @@ def _error_for(error: httpx.TransportError, stage: Stage, reused: bool) -> Vesse
         cut = ProtocolError(f"The reply was cut: {error}.", hint="See the server's log.")
         cut.cut = True
         return cut
-    if isinstance(error, httpx.RemoteProtocolError) and "without sending a response" not in str(error):
+    heard = "without sending a response" not in str(error) or (watch is not None and watch.heard)
+    if isinstance(error, httpx.RemoteProtocolError) and heard:
         return ProtocolError(
             f"What answers is no HTTP server, or its reply was cut: {error}.", hint="Check scheme and port."
         )
     unreachable = ServerUnreachable(
         "The server closed the connection before it answered.", hint="See the server's log."
     )
-    unreachable.reset, unreachable.stale = True, reused
+    unreachable.reset, unreachable.stale = True, watch is not None and watch.reused()
     return unreachable
 
 

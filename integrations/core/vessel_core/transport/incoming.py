@@ -22,6 +22,8 @@ RATIO = 200
 
 STEP = 1024 * 1024
 
+HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
+
 
 class Body:
     """Bounds a body, and unpacks it if the server packed it though it wasn't asked to (quirk 21)."""
@@ -32,7 +34,10 @@ class Body:
         self._plain = 0
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "deflate"):
-            raise ProtocolError(f"The reply is compressed with {encoding!r}, which was not asked for.")
+            raise ProtocolError(
+                f"The reply is compressed with {encoding!r}, which was not asked for.",
+                hint="Is there a proxy on the way? Let it pass replies on as they are.",
+            )
         self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
 
     def plain(self, data: bytes) -> bytes:
@@ -54,14 +59,14 @@ class Body:
                 if self._plain > self._limit:
                     raise self._too_long()
                 if self._plain > STEP + RATIO * self._came:
-                    raise ResponseTooLarge(f"The reply unpacks to more than {RATIO} times its size.")
+                    raise ResponseTooLarge(f"The reply unpacks to more than {RATIO} times its size.", hint=HOSTILE)
                 data = unpack.unconsumed_tail
         except zlib.error as error:
-            raise ProtocolError(f"The compressed reply is broken: {error}.") from None
+            raise ProtocolError(f"The compressed reply is broken: {error}.", hint="See the server's log.") from None
         return parts
 
     def _too_long(self) -> ResponseTooLarge:
-        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.")
+        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.", hint=HOSTILE)
 
 
 class Patience:

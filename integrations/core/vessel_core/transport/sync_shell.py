@@ -58,10 +58,11 @@ class Transport:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
         client, watch, since = self._clients(), Watch(), time.monotonic()
         with self._turn(call):
-            with mapped(lambda: head_stage(call), watch.reused):
+            with mapped(lambda: head_stage(call), watch):
                 request = client.build_request(**self._connection.request_arguments(call))
                 request.extensions["trace"] = watch.trace
                 response = client.send(request, stream=True)
+            watch.forget()
             try:
                 yield Incoming(response, self._connection.timeout, since)
             finally:

@@ -1,0 +1,329 @@
+"""How each way of asking is driven: how a call is made, and how its text, its calls, its error and its partial text are read.
+
+Another face is one more pair of drivers: what makes its objects, and what asks them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import AIMessage
+from langchain_vessel import ChatVessel, VesselEmbeddings
+from llama_index.core.llms import ChatMessage
+from llama_index.core.tools import FunctionTool
+from llama_index.embeddings.vessel import VesselEmbedding
+from llama_index.llms.vessel import Vessel
+from vessel_core import AsyncClient, ChatReply, Client, Tool
+from vessel_core.errors import InvalidOutput, VesselError
+
+HELLO = "Hello"
+TOOL: Tool = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Say how the weather is.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+@dataclass
+class Answer:
+    """What a call gave, of whatever face."""
+
+    text: str = ""
+    calls: list[tuple[str, Any]] = field(default_factory=list[tuple[str, Any]])
+    invalid: int = 0
+
+
+@dataclass
+class Outcome:
+    """What came of a call."""
+
+    answer: Answer | None
+    error: Exception | None
+    seconds: float
+
+    @property
+    def partial(self) -> str | None:
+        """The part of the answer that an error carries."""
+        reply: ChatReply | None = getattr(self.error, "partial", None)
+        return reply.text if reply is not None else None
+
+
+class Session(Protocol):
+    """An object of a face, and the ways to use it."""
+
+    made: Any
+
+    def ask(self, *, tools: bool = False) -> Outcome:
+        """Make a call that waits for the whole answer."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Embed texts; raise what goes wrong."""
+        ...
+
+    def stop(self) -> None:
+        """Take the first piece of a stream and stop, as a caller that loses interest."""
+        ...
+
+    def many(self, count: int) -> list[Outcome]:
+        """Make so many calls at once."""
+        ...
+
+    def again(self, made: Any) -> Session:
+        """Return a session of another object: a copy."""
+        ...
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A way of asking. `base` is what each of its errors must be."""
+
+    name: str
+    base: type[Exception]
+    open: Callable[..., Any]
+
+    @contextmanager
+    def session(self, base_url: str, **options: Any) -> Generator[Session]:
+        """Make an object for a server, and close what it opened."""
+        with self.open({"backend": "llamacpp", "base_url": base_url, "model": "demo-chat", **options}) as session:
+            yield session
+
+
+@dataclass
+class _Sync:
+    made: Any
+    asking: Callable[[Any, bool], Answer]
+    embedding: Callable[[Any, Sequence[str]], list[list[float]]]
+    streaming: Callable[[Any], Any]
+
+    def ask(self, *, tools: bool = False) -> Outcome:
+        started = time.monotonic()
+        try:
+            answer, error = self.asking(self.made, tools), None
+        except Exception as caught:
+            answer, error = None, caught
+        return Outcome(answer, error, time.monotonic() - started)
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return self.embedding(self.made, texts)
+
+    def stop(self) -> None:
+        stream = self.streaming(self.made)
+        next(stream)
+        stream.close()
+
+    def many(self, count: int) -> list[Outcome]:
+        with ThreadPoolExecutor(32) as pool:
+            calls = [pool.submit(self.ask) for _ in range(count)]
+            return [call.result() for call in calls]
+
+    def again(self, made: Any) -> Session:
+        return _Sync(made, self.asking, self.embedding, self.streaming)
+
+
+@dataclass
+class _Async:
+    made: Any
+    runner: asyncio.Runner
+    asking: Callable[[Any, bool], Awaitable[Answer]]
+    embedding: Callable[[Any, Sequence[str]], Awaitable[list[list[float]]]]
+    streaming: Callable[[Any], Any]
+
+    async def asked(self, tools: bool = False) -> Outcome:
+        started = time.monotonic()
+        try:
+            answer, error = await self.asking(self.made, tools), None
+        except Exception as caught:
+            answer, error = None, caught
+        return Outcome(answer, error, time.monotonic() - started)
+
+    def ask(self, *, tools: bool = False) -> Outcome:
+        return self.runner.run(self.asked(tools))
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        async def embedded() -> list[list[float]]:
+            return await self.embedding(self.made, texts)
+
+        return self.runner.run(embedded())
+
+    def stop(self) -> None:
+        async def stopped() -> None:
+            stream = self.streaming(self.made)
+            stream = await stream if asyncio.iscoroutine(stream) else stream
+            await anext(stream)
+            await stream.aclose()
+
+        self.runner.run(stopped())
+
+    def many(self, count: int) -> list[Outcome]:
+        async def asked() -> list[Outcome]:
+            return await asyncio.gather(*(self.asked() for _ in range(count)))
+
+        return self.runner.run(asked())
+
+    def again(self, made: Any) -> Session:
+        return _Async(made, self.runner, self.asking, self.embedding, self.streaming)
+
+
+# ------------------------------------------------------------------------------------------------------------- the core
+
+
+def _core_answer(reply: ChatReply) -> Answer:
+    calls = [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in reply.tool_calls]
+    return Answer(reply.text, calls, len(reply.invalid_tool_calls))
+
+
+MESSAGES: Any = [{"role": "user", "content": HELLO}]
+
+
+@contextmanager
+def _core(options: dict[str, Any]) -> Generator[Session]:
+    with Client(**options) as client:
+        yield _Sync(
+            client,
+            lambda made, tools: _core_answer(made.chat(MESSAGES, tools=[TOOL] if tools else [])),
+            lambda made, texts: made.embed(texts).vectors,
+            lambda made: made.stream(MESSAGES),
+        )
+
+
+@contextmanager
+def _core_async(options: dict[str, Any]) -> Generator[Session]:
+    async def ask(made: AsyncClient, tools: bool) -> Answer:
+        return _core_answer(await made.chat(MESSAGES, tools=[TOOL] if tools else []))
+
+    async def embed(made: AsyncClient, texts: Sequence[str]) -> list[list[float]]:
+        return (await made.embed(texts)).vectors
+
+    with asyncio.Runner() as runner:
+        client = AsyncClient(**options)
+        yield _Async(client, runner, ask, embed, lambda made: made.stream(MESSAGES))
+        runner.run(client.aclose())
+
+
+# ------------------------------------------------------------------------------------------------------------ LangChain
+
+
+def _langchain_answer(message: AIMessage) -> Answer:
+    calls = [(call["name"], call["args"]) for call in message.tool_calls]
+    return Answer(str(message.text), calls, len(message.invalid_tool_calls))
+
+
+def _bound(chat: ChatVessel, tools: bool) -> Any:
+    return chat.bind_tools([dict(TOOL)]) if tools else chat
+
+
+def _embeddings(chat: ChatVessel) -> VesselEmbeddings:
+    fields = {
+        name: getattr(chat, name) for name in ("backend", "base_url", "model", "timeout", "max_retries", "verify")
+    }
+    return VesselEmbeddings(**fields)
+
+
+@contextmanager
+def _langchain(options: dict[str, Any]) -> Generator[Session]:
+    yield _Sync(
+        ChatVessel(**options),
+        lambda made, tools: _langchain_answer(_bound(made, tools).invoke(HELLO)),
+        lambda made, texts: _embeddings(made).embed_documents(list(texts)),
+        lambda made: made.stream(HELLO),
+    )
+
+
+@contextmanager
+def _langchain_async(options: dict[str, Any]) -> Generator[Session]:
+    async def ask(made: ChatVessel, tools: bool) -> Answer:
+        return _langchain_answer(await _bound(made, tools).ainvoke(HELLO))
+
+    async def embed(made: ChatVessel, texts: Sequence[str]) -> list[list[float]]:
+        return await _embeddings(made).aembed_documents(list(texts))
+
+    with asyncio.Runner() as runner:
+        yield _Async(ChatVessel(**options), runner, ask, embed, lambda made: made.astream(HELLO))
+
+
+# ----------------------------------------------------------------------------------------------------------- LlamaIndex
+
+
+def get_weather(city: str) -> str:
+    """Say how the weather is."""
+    return f"Sunny in {city}"
+
+
+def _llama_index_answer(llm: Vessel, response: Any, tools: bool) -> Answer:
+    text = response.message.content or ""
+    if not tools:
+        return Answer(text)
+    try:
+        calls = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+    except InvalidOutput:
+        return Answer(text, [], 1)
+    return Answer(text, [(call.tool_name, call.tool_kwargs) for call in calls])
+
+
+LLAMA_INDEX_MESSAGES = [ChatMessage(HELLO)]
+PARALLEL: Any = {"allow_parallel_tool_calls": True}
+LLAMA_INDEX_TOOLS = [FunctionTool.from_defaults(get_weather)]
+
+
+def _embedding(llm: Vessel) -> VesselEmbedding:
+    fields = {name: getattr(llm, name) for name in ("backend", "base_url", "model", "timeout", "max_retries", "verify")}
+    return VesselEmbedding(**fields)
+
+
+@contextmanager
+def _llama_index(options: dict[str, Any]) -> Generator[Session]:
+    def ask(made: Vessel, tools: bool) -> Answer:
+        if tools:
+            response = made.chat_with_tools(LLAMA_INDEX_TOOLS, chat_history=LLAMA_INDEX_MESSAGES, **PARALLEL)
+        else:
+            response = made.chat(LLAMA_INDEX_MESSAGES)
+        return _llama_index_answer(made, response, tools)
+
+    llm = Vessel(**options)
+    yield _Sync(
+        llm,
+        ask,
+        lambda made, texts: _embedding(made).get_text_embedding_batch(list(texts)),
+        lambda made: made.stream_chat(LLAMA_INDEX_MESSAGES),
+    )
+    llm.close()
+
+
+@contextmanager
+def _llama_index_async(options: dict[str, Any]) -> Generator[Session]:
+    async def ask(made: Vessel, tools: bool) -> Answer:
+        if tools:
+            response = await made.achat_with_tools(LLAMA_INDEX_TOOLS, chat_history=LLAMA_INDEX_MESSAGES, **PARALLEL)
+        else:
+            response = await made.achat(LLAMA_INDEX_MESSAGES)
+        return _llama_index_answer(made, response, tools)
+
+    async def embed(made: Vessel, texts: Sequence[str]) -> list[list[float]]:
+        return await _embedding(made).aget_text_embedding_batch(list(texts))
+
+    llm = Vessel(**options)
+    with asyncio.Runner() as runner:
+        yield _Async(llm, runner, ask, embed, lambda made: made.astream_chat(LLAMA_INDEX_MESSAGES))
+        runner.run(llm.aclose())
+
+
+DRIVERS = (
+    Driver("core sync", VesselError, _core),
+    Driver("core async", VesselError, _core_async),
+    Driver("langchain sync", ModelError, _langchain),
+    Driver("langchain async", ModelError, _langchain_async),
+    Driver("llama_index sync", VesselError, _llama_index),
+    Driver("llama_index async", VesselError, _llama_index_async),
+)
