@@ -33,6 +33,10 @@ test-newest: .venv-newest/.ready ## run the LangChain tests with its newest vers
 test-oldest: .venv-oldest/.ready ## run the tests of the core and both faces with the oldest versions that are allowed
 	.venv-oldest/bin/python -m pytest tests/core tests/langchain tests/llama_index
 
+coverage: $(READY) ## branch coverage of the wire and the servers' rows, which must be whole
+	$(RUN)/python -m pytest tests/core -q --cov=vessel_core.wire --cov=vessel_core.backends --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=100
+
 check: $(READY) ## lint, check the formatting and the types, run the tests
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .

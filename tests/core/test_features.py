@@ -103,10 +103,11 @@ def test_a_router_that_refuses_is_heard_and_one_that_is_done_already_is_fine(con
             list(client.load("other")) if path.endswith("/load") else client.unload("other")
 
 
-def test_a_download_that_fails_says_why(connect: Connect) -> None:
-    job = Response.json({"job_id": "1", "status": "failed", "error": "disk full"})
+@pytest.mark.parametrize(("error", "said"), [({"error": "disk full"}, "disk full"), ({}, "no reason was given")])
+def test_a_download_that_fails_says_why(connect: Connect, error: dict[str, str], said: str) -> None:
+    job = Response.json({"job_id": "1", "status": "failed", **error})
     with lmstudio_server(routes={("POST", "/api/v1/models/download"): job}) as server:
-        with pytest.raises(ServerError, match="disk full"):
+        with pytest.raises(ServerError, match=said):
             list(connect("lmstudio", base_url=server.base_url).pull("m"))
 
 
@@ -138,6 +139,11 @@ def test_ollamas_models_are_of_a_kind(
     tags = Response.json({"models": [{"name": "m", "details": details, "capabilities": capabilities}]})
     with ollama_server(routes={("GET", "/api/tags"): tags}) as server:
         assert connect("ollama", base_url=server.base_url).models()[0].kind == kind
+
+
+def test_ollamas_list_needs_no_list_of_what_runs(connect: Connect) -> None:
+    with ollama_server(routes={("GET", "/api/ps"): Response.text("404 page not found", 404)}) as server:
+        assert [model.state for model in connect("ollama", base_url=server.base_url).models()] == ["unloaded"]
 
 
 def test_ranking_by_v1_is_there_for_any_server(connect: Connect) -> None:

@@ -158,6 +158,14 @@ def test_a_tool_turn_goes_back_with_arguments_as_an_object_and_the_tools_name() 
     ]
 
 
+def test_text_parts_alone_bring_no_pictures_and_a_result_without_an_id_none() -> None:
+    parts: Message = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
+    assert sent(parts)["messages"] == [{"role": "user", "content": "a\nb"}]
+    assert sent({"role": "tool", "content": "sunny", "name": "f"})["messages"] == [
+        {"role": "tool", "content": "sunny", "tool_name": "f"}
+    ]
+
+
 def test_a_tool_result_says_its_name_itself_or_none() -> None:
     named: Message = {"role": "tool", "content": "sunny", "tool_call_id": "a", "name": "other"}
     assert sent(called(), named)["messages"][1]["tool_name"] == "other"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -388,6 +389,12 @@ def test_quirk_77_one_nested_row_is_the_vector_and_several_are_an_error() -> Non
 def test_quirk_78_floats_and_base64_are_told_by_their_type() -> None:
     packed = base64.b64encode(struct.pack("<3f", 0.5, -1.0, 2.0)).decode()
     assert decode_embed(embedded(packed, [0.5, -1, 2]), 2, 3).vectors == [[0.5, -1.0, 2.0]] * 2
+
+
+def test_quirk_78_base64_is_read_on_a_machine_of_the_other_byte_order_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "byteorder", "big")
+    packed = base64.b64encode(struct.pack(">2f", 0.5, -1.0)).decode()
+    assert [list(vector) for vector in decode_embed(embedded(packed), 1, 2).vectors] == [[0.5, -1.0]]
 
 
 @pytest.mark.parametrize("vector", [[1.0, float("nan")], [None, 1.0], ["a"], [float("inf")], [{}], [10**400, 0.5]])

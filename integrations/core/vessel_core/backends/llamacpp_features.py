@@ -12,7 +12,6 @@ from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
 from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_llamacpp, read_llamacpp
-from vessel_core.wire.failures import error_from
 from vessel_core.wire.openai_request import encode_chat
 from vessel_core.wire.reading import count, mapping
 
@@ -58,8 +57,6 @@ def slots() -> Flow[list[Mapping[str, Any]]]:
 def metrics() -> Flow[dict[str, float]]:
     """Return the server's counters by name (it must be started with `--metrics`)."""
     reply = yield Call("GET", "/metrics")
-    if reply.status >= 300:
-        raise error_from(reply)
     found: dict[str, float] = {}
     for line in reply.body.decode("utf-8", "replace").splitlines():
         name, _, value = line.rpartition(" ")
@@ -82,9 +79,7 @@ def scale_lora(scales: Mapping[int, float]) -> Flow[None]:
         raise InvalidRequest(
             f"The server has no LoRA adapter {unknown[0]}; its ids are {known}.", hint="Start it with `--lora FILE`."
         )
-    reply = yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
-    if reply.status >= 300:
-        raise error_from(reply)
+    yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
 
 
 def load(model: str, _options: Mapping[str, Any]) -> Steps:
