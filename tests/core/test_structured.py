@@ -204,3 +204,11 @@ def test_lm_studio_is_given_any_json_as_a_schema(connect: Connect) -> None:
         connect("lmstudio", base_url=server.base_url).chat([HELLO], response_format={"type": "json_object"})
         sent = server.asked("/v1/chat/completions")[0].json()["response_format"]
     assert sent == {"type": "json_schema", "json_schema": {"name": "json", "schema": {"type": "object"}}}
+
+
+def test_a_refusal_is_an_answer_in_no_form_and_stays_one(connect: Connect) -> None:
+    with llamacpp_server(chunk({"refusal": "I can't help with that."}, "stop") + DONE) as server:
+        reply = connect(base_url=server.base_url, model="x").chat([HELLO], response_format=FORM)
+    assert (reply.text, reply.refusal) == ("", "I can't help with that.")
+    with pytest.raises(InvalidOutput, match="is no JSON"):
+        checked(ChatReply(text="I can't help with that."), FORM)

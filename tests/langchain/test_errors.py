@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import traceback
 from typing import Any
 
 import pytest
@@ -22,7 +23,6 @@ from langchain_core.exceptions import (
 )
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import LLMResult
-from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_vessel import ChatVessel, VesselEmbeddings, VesselRerank, errors
 from langchain_vessel.errors import as_langchain
 from pydantic import SecretStr
@@ -223,11 +223,35 @@ def test_a_server_that_cannot_rank_says_so(chat_server: LocalServer) -> None:
         VesselRerank(base_url=chat_server.base_url).rerank(["a"], "b")
 
 
-def test_the_cause_is_kept() -> None:
+def test_a_server_that_is_not_there_is_told_in_fifteen_lines_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     with llamacpp_server() as server:
         url = server.base_url
-    with pytest.raises(ModelConnectionError) as caught:
-        ChatVessel(base_url=url, max_retries=0, rate_limiter=InMemoryRateLimiter(requests_per_second=1000)).invoke(
-            [HumanMessage("x")]
-        )
+    for name in ("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"):
+        monkeypatch.setenv(name, url)
+    for chat in (ChatVessel(), ChatVessel(base_url=url), ChatVessel(backend="ollama", base_url=url, model="m")):
+        with pytest.raises(ModelConnectionError) as caught:
+            chat.invoke("Hi")
+        assert url in str(caught.value)
+        assert len(told_by_us(caught.value)) <= 15
+        assert isinstance(caught.value.__context__, VesselError), "the way down is kept for a debugger"
+
+
+def told_by_us(error: BaseException) -> list[str]:
+    """Return what a traceback prints, without LangChain's frames and the caller's."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    ours: list[str] = []
+    frame = ""
+    for line in lines:
+        frame = line if line.startswith("  File ") else frame if line.startswith("    ") else ""
+        if not any(other in frame for other in ("langchain_core", "test_errors.py")):
+            ours.append(line)
+    return ours
+
+
+def test_what_the_message_does_not_say_is_the_cause() -> None:
+    cut = Response(
+        headers={"content-type": "text/event-stream"}, body=piece({"content": "Hi"}), cut="rst", cut_after=20
+    )
+    with llamacpp_server(cut) as server, pytest.raises(ModelError) as caught:
+        impatient(server).invoke([HumanMessage("x")])
     assert caught.value.__cause__ is not None

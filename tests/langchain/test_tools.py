@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import pytest
@@ -239,3 +242,19 @@ async def test_bound_tools_work_in_async_batches(chat_server: LocalServer) -> No
     model = ChatVessel(base_url=chat_server.base_url, max_tokens=200).bind_tools([multiply], tool_choice="any")
     answers = await asyncio.gather(*(model.ainvoke(f"{n} x 2") for n in range(3)))
     assert [len(each.tool_calls) for each in answers] == [1, 1, 1]
+
+
+async def test_arguments_that_are_json_in_a_json_string_are_the_same_invoked_and_streamed() -> None:
+    with llamacpp_server(calling(("multiply", json.dumps('{"a": 6, "b": 7}')))) as server:
+        chat = ChatVessel(base_url=server.base_url).bind_tools([multiply])
+        asked = [chat.invoke("Hi"), joined(chat.stream("Hi")), await chat.ainvoke("Hi")]
+        asked.append(joined([chunk async for chunk in chat.astream("Hi")]))
+        events: Any = chat.stream_events("Hi", version="v3")
+        asked.append(events.output)
+    for message in asked:
+        assert [(call["name"], call["args"]) for call in message.tool_calls] == [("multiply", {"a": 6, "b": 7})]
+        assert message.invalid_tool_calls == []
+
+
+def joined(chunks: Iterable[Any]) -> Any:
+    return reduce(add, list(chunks))

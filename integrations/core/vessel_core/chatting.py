@@ -92,12 +92,12 @@ def _allocated(target: Target, request: ChatRequest) -> Flow[int | None]:
 def checked(reply: ChatReply, form: ResponseFormat | None) -> ChatReply:
     """Return the answer if it is the JSON that was asked for, with all its alternatives; raise `InvalidOutput` otherwise.
 
-    Calls are no answer yet, and are checked where they are run.
+    Calls are no answer yet, and are checked where they are run; a refusal is an answer in no form.
     """
     if form is not None and form["type"] != "text":
         schema = form.get("json_schema", {}).get("schema")
         for one in (reply, *reply.alternatives):
-            wrong = None if one.tool_calls or one.invalid_tool_calls else _wrong(one, schema)
+            wrong = None if one.tool_calls or one.invalid_tool_calls or one.refusal else _wrong(one, schema)
             if wrong is not None:
                 raise InvalidOutput(wrong[0], hint=wrong[1], partial=reply)
     return reply

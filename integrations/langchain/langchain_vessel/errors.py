@@ -29,8 +29,7 @@ of the answer that had come), `.hint`, `.url`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from types import TracebackType
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -210,10 +209,23 @@ def as_langchain(error: VesselError) -> VesselError:
     return copy
 
 
-@contextmanager
-def langchain_errors() -> Generator[None]:
-    """Raise the core's errors as LangChain's."""
-    try:
-        yield
-    except VesselError as error:
-        raise as_langchain(error).with_traceback(error.__traceback__) from error.__cause__
+class langchain_errors:  # noqa: N801 - reads as what it does: `with langchain_errors():`
+    """Raise the core's errors as LangChain's, from the line that asked.
+
+    What a user sees of the way down are two frames and the message. The core's own error, with all of its frames, is the
+    `__context__`; what caused it is told where the message does not say it anyway.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Turn an error of ours into LangChain's."""
+        if isinstance(error, VesselError):
+            raise as_langchain(error) from None if isinstance(error, _SAID_IT_ALL) else error.__cause__
+
+
+_SAID_IT_ALL = (core.NoServerFound, core.ServerUnreachable, core.ConnectTimeout)
+"""Their messages say what the transport's errors would repeat."""
