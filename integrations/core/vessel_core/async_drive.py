@@ -101,7 +101,7 @@ async def adeltas_of(
         async for data in pieces:
             deltas = reply.feed(data)
             if not incoming.patience.answering:
-                incoming.patience.hear(data, answers=bool(deltas))
+                incoming.patience.hear(answers=bool(deltas))
             if deltas:
                 clock.mark(deltas)
                 received += deltas

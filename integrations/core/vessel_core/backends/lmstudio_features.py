@@ -55,7 +55,8 @@ def pull(model: str, options: Mapping[str, Any]) -> Steps:
 
 def _one_part(name: str) -> str:
     """Return a name as one part of a path, also where it is `..` or holds half of a character."""
-    return quote(name, safe="", errors="replace").replace(".", "%2E")
+    quoted = quote(name, safe="", errors="replace")
+    return quoted if quoted.strip(".") else quoted.replace(".", "%2E")
 
 
 FEATURES: Mapping[str, Any] = {

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
-from vessel_core.transport.faults import Stage
+from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Timeout
 from vessel_core.wire import MAX_BODY, MAX_EVENT, Reply
 
@@ -82,11 +82,14 @@ class Patience:
         self.answering = False
         self.last: float | None = None
 
-    def hear(self, data: bytes, *, answers: bool) -> None:
-        """Take what came before the first token was handed on: a ping is life but no token, and grants no more time."""
+    def hear(self, *, answers: bool) -> None:
+        """Take what came before the first token was handed on; raise `FirstTokenTimeout` once its time is over.
+
+        What holds no token grants no more time: a server may send pings and empty events for ever.
+        """
         self.answering = answers
-        if not all(line[:1] in (b":", b"\r", b"") for line in data.split(b"\n")):
-            self._since = time.monotonic()
+        if not answers and self._first is not None and time.monotonic() > self._since + self._first:
+            raise translated(httpx.ReadTimeout(""), "stream")
 
     def seconds(self) -> float | None:
         """Return how long to wait for the next bytes."""

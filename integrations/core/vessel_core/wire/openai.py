@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from vessel_core.errors import ProtocolError, StreamInterrupted, VesselError
+from vessel_core.errors import ProtocolError, ResponseTooLarge, StreamInterrupted, VesselError
 from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, ToolCallDelta, Usage
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
@@ -29,6 +29,8 @@ from vessel_core.wire.tools import assembler
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
+
+MAX_CHOICES = 1024
 
 
 class _Choice:
@@ -144,6 +146,10 @@ class ChatStream:
         index = index if isinstance(index, int) else 0
         state = self._choices.get(index)
         if state is None:
+            if len(self._choices) >= MAX_CHOICES:
+                raise ResponseTooLarge(
+                    f"The reply holds more than {MAX_CHOICES} choices.", hint="See the server's log."
+                )
             state = self._choices[index] = _Choice(self._request, self._quirks)
         if state.finish is not None:  # quirk 40: the first finish wins
             return

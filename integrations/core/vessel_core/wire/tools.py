@@ -18,6 +18,7 @@ from vessel_core.wire.arguments import (
 from vessel_core.wire.quirks import Quirks
 
 MAX_ARGUMENTS = 4 * 1024 * 1024
+MAX_CALLS = 512
 CHARACTERS_A_TOKEN = 8
 """More than any language has; `max_structured` bounds the arguments of one call by it."""
 SHORTEST_REPEAT = 3
@@ -180,6 +181,10 @@ class ToolCallAssembler:
         return both_are_tools or call.complete()
 
     def _open(self, index: int | None) -> _OpenCall:
+        if len(self._calls) >= MAX_CALLS:
+            raise ResponseTooLarge(
+                f"The reply makes more than {MAX_CALLS} tool calls.", hint="See the model's template."
+            )
         call = _OpenCall(len(self._calls), index)
         self._calls.append(call)
         return call
