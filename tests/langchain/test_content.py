@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from PIL import Image
 from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.local import LocalServer
 
-from tests.fake_server import llamacpp_server, ollama_server
+from tests.fake_server import FakeServer, Response, Routes, llamacpp_server, ollama_server
 from tests.langchain.media import picture, silence
 from tests.langchain.scripted import answer, ollama_answer
 
@@ -119,6 +120,27 @@ def test_a_url_is_passed_on_to_a_server_that_fetches_and_refused_for_one_that_do
         with pytest.raises(ModelInvalidRequestError, match="does not fetch"):
             ChatVessel(base_url=server.base_url, model="qwen3:8b").invoke(question)
         assert server.asked("/api/chat") == []
+
+
+async def test_a_url_is_fetched_here_for_who_asks_invoked_and_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vessel_core.transport.pictures.is_public", "127.0.0.1".__eq__)  # this machine plays the web
+    routes: Routes = {("GET", "/cat.png"): Response(body=RED, headers={"content-type": "image/png"})}
+    with (
+        FakeServer(routes) as web,
+        ollama_server(ollama_answer(["A cat"]), capabilities=("completion", "vision")) as server,
+    ):
+        chat = ChatVessel(backend="ollama", base_url=server.base_url, model="qwen3:8b", fetch_image_urls=True)
+        chat = pickle.loads(pickle.dumps(chat))
+        question = [HumanMessage([{"type": "image", "url": f"{web.base_url}/cat.png"}])]
+        answers = [chat.invoke(question), await chat.ainvoke(question), *chat.stream(question)]
+        answers += [chunk async for chunk in chat.astream(question)]
+        assert "".join(one.text for one in answers) == "A cat" * 4
+        assert [body["messages"][0]["images"] for body in asked(server)] == [[RED64]] * 4
+    assert len(web.requests) == 4
+
+
+def asked(server: FakeServer) -> list[dict[str, Any]]:
+    return [request.json() for request in server.asked("/api/chat")]
 
 
 def test_ollama_gets_bare_base64() -> None:
