@@ -254,7 +254,7 @@ def _arrays(url: str) -> Embedding:
 
         return Client("llamacpp", base_url=url, model=model)
 
-    return Embedding(url, make, lambda made, texts: made.embed(texts, batch_size=256).array())
+    return Embedding(url, make, lambda made, texts: made.embed(texts, batch_size=128).array())
 
 
 def _vessel_embedding(url: str) -> Embedding:

@@ -82,9 +82,10 @@ class Ticker:
         self._playing.append((transport, list(reversed(pieces))))
 
     def _tick(self) -> None:
+        self._playing = [each for each in self._playing if not each[0].is_closing()]
         for transport, left in self._playing:
             transport.write(left.pop())
-        self._playing = [each for each in self._playing if each[1] and not each[0].is_closing()]
+        self._playing = [each for each in self._playing if each[1]]
         if self._playing:
             asyncio.get_running_loop().call_later(self._pause, self._tick)
 
