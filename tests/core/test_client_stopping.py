@@ -93,10 +93,10 @@ def test_a_client_that_is_closed_ends_its_streams() -> None:
 
 # ---------------------------------------------------------------------------------------------------------------- async
 
-Stop = Callable[[AsyncClient], Coroutine[Any, Any, float]]
+Stop = Callable[[AsyncClient, FakeServer], Coroutine[Any, Any, float]]
 
 
-async def aclose(client: AsyncClient) -> float:
+async def aclose(client: AsyncClient, _: FakeServer) -> float:
     stream = client.stream(HELLO)
     await anext(stream)
     since = time.monotonic()
@@ -104,7 +104,7 @@ async def aclose(client: AsyncClient) -> float:
     return since
 
 
-async def abreak(client: AsyncClient) -> float:
+async def abreak(client: AsyncClient, _: FakeServer) -> float:
     async for _ in client.stream(HELLO):
         break
     since = time.monotonic()
@@ -112,7 +112,7 @@ async def abreak(client: AsyncClient) -> float:
     return since
 
 
-async def drop(client: AsyncClient) -> float:
+async def drop(client: AsyncClient, _: FakeServer) -> float:
     stream: AsyncGenerator[Delta] | None = client.stream(HELLO)
     await anext(stream)
     since = time.monotonic()
@@ -120,7 +120,7 @@ async def drop(client: AsyncClient) -> float:
     return since
 
 
-async def cancel(client: AsyncClient) -> float:
+async def cancel(client: AsyncClient, _: FakeServer) -> float:
     came = asyncio.Event()
 
     async def listen() -> None:
@@ -136,9 +136,15 @@ async def cancel(client: AsyncClient) -> float:
     return since
 
 
-async def cancel_a_whole_chat(client: AsyncClient) -> float:
+async def asked(server: FakeServer) -> None:
+    """Return once the server has got the chat."""
+    while not server.asked("/v1/chat/completions"):  # noqa: ASYNC110 - the server is in another thread
+        await asyncio.sleep(0.001)
+
+
+async def cancel_a_whole_chat(client: AsyncClient, server: FakeServer) -> float:
     task = asyncio.create_task(client.chat(HELLO))
-    await asyncio.wait([task], timeout=0.05)
+    await asked(server)
     since = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,14 +152,20 @@ async def cancel_a_whole_chat(client: AsyncClient) -> float:
     return since
 
 
-async def time_out(client: AsyncClient) -> float:
+async def time_out(client: AsyncClient, server: FakeServer) -> float:
+    async def end(limit: asyncio.Timeout) -> None:
+        await asked(server)
+        limit.reschedule(asyncio.get_running_loop().time())
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(None) as limit:
+            ending = asyncio.create_task(end(limit))
             await client.chat(HELLO)
+    await ending
     return time.monotonic()
 
 
-async def fail_in_a_group(client: AsyncClient) -> float:
+async def fail_in_a_group(client: AsyncClient, _: FakeServer) -> float:
     async def listen() -> None:
         async for _ in client.stream(HELLO):
             raise KeyError("a fault of the caller")
@@ -166,7 +178,7 @@ async def fail_in_a_group(client: AsyncClient) -> float:
 
 async def seen(server: FakeServer, client: AsyncClient, stop: Stop) -> float:
     """Return how long after the stop the server saw it, while the loop runs on."""
-    since = await stop(client)
+    since = await stop(client, server)
     took = await asyncio.to_thread(seen_after, server, since)
     await client.aclose()
     return took
