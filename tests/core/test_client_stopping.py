@@ -96,7 +96,7 @@ def test_a_client_that_is_closed_ends_its_streams() -> None:
 Stop = Callable[[AsyncClient, FakeServer], Coroutine[Any, Any, float]]
 
 
-async def aclose(client: AsyncClient, _: FakeServer) -> float:
+async def aclose(client: AsyncClient, _server: FakeServer) -> float:
     stream = client.stream(HELLO)
     await anext(stream)
     since = time.monotonic()
@@ -104,7 +104,7 @@ async def aclose(client: AsyncClient, _: FakeServer) -> float:
     return since
 
 
-async def abreak(client: AsyncClient, _: FakeServer) -> float:
+async def abreak(client: AsyncClient, _server: FakeServer) -> float:
     async for _ in client.stream(HELLO):
         break
     since = time.monotonic()
@@ -112,7 +112,7 @@ async def abreak(client: AsyncClient, _: FakeServer) -> float:
     return since
 
 
-async def drop(client: AsyncClient, _: FakeServer) -> float:
+async def drop(client: AsyncClient, _server: FakeServer) -> float:
     stream: AsyncGenerator[Delta] | None = client.stream(HELLO)
     await anext(stream)
     since = time.monotonic()
@@ -120,7 +120,7 @@ async def drop(client: AsyncClient, _: FakeServer) -> float:
     return since
 
 
-async def cancel(client: AsyncClient, _: FakeServer) -> float:
+async def cancel(client: AsyncClient, _server: FakeServer) -> float:
     came = asyncio.Event()
 
     async def listen() -> None:
@@ -157,15 +157,17 @@ async def time_out(client: AsyncClient, server: FakeServer) -> float:
         await asked(server)
         limit.reschedule(asyncio.get_running_loop().time())
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(None) as limit:
-            ending = asyncio.create_task(end(limit))
+    async def wait() -> None:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            group.create_task(end(limit))
             await client.chat(HELLO)
-    await ending
+
+    with pytest.raises(TimeoutError):
+        await wait()
     return time.monotonic()
 
 
-async def fail_in_a_group(client: AsyncClient, _: FakeServer) -> float:
+async def fail_in_a_group(client: AsyncClient, _server: FakeServer) -> float:
     async def listen() -> None:
         async for _ in client.stream(HELLO):
             raise KeyError("a fault of the caller")
