@@ -126,7 +126,7 @@ def all_but_pictures(server: LocalServer) -> Callable[[Request], Response]:
     """Answer as the server does, but fail at pictures."""
 
     def answer(request: Request) -> Response:
-        if b"image_url" in request.body:
+        if b'"image_url":{' in request.body:
             error = {"code": 500, "message": "the projector is broken", "type": "server_error"}
             return Response.json({"error": error}, 500)
         return forward(server, request)

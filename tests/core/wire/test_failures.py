@@ -202,6 +202,7 @@ def test_quirk_29_an_error_without_a_body_is_told_by_its_status(
             None,
             4096,
         ),
+        (llamacpp(400, "exceed_context_size_error", "too long", n_prompt_tokens=6096, n_ctx=1024), 6096, 1024),
         (error(200, {"error": {"message": "Input does not fit in context length…"}}), None, None),
         (error(400, {"error": "Trying to keep the first 5000 tokens when context the overflows"}), None, None),
         (error(400, {"error": "Context size has been exceeded."}), None, None),

@@ -168,6 +168,8 @@ def test_quirk_61_pieces_that_hold_all_before_them_are_taken_so_if_it_was_switch
 
 
 def test_quirk_61_a_first_piece_of_one_or_two_characters_may_come_again() -> None:
+    by_chance = [piece(0, "a", "f", '{"'), piece(arguments='{": 1}')]
+    assert calls(assembled(*by_chance, cumulative=True)) == [("f", '{"{": 1}')]
     parts = ["{", '"', 'a": "', '"}']
     assert calls(assembled(piece(0, "a", "f", ""), *(piece(arguments=part) for part in parts), cumulative=True)) == [
         ("f", '{"a": ""}')
