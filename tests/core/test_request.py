@@ -114,3 +114,8 @@ def test_the_callers_messages_are_left_as_they_are() -> None:
     message: Message = {"role": "tool", "tool_call_id": "a", "content": [PNG]}
     chat_request([HELLO, message])
     assert message == {"role": "tool", "tool_call_id": "a", "content": [PNG]}
+
+
+def test_a_text_in_place_of_messages_is_named() -> None:
+    with pytest.raises(InvalidRequest, match=r"messages\[0\] is a str"):
+        chat_request("hi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -131,3 +131,10 @@ def test_a_pickle_keeps_the_settings_but_neither_key_nor_what_was_learnt() -> No
     assert (back.backend, back.model, back.timeout) == (target.backend, "m", Timeout(first_token=7))
     assert back.address.root == URL
     assert (back.api_key, back.headers, back.known) == (None, {}, None)
+
+
+@pytest.mark.parametrize("wrong", [{"backend": 3}, {"backend": None}, {"base_url": 5}, {"model": ["m"]}])
+def test_a_wrong_type_is_named(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(InvalidConfig, match=f"{name}=.*not a text"):
+        Client(**wrong)

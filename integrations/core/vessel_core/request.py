@@ -154,6 +154,11 @@ def _checked_messages(messages: list[Message]) -> list[Message]:
         raise InvalidRequest("The list of messages is empty.", hint="Give at least one message with role 'user'.")
     checked: list[Message] = []
     for at, message in enumerate(messages):
+        if not isinstance(message, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types exist
+            raise InvalidRequest(
+                f"messages[{at}] is a {type(message).__name__}, not a message.",
+                hint="A message is {'role': 'user', 'content': 'Hello'}; messages are a list of them.",
+            )
         role = message.get("role")
         if role not in ROLES:
             raise InvalidRequest(f"messages[{at}] has the role {role!r}.", hint=f"Roles are {', '.join(ROLES)}.")

@@ -330,6 +330,9 @@ class TargetOptions(TypedDict, total=False):
 def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
     """Return a checked target; raise `InvalidConfig` naming what can't be right."""
     base_url, model = options.get("base_url"), options.get("model")
+    for name, given in (("backend", backend), ("base_url", base_url), ("model", model)):
+        if not isinstance(given, str | None) or (given is None and name == "backend"):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidConfig(f"{name}={given!r} is a {type(given).__name__}, not a text.")
     max_retries, key = options.get("max_retries", 2), options.get("api_key")
     if max_retries < 0:
         raise InvalidConfig(f"max_retries={max_retries} is below 0.")

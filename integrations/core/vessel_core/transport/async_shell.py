@@ -107,7 +107,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._connection.timeout, since)
+            return Incoming(self._response, self._connection.timeout, since, generation=self._call.stream)
         except VesselError:
             await self.__aexit__()
             raise
@@ -156,6 +156,7 @@ class _Pieces:
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
+        self._take = incoming.taker()
         self._stream = aiter(cast("httpx.AsyncByteStream", incoming.response.stream))
 
     def __aiter__(self) -> Self:
@@ -169,7 +170,7 @@ class _Pieces:
             raise
         except httpx.TransportError as error:
             raise translated(error, self._incoming.stage()) from error
-        return self._incoming.body.plain(data)
+        return self._take(data)
 
 
 class _LoopClient:

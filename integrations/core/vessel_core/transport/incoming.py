@@ -106,7 +106,7 @@ class Incoming:
     `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes.
     """
 
-    def __init__(self, response: httpx.Response, timeout: Timeout, since: float) -> None:
+    def __init__(self, response: httpx.Response, timeout: Timeout, since: float, *, generation: bool = True) -> None:
         self.response = response
         self.reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
         if 300 <= response.status_code < 400:
@@ -114,8 +114,19 @@ class Incoming:
         self.good = response.status_code < 300
         self.body = Body(self.reply.headers, MAX_BODY if self.good else MAX_EVENT)
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        self.streams = self.good and kind not in ("application/json", "text/html")
+        self.streams = self.good and generation and kind not in ("application/json", "text/html")
         self.patience = Patience(timeout, since)
+        longest = timeout.first_token if generation else timeout.request
+        self._deadline = None if longest is None else since + longest
+
+    def taker(self) -> Callable[[bytes], bytes]:
+        """Return what takes the next bytes: a document must also be whole in time, however its bytes drip."""
+        return self.body.plain if self.streams else self._in_time
+
+    def _in_time(self, data: bytes) -> bytes:
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            raise translated(httpx.ReadTimeout(""), self.stage())
+        return self.body.plain(data)
 
     def stage(self) -> Stage:
         """Return what is waited for."""

@@ -64,7 +64,7 @@ class Transport:
                 response = client.send(request, stream=True)
             watch.forget()
             try:
-                yield Incoming(response, self._connection.timeout, since)
+                yield Incoming(response, self._connection.timeout, since, generation=call.stream)
             finally:
                 response.close()
 
@@ -82,9 +82,10 @@ class Transport:
         """Read the body as it comes, one piece a read."""
         if incoming.streams:
             incoming.wait_patiently()
+        take = incoming.taker()
         with mapped(incoming.stage):
             for data in cast("httpx.SyncByteStream", incoming.response.stream):
-                yield incoming.body.plain(data)
+                yield take(data)
         incoming.forget()
 
     def finish(self, incoming: Incoming, pieces: Iterator[bytes]) -> None:

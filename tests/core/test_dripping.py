@@ -1,0 +1,73 @@
+"""A server that sends a little now and then, and never ends, holds nobody longer than the time that was given."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from vessel_core import AsyncClient, Client, Timeout, discover
+from vessel_core.backends import LMSTUDIO
+
+from tests.core.test_discovery import at
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(params=[b"text/event-stream", b"application/json"])
+def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server that answers everything with one more byte every 20 ms."""
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(65536)
+                connection.sendall(HEAD % request.param)
+                while not over.wait(0.02):
+                    connection.sendall(b"1\r\n \r\n")
+            except OSError:
+                return  # the client hung up, as it should
+
+    def accept() -> None:
+        while not over.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    over.set()
+    listener.close()
+
+
+def test_discovery_ends_in_time_and_leaves_no_thread(dripping: str) -> None:
+    before = set(threading.enumerate())
+    (found,) = discover(0.3, [at(LMSTUDIO, dripping, "LMSTUDIO_URL")])
+    assert not found.connected
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("vessel-discovery"):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def test_info_and_health_end_in_time(dripping: str) -> None:
+    with Client("lmstudio", base_url=dripping, timeout=Timeout(request=0.2)) as client:
+        began = time.monotonic()
+        assert client.info().connected is False
+        assert client.health() is False
+        assert time.monotonic() - began < 10
+
+
+def test_info_and_health_end_in_time_async(dripping: str) -> None:
+    async def ask() -> tuple[bool, bool]:
+        async with AsyncClient("lmstudio", base_url=dripping, timeout=Timeout(request=0.2)) as client:
+            return (await client.info()).connected, await client.health()
+
+    assert asyncio.run(asyncio.wait_for(ask(), 10)) == (False, False)
