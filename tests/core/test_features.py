@@ -146,6 +146,14 @@ def test_ollamas_list_needs_no_list_of_what_runs(connect: Connect) -> None:
         assert [model.state for model in connect("ollama", base_url=server.base_url).models()] == ["unloaded"]
 
 
+def test_an_older_lm_studio_is_asked_the_older_way(connect: Connect) -> None:
+    missing = Response.json({"error": "not found"}, 404)
+    with lmstudio_server(routes={("GET", "/api/v1/models"): missing, ("GET", "/api/v0/models"): missing}) as server:
+        assert [model.id for model in connect("lmstudio", base_url=server.base_url).models()] == [
+            "google/gemma-4-26b-a4b"
+        ]
+
+
 def test_ranking_by_v1_is_there_for_any_server(connect: Connect) -> None:
     ranking = Response.json({"results": [{"index": 1, "relevance_score": 2.0}, {"index": 0, "relevance_score": 1.0}]})
     with openai_server(routes={("POST", "/v1/rerank"): ranking}) as server:

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vessel_core.errors import ResponseTooLarge
 from vessel_core.types import ChatReply, Delta
-from vessel_core.wire import Quirks, tools
+from vessel_core.wire import Quirks, openai, tools
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.openai import encode_chat
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler
 
-from tests.core.wire.play import WEATHER, ask, body_of, chunk, last, line, said, told, tool
+from tests.core.wire.play import WEATHER, ask, body_of, chunk, event, last, line, said, told, tool
 
 PARIS = '{"city": "Paris"}'
 
@@ -281,6 +281,18 @@ def test_quirk_69_a_name_the_server_changed_is_put_back() -> None:
 def test_a_call_without_a_name_is_invalid_and_keeps_its_arguments() -> None:
     (invalid,) = assembled(piece(0, "a", None, PARIS)).invalid_tool_calls
     assert (invalid.arguments, invalid.error) == (PARIS, "the call has no tool name")
+
+
+def test_endless_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "MAX_CALLS", 3)
+    with pytest.raises(ResponseTooLarge, match="more than 3 tool calls"):
+        assembled(*(piece(at, str(at), "f", "{}") for at in range(4)))
+
+
+def test_endless_choices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "MAX_CHOICES", 3)
+    with pytest.raises(ResponseTooLarge, match="more than 3 choices"):
+        said(*(event({"choices": [{"index": at, "delta": {"content": "a"}}]}) for at in range(4)))
 
 
 def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
