@@ -127,11 +127,11 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
                 reply = yield call
             except VesselError as error:
                 call = flow.throw(error)
-                continue
-            evidence[""] = reply.headers.get("server", "")
-            with suppress(ValueError):
-                evidence[call.path] = loads(reply.body)
-            call = flow.send(reply)
+            else:
+                evidence[""] = reply.headers.get("server", "")
+                with suppress(ValueError):
+                    evidence[call.path] = loads(reply.body)
+                call = flow.send(reply)
     except StopIteration as stop:
         return stop.value
 
