@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ValidationError
 
 from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
@@ -18,7 +18,19 @@ from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
 from vessel_core.wire.quirks import check_quirk
 
-_options = cache(lambda: TypeAdapter(ChatOptions))  # made by the first request: importing is for everybody
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+@cache
+def _options() -> TypeAdapter[ChatOptions]:
+    """Return what checks options. It is made by the first request: importing is for everybody, and pydantic's models are
+    a third of it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ChatOptions)
+
+
 ROLES = ("system", "user", "assistant", "tool")
 
 

@@ -17,7 +17,6 @@ from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Wa
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
-from vessel_core.transport.pictures import fetch_picture
 from vessel_core.wire import Call, Reply
 
 
@@ -32,6 +31,8 @@ class AsyncTransport:
     async def send(self, call: Call) -> Reply:
         """Make a call and read its whole reply."""
         if call.picture:
+            from vessel_core.transport.pictures import fetch_picture  # which loads what httpx itself loads at first use
+
             return await asyncio.to_thread(fetch_picture, call.path)
         async with self.open(call) as incoming:
             return await self.read(incoming)

@@ -16,7 +16,6 @@ from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Wa
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped
 from vessel_core.transport.incoming import Incoming
-from vessel_core.transport.pictures import fetch_picture
 from vessel_core.wire import Call, Reply
 
 _creating = threading.Lock()
@@ -45,6 +44,8 @@ class Transport:
     def send(self, call: Call) -> Reply:
         """Make a call and read its whole reply."""
         if call.picture:
+            from vessel_core.transport.pictures import fetch_picture  # which loads what httpx itself loads at first use
+
             return fetch_picture(call.path)
         with self.open(call) as incoming:
             return self.read(incoming)

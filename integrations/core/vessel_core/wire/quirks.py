@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Literal, get_type_hints
+from typing import TYPE_CHECKING, Literal, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ValidationError
 
 from vessel_core.errors import InvalidConfig
 from vessel_core.wire.options import OLLAMA_ONLY, OPENAI
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ NAMES = tuple(field.name for field in fields(Quirks))
 @cache
 def _types() -> dict[str, TypeAdapter[object]]:
     """Return what checks each quirk, made when one is switched for the first time."""
+    from pydantic import TypeAdapter
+
     return {name: TypeAdapter[object](kind) for name, kind in get_type_hints(Quirks).items()}
 
 
