@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest check format lock docs bench bench-check compare clean
+.PHONY: help demo test test-newest test-oldest check format lock docs bench bench-check compare fuzz audit soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,20 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 for each target (TARGETS="events lines")
+	.venv-fuzz/bin/python -m tests.fuzz $(or $(SECONDS),60) $(TARGETS)
+
+audit: .venv-audit/.ready ## known advisories on what is locked, and the core's bill of materials
+	.venv-audit/bin/python tests/security/audit.py
+
+soak: $(READY) ## fifty streams in parallel for MINUTES=30, one in twenty broken: does anything pile up or get lost?
+	$(RUN)/python -m tests.security.soak $(or $(MINUTES),30)
+
+.venv-fuzz/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 clean: ## remove what was built

@@ -105,8 +105,8 @@ def content(text: str, images: Iterable[ImageSource | ImagePart] = ()) -> list[C
 
 def data_url_parts(url: str) -> tuple[str, str]:
     """Return the MIME type and the base64 of a `data:` URL, or of bare base64 of a picture."""
-    if url[:5].lower() != "data:":
-        return data_url_parts(_image_url(url))
+    if url[:5].lower() != "data:" and (url := _image_url(url))[:5] != "data:":
+        raise InvalidMedia(f"{url[:60]!r} is the address of a picture, not its data.", hint="Fetch it, pass its bytes.")
     head, comma, data = url[5:].partition(",")
     kind, *rest = head.lower().split(";")
     if not comma or "base64" not in rest:

@@ -1,0 +1,66 @@
+"""Fuzz: `python -m tests.fuzz SECONDS [TARGET…]`, each target in a process of its own for so many seconds.
+
+It begins with the transcripts and `tests/fuzz/corpus`; what it finds new is kept outside of the tree, in the folder of
+`VESSEL_FUZZ_CORPUS` (a temporary one without it). A crash prints the input and ends with an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+NAMES = ["events", "lines", "openai_chat", "ollama_chat", "documents", "arguments", "media", "addresses"]
+SEEDS = (HERE / "corpus", HERE.parent / "transcripts")
+
+
+def fuzz(name: str, seconds: int, folder: Path) -> bool:
+    """Fuzz one target; tell whether nothing was found."""
+    (found := folder / name).mkdir(parents=True, exist_ok=True)
+    arguments = [
+        f"-max_total_time={seconds}",
+        "-max_len=4096",
+        "-timeout=10",
+        "-rss_limit_mb=1024",
+        "-print_final_stats=1",
+    ]
+    sources = str(HERE.parents[1] / "integrations" / "core")  # the fuzzers' own environment doesn't have the core
+    environment = {**os.environ, "PYTHONPATH": sources}
+    command = [sys.executable, "-m", "tests.fuzz", "--one", name, str(found), *arguments, f"-artifact_prefix={folder}/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
+    covered = re.findall(r"cov: (\d+)", done.stderr)
+    print(f"{name:12} {int(runs[1]) if runs else 0:>12,} runs  coverage {covered[-1] if covered else '?':>5}  ", end="")
+    print("ok" if done.returncode == 0 else f"FAILED\n{done.stdout[-2000:]}{done.stderr[-500:]}", flush=True)
+    return done.returncode == 0
+
+
+def one(name: str, arguments: list[str]) -> None:
+    """Run one target in this process, under atheris."""
+    atheris: Any = importlib.import_module("atheris")  # only in the fuzzers' own environment
+    with atheris.instrument_imports(include=["vessel_core"]):
+        from tests.fuzz.targets import TARGETS
+
+    atheris.Setup([sys.argv[0], *arguments, *map(str, SEEDS)], TARGETS[name])
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """Fuzz the targets named, or all."""
+    if sys.argv[1:2] == ["--one"]:
+        one(sys.argv[2], sys.argv[3:])
+        return
+    seconds, names = int((sys.argv[1:] or ["60"])[0]), sys.argv[2:] or NAMES
+    folder = Path(os.environ.get("VESSEL_FUZZ_CORPUS") or tempfile.mkdtemp(prefix="vessel-fuzz-"))
+    good = [fuzz(name, seconds, folder) for name in names]  # all of them, whatever the first finds
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()

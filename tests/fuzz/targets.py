@@ -1,0 +1,156 @@
+"""What is fuzzed: each target reads bytes and raises nothing but our errors, the same however the bytes are cut.
+
+They are plain functions, so that the tests run them over the corpus, and atheris over whatever it makes of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from vessel_core.address import parse_address
+from vessel_core.errors import InvalidMedia, VesselError
+from vessel_core.media import audio_part, data_url_parts, image_part
+from vessel_core.types import ChatRequest, Delta
+from vessel_core.wire import Quirks, Reply, ReplyStream, ollama, openai
+from vessel_core.wire.arguments import argument_error, mended_arguments, parse_arguments
+from vessel_core.wire.failures import error_from, retry_after
+from vessel_core.wire.framing import EventStream, Lines
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.rerank import decode_rerank
+from vessel_core.wire.tools import ToolCallAssembler
+
+REQUEST = ChatRequest(messages=[{"role": "user", "content": "Hello"}], model="m")
+QUIRKS = (Quirks(), Quirks(text_calls=True, repair_arguments=True, cumulative_arguments=True, think_opened=True))
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """Cut bytes at places that the bytes themselves choose."""
+    step = (data[0] if data else 0) % 7 + 1
+    return [data[at : at + step] for at in range(1, len(data), step)]
+
+
+def events(data: bytes) -> None:
+    """Server-sent events."""
+    whole, cut = EventStream(), EventStream()  # the first byte chooses the cuts
+    body = data[1:]
+    expected = whole.feed(body) + whole.close()
+    found = [payload for piece in pieces(data) for payload in cut.feed(piece)] + cut.close()
+    assert found == expected, (found, expected)
+
+
+def lines(data: bytes) -> None:
+    """Lines of JSON."""
+    stream = Lines()
+    body = data[1:]
+    found = [line for piece in pieces(data) for line in stream.feed(piece)] + [stream.close()]
+    plain = body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    assert b"\n".join(found) == plain
+
+
+def _played(stream: ReplyStream, parts: list[bytes]) -> list[Any]:
+    deltas: list[Delta] = []
+    try:
+        for part in parts:
+            deltas += stream.feed(part)
+            if stream.done:
+                break
+        deltas += stream.close()
+    except VesselError as error:
+        return [*_comparable(deltas), type(error)]
+    return _comparable(deltas)
+
+
+def _comparable(deltas: list[Delta]) -> list[Any]:
+    found: list[Any] = []
+    for delta in deltas:
+        calls = [replace(call, id=re.sub(r"^call_[0-9a-f]{24}$", "made", call.id or "")) for call in delta.tool_calls]
+        found.append(repr(replace(delta, tool_calls=calls)))
+    return found
+
+
+def openai_chat(data: bytes) -> None:
+    """A streamed chat of `/v1`."""
+    for quirks in QUIRKS:
+        expected = _played(openai.ChatStream(REQUEST, quirks), [data[1:]])
+        assert _played(openai.ChatStream(REQUEST, quirks), pieces(data)) == expected
+
+
+def ollama_chat(data: bytes) -> None:
+    """A streamed chat of Ollama's."""
+    for quirks in QUIRKS:
+        expected = _played(ollama.ChatStream(REQUEST, quirks), [data[1:]])
+        assert _played(ollama.ChatStream(REQUEST, quirks), pieces(data)) == expected
+
+
+def documents(data: bytes) -> None:
+    """Whole replies: chats, vectors, rankings, errors."""
+    readers: list[Callable[[], Any]] = [
+        lambda: openai.ChatStream(REQUEST, Quirks()).whole(data),
+        lambda: ollama.ChatStream(REQUEST, Quirks()).whole(data),
+        lambda: openai.decode_embed(data, 2, None),
+        lambda: ollama.decode_embed(data, 2, 3),
+        lambda: decode_rerank(data, 3, None),
+    ]
+    for read in readers:
+        _ours(read)
+    for status in (200, 400, 404, 500, 503):
+        assert str(error_from(Reply(status, body=data)))
+    text = data.decode("latin-1")
+    assert (retry_after({"retry-after": text, "date": text}) or 0.0) >= 0.0
+
+
+def arguments(data: bytes) -> None:
+    """The arguments of a tool call, whole and in pieces."""
+    text = data.decode("utf-8", "replace")
+    assert (parse_arguments(text) is None) == (argument_error(text) is not None)
+    mended = mended_arguments(text)
+    assert mended is None or parse_arguments(mended) is not None
+    try:
+        document = loads(text)
+    except ValueError:
+        document = {"id": text[:9], "function": {"name": text[:3], "arguments": text}}
+    for repair in (False, True):
+        assembler = ToolCallAssembler(["get_weather"], repair=repair, cumulative=repair)
+        listed: list[Any] = document if isinstance(document, list) else [document]  # pyright: ignore[reportUnknownVariableType]
+        _ours(
+            lambda assembler=assembler, listed=listed: [
+                assembler.feed(listed),
+                assembler.feed(listed),
+                assembler.close(),
+            ]
+        )
+
+
+def media(data: bytes) -> None:
+    """Pictures and sounds: bytes, base64, data URLs."""
+    text = data.decode("latin-1")
+    for source in (data, text, f"data:image/png;base64,{text}", f"data:{text}"):
+        for read in (image_part, audio_part):
+            try:
+                assert read(source)["type"]
+            except InvalidMedia:
+                continue
+    _ours(lambda: data_url_parts(text))
+
+
+def addresses(data: bytes) -> None:
+    """Base URLs."""
+    text = data.decode("utf-8", "replace")
+    _ours(lambda: parse_address(text).local)
+    _ours(lambda: parse_address(text, lenient=True).root)
+
+
+def _ours(read: Callable[[], Any]) -> None:
+    """Read; any error but one of ours is a fault."""
+    try:
+        read()
+    except VesselError:
+        return
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each for each in (events, lines, openai_chat, ollama_chat, documents, arguments, media, addresses)
+}

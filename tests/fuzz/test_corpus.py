@@ -1,0 +1,62 @@
+"""The fuzzers' targets over their corpus and over whatever hypothesis makes: what `make fuzz` does, in small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.targets import TARGETS
+
+HERE = Path(__file__).parent
+SEEDS = [
+    path for top in (HERE / "corpus", HERE.parent / "transcripts") for path in sorted(top.rglob("*")) if path.is_file()
+]
+WORDS = st.sampled_from(
+    [
+        *(b"data: ", b"\n\n", b"\n", b"\r\n", b": ping\n\n", b"event: error\n", b"[DONE]", b"\xef\xbb\xbf", b"\xff"),
+        *(
+            b'{"choices":[{"index":0,"delta":{',
+            b'"content":"a"',
+            b"}}]}",
+            b'"finish_reason":"stop"',
+            b'"tool_calls":[{',
+        ),
+        *(
+            b'{"message":{"content":"a"},"done":false}',
+            b'{"done":true}',
+            b'{"error":"it broke"}',
+            b"null",
+            b"NaN",
+            b"1e999",
+        ),
+        *(
+            b'"\\ud800"',
+            b"[" * 200,
+            b"{" * 200,
+            b'"',
+            b"'",
+            b"<think>",
+            b"</think>",
+            b"<tool_call>",
+            b"data:image/png;base64,",
+        ),
+        *(b"http://", b"@", b"[::1]", b":99999", b"0x7f.1", b"%00"),
+    ]
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_takes_every_seed(name: str) -> None:
+    assert len(SEEDS) > 40
+    for seed in (b"", b"a", *(path.read_bytes() for path in SEEDS)):
+        TARGETS[name](seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS | st.binary(max_size=8), max_size=20).map(b"".join))
+def test_a_target_takes_any_bytes(name: str, data: bytes) -> None:
+    TARGETS[name](data)

@@ -1,0 +1,32 @@
+"""The page of goals is what the table says, and each goal is measured where it says."""
+
+from __future__ import annotations
+
+import tomllib
+
+from tests.packaging.distributions import ROOT
+from tests.security.goals import GOALS, PAGE, page
+from tests.security.injections import INJECTIONS
+
+
+def test_the_page_holds_the_table() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == page(text), "run python -m tests.security.goals"
+    assert f"{len(INJECTIONS)} strings" in text
+
+
+def test_each_goal_is_measured_where_it_says() -> None:
+    assert list(GOALS) == [*(f"R{number}" for number in range(1, 16)), *(f"S{number}" for number in range(1, 12))]
+    assert [where for _, _, where in GOALS.values() if not (ROOT / where).exists()] == []
+
+
+def test_the_core_has_two_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert len(project["dependencies"]) == 2
+    locked = (ROOT / "requirements" / "core.in").read_text(encoding="utf-8")
+    assert all(dependency in locked for dependency in project["dependencies"])
+
+
+def test_the_security_rules_are_on() -> None:
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
+    assert "S" in lint["select"]
