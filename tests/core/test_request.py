@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vessel_core import Client
 from vessel_core.errors import InvalidRequest, Unsupported
 from vessel_core.request import chat_request, checked_options, refuse_unsupported
 from vessel_core.types import Message
 from vessel_core.wire import Quirks
 
 from tests.core.wire.play import HELLO, TIME, WEATHER
+from tests.fake_server import FakeServer
 
 PNG: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
@@ -119,3 +121,12 @@ def test_the_callers_messages_are_left_as_they_are() -> None:
 def test_a_text_in_place_of_messages_is_named() -> None:
     with pytest.raises(InvalidRequest, match=r"messages\[0\] is a str"):
         chat_request("hi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("picture", [{"url": "nonsense"}, {"url": "/etc/hosts"}, {"url": ""}, {}, {"url": 3}])
+def test_a_picture_that_is_none_is_refused_before_anything_is_sent(picture: Any) -> None:
+    with FakeServer() as server:
+        client = Client("openai", base_url=server.base_url)
+        with pytest.raises(InvalidRequest):
+            client.chat([{"role": "user", "content": [{"type": "image_url", "image_url": picture}]}])
+    assert server.requests == []

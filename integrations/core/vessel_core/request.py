@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 from pydantic_core import ValidationError
 
 from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
+from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
 from vessel_core.options import ChatOptions
 from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Tool
@@ -194,7 +195,18 @@ def _checked_message(message: Message, where: str) -> Message:
                 f"{where}.content[{number}] is no text, image_url or input_audio part: {str(part)[:100]!r}.",
                 hint="`vessel_core.image_part` makes an image part from bytes, a path object, base64 or a URL.",
             )
+        if kind == "image_url":
+            _check_picture(part["image_url"], f"{where}.content[{number}]")
     return message
+
+
+def _check_picture(image: Any, where: str) -> None:
+    """Refuse what is neither a URL nor a picture before the server is asked for anything."""
+    url = cast("dict[str, Any]", image).get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str):
+        raise InvalidRequest(f"{where}.image_url has no url.", hint="`vessel_core.image_part` makes an image part.")
+    if not url.startswith(("http://", "https://", "data:")):
+        image_part(url)
 
 
 def _images_out_of_tool_results(messages: Sequence[Message]) -> list[Message]:
