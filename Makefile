@@ -50,7 +50,7 @@ format: $(READY) ## put the code into its form
 lock: $(READY) ## pin the newest versions of what is needed, with hashes
 	$(RUN)/python -m pip install --quiet uv
 	cd requirements && for name in *.in; do \
-		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
 			$$(test $$name != newest.in || echo --no-deps) --custom-compile-command "make lock" \
 			$$name -o $${name%.in}.txt || exit 1; done
 
