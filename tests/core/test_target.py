@@ -11,7 +11,7 @@ import pytest
 from vessel_core import AsyncClient, Client, Registry, Timeout
 from vessel_core.backends import BACKENDS, COMPATIBLE, find_backend
 from vessel_core.errors import InvalidConfig, NoServerFound
-from vessel_core.target import make_target
+from vessel_core.settings import make_target
 
 URL = "http://127.0.0.1:9"
 

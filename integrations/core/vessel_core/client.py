@@ -21,7 +21,8 @@ from vessel_core.errors import ModelNotFound, VesselError
 from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
-from vessel_core.target import Target, TargetOptions, make_target
+from vessel_core.settings import TargetOptions, make_target
+from vessel_core.target import Target
 from vessel_core.transport import HTTPTransport, Transport
 from vessel_core.types import (
     Capabilities,

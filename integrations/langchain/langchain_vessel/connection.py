@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Valid
 from vessel_core import AsyncClient, Client, Timeout
 from vessel_core.address import without_login
 from vessel_core.errors import VesselError
-from vessel_core.target import make_target
+from vessel_core.settings import make_target
 
 from langchain_vessel.options import plain_arguments
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from vessel_core.cli import chatting, doctoring, models_shown, serving
 from vessel_core.client import Client
 from vessel_core.errors import VesselError
-from vessel_core.target import TargetOptions
+from vessel_core.settings import TargetOptions
 
 app = typer.Typer(
     help="Local LLM servers: llama.cpp, LM Studio, Ollama and any OpenAI-compatible one.",

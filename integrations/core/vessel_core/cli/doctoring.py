@@ -19,7 +19,7 @@ from vessel_core.cli.models_shown import table
 from vessel_core.cli.terminal import harmless
 from vessel_core.client import Client
 from vessel_core.discovery import discover
-from vessel_core.target import TargetOptions
+from vessel_core.settings import TargetOptions
 from vessel_core.types import ServerInfo
 
 PROBE = 0.9

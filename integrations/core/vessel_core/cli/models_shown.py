@@ -13,7 +13,7 @@ from rich.table import Table
 from vessel_core.cli.terminal import harmless
 from vessel_core.client import Client
 from vessel_core.discovery import discover, no_server
-from vessel_core.target import TargetOptions
+from vessel_core.settings import TargetOptions
 from vessel_core.types import Capabilities, ModelInfo, ServerInfo
 from vessel_core.types import Progress as Step
 

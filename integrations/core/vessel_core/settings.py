@@ -1,0 +1,92 @@
+"""What a client is given by name, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypedDict, Unpack
+
+from pydantic import SecretStr
+
+from vessel_core.address import parse_address
+from vessel_core.backends import find_backend
+from vessel_core.errors import InvalidConfig
+from vessel_core.request import checked_quirks
+from vessel_core.target import Target
+from vessel_core.types import Timeout
+
+
+class TargetOptions(TypedDict, total=False):
+    """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
+
+    With `fetch_image_urls` pictures given by URL are fetched here, from the public internet only; without, a server that
+    fetches them gets the URL. `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
+    """
+
+    base_url: str | None
+    model: str | None
+    api_key: str | SecretStr | None
+    headers: Mapping[str, str | SecretStr] | None
+    timeout: Timeout | float | None
+    max_retries: int
+    verify: bool | str
+    together: bool
+    fetch_image_urls: bool
+    quirks: Mapping[str, Any] | None
+
+
+def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
+    """Return a checked target; raise `InvalidConfig` naming what can't be right."""
+    base_url, model = options.get("base_url"), options.get("model")
+    for name, given in (("backend", backend), ("base_url", base_url), ("model", model)):
+        if not isinstance(given, str | None) or (given is None and name == "backend"):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidConfig(f"{name}={given!r} is a {type(given).__name__}, not a text.")
+    max_retries, key = options.get("max_retries", 2), options.get("api_key")
+    if max_retries < 0:
+        raise InvalidConfig(f"max_retries={max_retries} is below 0.")
+    key = SecretStr(key) if isinstance(key, str) else key
+    if key is not None:
+        _check_header("api_key", key)
+    return Target(
+        backend=None if backend.strip().lower() == "auto" else find_backend(backend),
+        address=None if base_url is None else parse_address(base_url),
+        model=model or None,
+        api_key=key if key and key.get_secret_value() else None,
+        headers=_headers(options.get("headers") or {}),
+        timeout=_timeout(options.get("timeout")),
+        max_retries=max_retries,
+        verify=options.get("verify", True),
+        together=options.get("together", True),
+        fetch_image_urls=options.get("fetch_image_urls", False),
+        switched=checked_quirks(options.get("quirks") or {}),
+    )
+
+
+def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:
+    headers = {name: value if isinstance(value, SecretStr) else SecretStr(value) for name, value in given.items()}
+    for name, value in headers.items():
+        if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+            raise InvalidConfig(f"{name!r} is no name of a header.")
+        _check_header(f"headers[{name!r}]", value)
+    return headers
+
+
+def _check_header(name: str, value: SecretStr) -> None:
+    """Refuse what can't stand in a header; what it is isn't shown, since it may be a key with a line break after it."""
+    if not re.fullmatch(r"[\t\x20-\x7e]*", value.get_secret_value()):
+        raise InvalidConfig(
+            f"{name} holds characters that can't be sent in a header.", hint="Is there a line break at its end?"
+        )
+
+
+def _timeout(timeout: Timeout | float | None) -> Timeout:
+    if timeout is None:
+        return Timeout()
+    if not isinstance(timeout, Timeout):
+        timeout = Timeout(first_token=timeout)
+    for each in fields(timeout):
+        seconds = getattr(timeout, each.name)
+        if seconds is not None and not (isinstance(seconds, int | float) and (seconds > 0 or each.name == "load")):
+            raise InvalidConfig(f"timeout: {each.name}={seconds!r} is not above 0.", hint="It is in seconds.")
+    return timeout
