@@ -127,6 +127,30 @@ async def test_cancelling_a_task_hangs_up_at_once(streamed: bool) -> None:
         await llm.aclose()
 
 
+@pytest.mark.parametrize("form", ["chat", "complete", "structured", "structured_llm"])
+def test_a_reader_that_fails_is_heard_alone(form: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A loop that ends closes every generator it knows: what is nested here must not be closed twice."""
+    with endless() as (llm, server):
+
+        async def read() -> None:
+            if form == "chat":
+                stream: Any = await llm.astream_chat(HELLO)
+            elif form == "complete":
+                stream = await llm.astream_complete("Hello")
+            elif form == "structured":
+                stream = await llm.astream_structured_predict(Place, PromptTemplate("A place."))
+            else:
+                stream = await llm.as_structured_llm(Place).astream_chat(HELLO)
+            async for _ in stream:
+                raise RuntimeError("the reader's own")
+
+        for _ in range(4):  # the loop closes them in any order
+            with pytest.raises(RuntimeError, match="the reader's own"):
+                asyncio.run(read())
+            assert hung_up(server)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
 def test_one_object_serves_one_event_loop_after_another() -> None:
     with scripted(answer("Hello", " there.")) as (llm, _):
 

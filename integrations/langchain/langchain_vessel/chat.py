@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Timeout
+from vessel_core.owned import owned
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
@@ -148,8 +149,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         chunks = Chunks()
         with langchain_errors():
             deltas = self._async.stream(to_messages(messages), **self.request_fields(stop, kwargs))
-            async with aclosing(deltas):
-                async for delta in deltas:
+            async with owned(deltas) as pieces:
+                async for delta in pieces:
                     if (chunk := chunks.of(delta)) is not None:
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -185,8 +186,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         events = Events(_message_id(run_manager))
         with langchain_errors():
             deltas = self._async.stream(to_messages(messages), **self.request_fields(stop, kwargs))
-            async with aclosing(deltas):
-                async for delta in deltas:
+            async with owned(deltas) as pieces:
+                async for delta in pieces:
                     for event in events.of(delta):
                         yield event
         for event in events.end():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import LLM
 from langchain_core.outputs import GenerationChunk
+from vessel_core.owned import owned
 
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.options import call_options
@@ -91,7 +92,7 @@ class VesselLLM(OptionFields, LLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         with langchain_errors():
-            async with aclosing(self._async.stream_complete(prompt, **self._fields(stop, kwargs))) as deltas:
+            async with owned(self._async.stream_complete(prompt, **self._fields(stop, kwargs))) as deltas:
                 async for delta in deltas:
                     if delta.text:
                         chunk = GenerationChunk(text=delta.text)

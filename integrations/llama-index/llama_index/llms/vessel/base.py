@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -25,6 +25,7 @@ from llama_index.llms.vessel.structured import (
 from llama_index.llms.vessel.tools import tool_request, tool_selections
 from llama_index_instrumentation import get_dispatcher
 from pydantic import BaseModel
+from vessel_core.owned import owned
 
 dispatcher = get_dispatcher(__name__)
 
@@ -142,7 +143,7 @@ class Vessel(ChatForms):
         responses = await self.astream_chat(self._prompted(prompt, prompt_args), **options)
 
         async def changed() -> AsyncGenerator[Model | FlexibleModel, None]:
-            async with aclosing(aobjects_of(output_cls, responses)) as objects:
+            async with owned(aobjects_of(output_cls, responses)) as objects:
                 async for _, made in objects:
                     if made is not None:
                         yield made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import (
@@ -24,6 +24,7 @@ from llama_index.llms.vessel.options import VesselOptions
 from llama_index.llms.vessel.telling import CHAT, COMPLETION, Telling
 from pydantic import PrivateAttr
 from vessel_core import Delta, ModelInfo, VesselError
+from vessel_core.owned import owned
 from vessel_core.request import OPTION_NAMES
 
 logger = logging.getLogger("vessel_core")
@@ -159,8 +160,8 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
             self._learn_nothing(error)
 
     async def _then_alearn(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
-        async with aclosing(deltas):
-            async for delta in deltas:
+        async with owned(deltas) as pieces:
+            async for delta in pieces:
                 yield delta
         try:
             await self.aconnect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import Any, Generic, cast
 
 from llama_index.core.base.llms.generic_utils import (
@@ -25,6 +25,7 @@ from llama_index.llms.vessel.partial import PartialJSON
 from pydantic import BaseModel, ValidationError
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
+from vessel_core.owned import owned
 from vessel_core.types import ResponseFormat
 
 #: What core's programs pass for tool calls; here no tool is involved.
@@ -117,8 +118,8 @@ async def aobjects_of(
 ) -> AsyncGenerator[tuple[ChatResponse | None, Model | FlexibleModel | None], None]:
     """Yield what `objects_of` does."""
     objects = PartialObjects(output_cls)
-    async with aclosing(responses):
-        async for response in responses:
+    async with owned(responses) as pieces:
+        async for response in pieces:
             yield response, objects.take(response.delta)
     yield None, objects.last()
 
@@ -165,8 +166,8 @@ class VesselStructuredLLM(StructuredLLM):
         self, objects: AsyncGenerator[tuple[ChatResponse | None, BaseModel | FlexibleModel | None], None]
     ) -> ChatResponseAsyncGen:
         last: ChatResponse | None = None
-        async with aclosing(objects):
-            async for response, made in objects:
+        async with owned(objects) as pairs:
+            async for response, made in pairs:
                 last = _structured_response(response, made, last)
                 yield last
 

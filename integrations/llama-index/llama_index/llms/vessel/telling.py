@@ -30,6 +30,7 @@ from llama_index.core.instrumentation.span import active_span_id
 from llama_index.llms.vessel.responses import Answer
 from llama_index_instrumentation import get_dispatcher
 from vessel_core import Delta
+from vessel_core.owned import owned
 
 #: Where core's own decorators send theirs, so that handlers find these too.
 dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
@@ -151,21 +152,20 @@ class Telling(Generic[R]):
     async def _arelay(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
         answer, show, last = Answer(), self._kind.show, None
         listened = _listened()
-        try:
-            async for delta in deltas:
-                answer.take(delta)
-                last = show(answer, delta)
-                if listened:
-                    self._tell_progress(last)
-                yield last
-        except GeneratorExit:
-            self._stopped(last)
-            raise
-        except BaseException as error:
-            self._failed(error)
-            raise
-        finally:
-            await deltas.aclose()
+        async with owned(deltas) as pieces:
+            try:
+                async for delta in pieces:
+                    answer.take(delta)
+                    last = show(answer, delta)
+                    if listened:
+                        self._tell_progress(last)
+                    yield last
+            except GeneratorExit:
+                self._stopped(last)
+                raise
+            except BaseException as error:
+                self._failed(error)
+                raise
         self._stopped(last)
 
     def _tell_progress(self, response: R) -> None:
