@@ -8,7 +8,6 @@ import pickle
 from typing import Any
 
 import pytest
-from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.load import dumps, load
 from langchain_core.prompts import ChatPromptTemplate
@@ -237,47 +236,7 @@ def test_a_manifest_loads_again() -> None:
     assert loaded.timeout == chat.timeout
 
 
-# ------------------------------------------------------------------------------------------------- caching and tracing
-
-
-def test_every_option_that_changes_an_answer_is_in_the_key_of_the_cache() -> None:
-    with llamacpp_server(answer("Hi"), model="m") as one, llamacpp_server(answer("Hi"), model="m") as other:
-        cache = InMemoryCache()
-        base: dict[str, Any] = {"base_url": one.base_url, "model": "m", "cache": cache}
-        variants: list[dict[str, Any]] = [
-            {},
-            {"model": "other"},
-            {"base_url": other.base_url},
-            {"temperature": 0.1},
-            {"max_tokens": 5},
-            {"seed": 1},
-            {"stop": ["X"]},
-            {"reasoning": True},
-            {"grammar": "root ::= [a-z]"},
-            {"response_format": {"type": "json_object"}},
-            {"extra_body": {"dry_base": 2}},
-        ]
-        for variant in variants:
-            ChatVessel(**{**base, **variant}).invoke("x")
-            ChatVessel(**{**base, **variant}).invoke("x")
-        asked = one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")
-        assert len(asked) == len(variants)
-        chat = ChatVessel(**base)
-        chat.bind_tools([{"title": "f", "description": "f", "type": "object", "properties": {}}]).invoke("x")
-        chat.invoke("x", temperature=0.2)
-        assert len(one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")) == len(variants) + 2
-
-
-def test_a_cached_answer_of_another_server_is_not_taken_when_the_server_was_found(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cache = InMemoryCache()
-    answers: list[str] = []
-    for text in ("One", "Two"):
-        with llamacpp_server(answer(text)) as server:
-            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
-            answers.append(ChatVessel(backend="llamacpp", cache=cache).invoke("x").text)
-    assert answers == ["One", "Two"]
+# ------------------------------------------------------------------------------------------------------------- tracing
 
 
 def test_traces_name_provider_and_model_as_replies_do() -> None:

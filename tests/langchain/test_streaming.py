@@ -221,6 +221,14 @@ async def test_a_call_that_was_cut_off_is_never_executable(output_version: str, 
         assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
 
 
+async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:
+    with llamacpp_server(calling(("delete", CUT[0]), finish="length")) as server:
+        for way, message in (await every_way(model(server))).items():
+            [block] = [dict(each) for each in message.content_blocks]
+            assert (block["type"], block["args"]) == ("invalid_tool_call", CUT[0]), way
+            assert "cut off" in str(block["error"]), way
+
+
 async def test_a_whole_call_beside_one_that_was_cut_off_is_kept() -> None:
     with llamacpp_server(calling(("f", '{"a": 1}'), ("g", '{"b": '), finish="length")) as server:
         for way, message in (await every_way(model(server))).items():

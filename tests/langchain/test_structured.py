@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -10,8 +12,8 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_vessel import ChatVessel
-from langchain_vessel.structured import Refusal
-from pydantic import BaseModel, Field
+from langchain_vessel.answers import Refusal
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 from vessel_core.local import LocalServer
 
@@ -98,11 +100,13 @@ def test_json_schema_is_the_default_and_goes_to_the_server() -> None:
         assert "tools" not in sent(server)
 
 
-@pytest.mark.parametrize("schema", [BARE, NAMED, {"type": "array", "items": {"type": "integer"}}])
-def test_bare_and_named_schemas_are_taken_as_they_are(schema: dict[str, Any]) -> None:
-    with llamacpp_server(answer("[1, 2]")) as server:
+@pytest.mark.parametrize(
+    ("schema", "wanted"), [(BARE, ADA), (NAMED, ADA), ({"type": "array", "items": {"type": "integer"}}, [1, 2])]
+)
+def test_bare_and_named_schemas_are_taken_as_they_are(schema: dict[str, Any], wanted: Any) -> None:
+    with llamacpp_server(answer(json.dumps(wanted))) as server:
         made = ChatVessel(base_url=server.base_url).with_structured_output(schema).invoke("x")
-        assert made == [1, 2]
+        assert made == wanted
         assert sent(server)["response_format"]["json_schema"]["schema"] == schema.get("schema", schema)
 
 
@@ -168,21 +172,75 @@ def test_partial_objects_grow_while_they_stream() -> None:
         assert list(chat.with_structured_output(Person).stream("x")) == [Person(**ADA)]
 
 
-@pytest.mark.parametrize("schema", [Person, JSON, PersonDict])
-def test_an_answer_that_was_cut_off_is_no_answer(schema: Any) -> None:
-    """LangChain's own parser would complete it: `{"name": "Ada", "age": 3` is not Ada at three."""
-    with llamacpp_server(answer('{"name": "Ada", "age": 3', finish="length")) as server:
-        structured = ChatVessel(base_url=server.base_url, max_tokens=9).with_structured_output(schema)
-        with pytest.raises(OutputParserException, match="max_tokens"):
+CUT = '{"name": "Ada", "age": 3'
+
+
+def broken(method: str, text: str, finish: str) -> FakeServer:
+    body = calling(("Person", text), finish=finish) if method == "function_calling" else answer(text, finish=finish)
+    return llamacpp_server(body)
+
+
+@pytest.mark.parametrize("streaming", [None, False])
+@pytest.mark.parametrize("schema", [Person, JSON])
+@pytest.mark.parametrize("method", METHODS)
+async def test_an_answer_that_was_cut_off_is_no_answer(method: Any, schema: Any, streaming: bool | None) -> None:
+    """LangChain's own parsers would complete it: `{"name": "Ada", "age": 3` is not Ada at three."""
+    options: dict[str, Any] = {} if streaming is None else {"streaming": streaming}
+    with broken(method, CUT, "length") as server:
+        structured = ChatVessel(base_url=server.base_url, **options).with_structured_output(schema, method=method)
+        with pytest.raises(OutputParserException, match="max_tokens") as invoked:
             structured.invoke("x")
+        with pytest.raises(OutputParserException, match="max_tokens") as streamed:
+            list(structured.stream("x"))
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            await structured.ainvoke("x")
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            [each async for each in structured.astream("x")]
+        assert invoked.value.llm_output == streamed.value.llm_output == CUT
 
 
-def test_a_call_that_was_cut_off_is_no_answer() -> None:
-    with llamacpp_server(calling(("Person", '{"name": "Ada", "age": 3'), finish="length")) as server:
-        chat = ChatVessel(base_url=server.base_url)
-        made = chat.with_structured_output(Person, method="function_calling", include_raw=True).invoke("x")
-        assert made["parsed"] is None
-        assert len(made["raw"].invalid_tool_calls) == 1
+@pytest.mark.parametrize("schema", [Person, PersonDict])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_does_not_fit_or_is_missing_is_said(method: Any, schema: Any) -> None:
+    name = schema.__name__
+    body = calling((name, '{"name": "Ada"}')) if method == "function_calling" else answer('{"name": "Ada"}')
+    for server_body, fault in ((body, "age"), (answer("Hello"), "no JSON|was not called")):
+        with llamacpp_server(server_body) as server:
+            chat = ChatVessel(base_url=server.base_url)
+            structured = chat.with_structured_output(schema, method=method)
+            with pytest.raises(OutputParserException, match=fault):
+                structured.invoke("x")
+            with pytest.raises(OutputParserException, match=fault):
+                list(structured.stream("x"))
+            made = chat.with_structured_output(schema, method=method, include_raw=True).invoke("x")
+            assert isinstance(made["parsing_error"], OutputParserException)
+            assert made["parsed"] is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_include_raw_streams_the_message_and_gives_the_outcome_at_the_end(method: Any) -> None:
+    for text, finish, parsed in (("".join(TEXT), "stop", Person(**ADA)), (CUT, "length", None)):
+        with broken(method, text, finish) as server:
+            chat = ChatVessel(base_url=server.base_url, together=False)
+            made = chat.with_structured_output(Person, method=method, include_raw=True)
+            pieces = list(made.stream("x"))
+            assert len([each for each in pieces if "raw" in each]) > 1
+            assert [each["parsed"] for each in pieces if "parsed" in each] == [parsed]
+            [error] = [each["parsing_error"] for each in pieces if "parsing_error" in each]
+            assert (error is None) == (parsed is not None)
+            assert [each["parsed"] async for each in made.astream("x") if "parsed" in each] == [parsed]
+
+
+def test_a_class_that_is_strict_is_read_from_json() -> None:
+    class Day(BaseModel):
+        """A day."""
+
+        model_config = ConfigDict(strict=True)
+        date: datetime.date
+
+    with llamacpp_server(answer('```json\n{"date": "1815-12-10"}\n```')) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(Day).invoke("x")
+        assert made == Day(date=datetime.date(1815, 12, 10))
 
 
 def test_a_refusal_is_langchains_refusal() -> None:
@@ -198,6 +256,15 @@ def test_tools_may_stand_beside_a_schema() -> None:
         made = chat.with_structured_output(Person, tools=[tool], include_raw=True).invoke("x")
         assert made["parsed"] == Person(**ADA)
         assert {each["function"]["name"] for each in sent(server)["tools"]} == {"look", "final_answer"}
+
+
+def test_a_call_of_a_tool_beside_a_schema_is_no_answer_yet() -> None:
+    with llamacpp_server(calling(("look", "{}"))) as server:
+        tool: dict[str, Any] = {"title": "look", "description": "Look", "type": "object", "properties": {}}
+        structured = ChatVessel(base_url=server.base_url).with_structured_output(Person, tools=[tool], include_raw=True)
+        made = structured.invoke("x")
+        assert [call["name"] for call in made["raw"].tool_calls] == ["look"]
+        assert (made["parsed"], made["parsing_error"]) == (None, None)
 
 
 def test_a_method_or_schema_that_is_missing_is_named() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_vessel import structured
+from langchain_vessel.answers import AnswerParser, with_raw
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.settings import ChatSettings
 from langchain_vessel.tools import ToolLike, to_tool_choice, to_tools
@@ -64,8 +66,8 @@ class ToolBinding(ChatSettings, BaseChatModel):
         `method` is `"json_schema"` (the server's grammar lets the model write nothing else), `"function_calling"` (a forced
         tool call) or `"json_mode"` (any JSON; the schema goes along where the server takes one). The output is an object of
         the class, else a dict; with `include_raw` a dict of `raw`, `parsed` and `parsing_error`. Its `stream` gives partial
-        dicts as they grow. Raises `OutputParserException` for an answer that was cut off or does not fit, and
-        `ModelRefusalError` for a refusal.
+        objects as they grow. Raises `OutputParserException` for an answer that was cut off, is missing or does not fit, with
+        what came in `llm_output`, and `ModelRefusalError` for a refusal.
 
             chat.with_structured_output(Person).invoke("Ada Lovelace was born in 1815.")
         """
@@ -79,14 +81,22 @@ class ToolBinding(ChatSettings, BaseChatModel):
             llm = self.bind_tools(
                 [wanted, *(tools or ())], tool_choice=name, parallel_tool_calls=False, strict=strict, **kwargs
             )
-            parser = structured.call_parser(schema)
+            parser = _parser(schema, tool=name)
         elif method in ("json_schema", "json_mode"):
             form = _wanted(schema, method, strict)
             llm = self.bind_tools(tools or [], response_format=form, strict=strict, **kwargs)
-            parser = structured.text_parser(schema)
+            parser = _parser(schema)
         else:
             raise ValueError(f"There is no method {method!r}: use 'json_schema', 'function_calling' or 'json_mode'.")
-        return structured.with_raw(llm, parser) if include_raw else llm | parser
+        return with_raw(llm, parser) if include_raw else llm | parser
+
+
+def _parser(schema: Any, tool: str | None = None) -> AnswerParser:
+    """Return what reads an answer: into the class if it is pydantic's, else checked against the schema if there is one."""
+    if isinstance(schema, type) and is_basemodel_subclass(schema):
+        return AnswerParser(cls=schema, tool=tool)
+    form = None if schema is None else dict(structured.to_json_schema(schema)["schema"])
+    return AnswerParser(form=form, tool=tool)
 
 
 def _wanted(schema: Any, method: str, strict: bool | None) -> Any:

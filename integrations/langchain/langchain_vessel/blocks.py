@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages.block_translators import register_translator
 
 if TYPE_CHECKING:
-    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
     from langchain_core.messages.content import ContentBlock
 
 PROVIDER = "vessel"
@@ -24,7 +24,15 @@ def message_blocks(message: AIMessage) -> list[ContentBlock]:
     """Return the blocks of a whole answer."""
     blocks = _said(message, {}, {})
     blocks += [{"type": "tool_call", "id": c["id"], "name": c["name"], "args": c["args"]} for c in message.tool_calls]
-    return cast("list[ContentBlock]", blocks)
+    return cast("list[ContentBlock]", [*blocks, *invalid_calls(message)])
+
+
+def invalid_calls(message: AIMessage) -> list[InvalidToolCall]:
+    """Return the calls that must not be run, with the reason and the arguments as they came.
+
+    In a sum of chunks, LangChain's own list has neither: they stand in `response_metadata` there.
+    """
+    return message.response_metadata.get("invalid_tool_calls") or message.invalid_tool_calls
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[ContentBlock]:

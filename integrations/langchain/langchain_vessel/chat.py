@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Timeout
+from vessel_core.errors import ResponseError, Unsupported
 from vessel_core.owned import owned
 
 from langchain_vessel.binding import ToolBinding
@@ -70,16 +73,33 @@ class ChatVessel(ToolBinding, ServerLimits):
         return [self.stop] if isinstance(self.stop, str) else self.stop
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return the key of LangChain's cache: all that changes the answer, the server and the model among it.
+        """Return the key of LangChain's cache: where this call goes, all that it asks for, and the form of the answer.
 
-        Which server and model that is must be known, else another one's answers would be taken for theirs: where they were
-        left open, they are found now.
+        Server and model must be known, else another one's answers would be taken for theirs: where they were left open,
+        they are found now.
         """
-        if self.cache is not False and (self.base_url is None or self.model is None):
-            with langchain_errors():
-                self._sync.model_info(kwargs.get("model") or self.model)
-        settings = {**self.answer_settings(), **kwargs, "stop": stop or self._stops(), "_type": self._llm_type}
-        return str(sorted(settings.items()))
+        with langchain_errors():
+            asked = self.request_fields(stop, kwargs)
+            if self._is_open(asked["model"]):
+                with suppress(ResponseError, Unsupported):  # a server that lists no models
+                    self._sync.model_info(asked["model"])
+        said = {name: value for name, value in asked.items() if value is not None}
+        where = {name: value for name, value in self._where().items() if name != "backend"}
+        key = {**where, **said, "output_version": self.output_version, "type": self._llm_type}
+        return json.dumps(key, sort_keys=True, default=repr)
+
+    async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        """Find the server, if the key of the cache will need it, without blocking the event loop."""
+        cached = self.cache is not False and (self.cache or get_llm_cache()) is not None
+        if cached and self._is_open(model := kwargs.get("model") or self.model):
+            with langchain_errors(), suppress(ResponseError, Unsupported):
+                await self._async.model_info(model)
+        return await super()._agenerate_with_cache(messages, *args, **kwargs)
+
+    def _is_open(self, model: str | None) -> bool:
+        """Tell whether it is not known yet which server or model answers."""
+        target = self._sync.target
+        return not (target.known or target.address) or not (model or target.model or "chat" in target.chosen)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from vessel_core.types import ChatReply, Delta, Gathering, Timings, ToolCallDelta, Usage
 from vessel_core.wire.tools import parse_arguments
@@ -78,7 +78,7 @@ class Chunks:
 
     def __init__(self) -> None:
         self._ending = Ending()
-        self._arguments: dict[int, str] = {}
+        self._calls: dict[int, InvalidToolCall] = {}
 
     def of(self, delta: Delta) -> ChatGenerationChunk | None:
         """Return the chunk of a delta, `None` if it holds nothing to show yet. Choices beyond the first are left out."""
@@ -94,17 +94,23 @@ class Chunks:
     def last(self) -> ChatGenerationChunk:
         """Return the last chunk, with all that is said once."""
         reply = self._ending.reply()
-        made = chunk(metadata=response_metadata(reply), usage=usage_metadata(reply.usage), last=True)
+        metadata = response_metadata(reply)
+        if invalid := [call for call in self._calls.values() if call["error"] is not None]:
+            metadata["invalid_tool_calls"] = invalid
+        made = chunk(metadata=metadata, usage=usage_metadata(reply.usage), last=True)
         if reply.refusal:
             made.message.additional_kwargs["refusal"] = reply.refusal
         return made
 
     def _call(self, piece: ToolCallDelta) -> ToolCallChunk:
+        call = self._calls.get(piece.index)
+        if call is None:
+            call = self._calls[piece.index] = invalid_tool_call(name=piece.name, args="", id=piece.id)
         arguments = piece.arguments
-        so_far = self._arguments.get(piece.index, "")
+        call["args"] = so_far = (call["args"] or "") + arguments
         if piece.error is not None:
-            arguments += unparsable(so_far + arguments)
-        self._arguments[piece.index] = so_far + arguments
+            call["error"] = piece.error
+            arguments += unparsable(so_far)
         return tool_call_chunk(name=piece.name, args=arguments, id=piece.id, index=piece.index)
 
 
@@ -113,7 +119,8 @@ def unparsable(text: str) -> str:
 
     It adds missing quotes and brackets to what it gets, even at the end, and would run `{"path": "/tmp/a", "re` with half
     of its arguments (langchain#39275). A bracket that closes what was never opened is the one thing it refuses: such a
-    call lands in `invalid_tool_calls`, in any sum of the chunks.
+    call lands in `invalid_tool_calls`, in any sum of the chunks. What really came, and why it is no call, is in the last
+    chunk's `response_metadata["invalid_tool_calls"]`.
     """
     inside, escaped, opened = False, False, list[str]()
     for character in text:

@@ -1,0 +1,182 @@
+"""Reads an answer that had to be JSON: in its text or as the arguments of a call, whole or while it is streamed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import pydantic.v1
+from langchain_core import exceptions
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import BaseTransformOutputParser
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.json import parse_json_markdown
+from pydantic import BaseModel, ValidationError
+from vessel_core.wire.schemas import misfit
+
+from langchain_vessel.blocks import invalid_calls
+
+Refusal: type[Exception] = getattr(exceptions, "ModelRefusalError", OutputParserException)
+"""What is raised when the model refuses: LangChain's own error where there is one (langchain-core 1.7.5)."""
+
+_FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+
+
+class AnswerParser(BaseTransformOutputParser[Any]):
+    """Makes an object of a pydantic class (`cls`), or a dict that fits a JSON schema (`form`), of an answer.
+
+    The JSON is the answer's text, or with `tool` the arguments of the call of that tool. While an answer is streamed its
+    objects grow. At the end one that was cut off is an error, with what came in `llm_output`: LangChain's own parsers
+    complete it, and `{"name": "Ada", "age": 3` becomes Ada at three.
+    """
+
+    cls: type[Any] | None = None
+    form: dict[str, Any] | None = None
+    tool: str | None = None
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """What comes out."""
+        return self.cls or dict[str, Any]
+
+    @property
+    def _type(self) -> str:
+        return "vessel-answer"
+
+    def parse(self, text: str) -> Any:
+        """Return the object in a text."""
+        return self.parse_result([Generation(text=text)])
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Return the object in an answer; with `partial` what there is of it, `None` if that is none yet.
+
+        Calls of other tools are no answer yet: they give `None`. Raises `OutputParserException` for an answer that can't be
+        read or does not fit, `ModelRefusalError` for a refusal.
+        """
+        generation = result[0]
+        message = generation.message if isinstance(generation, ChatGeneration) else AIMessage(generation.text)
+        if not isinstance(message, AIMessage):
+            message = AIMessage(message.text)
+        if partial:
+            return self._growing(message)
+        if refusal := message.additional_kwargs.get("refusal"):
+            raise Refusal(refusal)
+        document = _text_document(message) if self.tool is None else _call_document(message, self.tool)
+        return None if document is None else self._made(document)
+
+    def _growing(self, message: AIMessage) -> Any:
+        try:
+            if self.tool is None:
+                document = parse_json_markdown(message.text.strip())
+            else:
+                document = next(call["args"] for call in message.tool_calls if call["name"] == self.tool)
+            return document if self.cls is None else self._made(document)
+        except (ValueError, RecursionError, StopIteration):
+            return None
+
+    def _made(self, document: Any) -> Any:
+        text = json.dumps(document, ensure_ascii=False)
+        if self.cls is None:
+            fault = None if self.form is None else misfit(document, self.form)
+            if fault is not None:
+                raise _unreadable(f"It does not fit the schema: {fault}.", text)
+            return document
+        try:
+            return _read(self.cls, text)
+        except (ValidationError, pydantic.v1.ValidationError) as error:
+            raise _unreadable(f"It does not fit {self.cls.__name__}: {error}.", text) from error
+
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002 - LangChain's name
+        growing = _Growing(self)
+        for piece in input:
+            yield from growing.add(piece)
+        yield from growing.end()
+
+    async def _atransform(self, input: AsyncIterator[str | BaseMessage]) -> AsyncIterator[Any]:  # noqa: A002
+        growing = _Growing(self)
+        async for piece in input:
+            for made in growing.add(piece):
+                yield made
+        for made in growing.end():
+            yield made
+
+
+def _read(cls: type[Any], text: str) -> Any:
+    return cls.model_validate_json(text) if issubclass(cls, BaseModel) else cls.parse_raw(text)
+
+
+class _Growing:
+    """An answer while it is streamed: what has come, and the last object made of it."""
+
+    def __init__(self, parser: AnswerParser) -> None:
+        self._parser = parser
+        self._message: BaseMessage | None = None
+        self._before: Any = None
+
+    def add(self, piece: str | BaseMessage) -> list[Any]:
+        """Return the object as it is now, if it is another than before."""
+        piece = AIMessageChunk(content=piece) if isinstance(piece, str) else piece
+        self._message = piece if self._message is None else cast("AIMessageChunk", self._message) + piece
+        return self._made(self._message, partial=True)
+
+    def end(self) -> list[Any]:
+        """Return what was not shown before, checked as a whole."""
+        return [] if self._message is None else self._made(self._message, partial=False)
+
+    def _made(self, message: BaseMessage, *, partial: bool) -> list[Any]:
+        made = self._parser.parse_result([ChatGeneration(message=message)], partial=partial)
+        if made is None or made == self._before:
+            return []
+        self._before = made
+        return [made]
+
+
+def _text_document(message: AIMessage) -> Any:
+    text = message.text.strip()
+    fenced = _FENCED.fullmatch(text)
+    try:
+        return json.loads(fenced[1] if fenced else text, strict=False)
+    except (ValueError, RecursionError) as error:
+        if message.tool_calls:
+            return None
+        raise _unreadable(_why(message, f"It is no JSON: {error}."), text) from None
+
+
+def _call_document(message: AIMessage, tool: str) -> Any:
+    for call in message.tool_calls:
+        if call["name"] == tool:
+            return call["args"]
+    for call in invalid_calls(message):
+        raise _unreadable(_why(message, f"{call['error']}."), call["args"] or "")
+    raise _unreadable(_why(message, f"{tool} was not called; the server may not force tools."), message.text)
+
+
+def _why(message: AIMessage, otherwise: str) -> str:
+    cut = message.response_metadata.get("finish_reason") == "length"
+    return "It was cut off at max_tokens; allow more." if cut else otherwise
+
+
+def _unreadable(why: str, text: str) -> OutputParserException:
+    said = f"The answer can't be read. {why} It is: {text[:500]!r}"
+    return OutputParserException(said, llm_output=text)
+
+
+def with_raw(llm: Runnable[Any, Any], parser: AnswerParser) -> Runnable[Any, Any]:
+    """Return `{"raw", "parsed", "parsing_error"}`, in which a fault of the answer is a value.
+
+    Streamed, `raw` comes in chunks, and the other two once, at the end.
+    """
+
+    def read(made: dict[str, Any]) -> tuple[Any, Exception | None]:
+        try:
+            return parser.invoke(made["raw"]), None
+        except Exception as error:  # noqa: BLE001 - it is what was asked for
+            return None, error
+
+    return RunnableMap(raw=llm) | RunnablePassthrough.assign(
+        parsed=lambda made: read(made)[0], parsing_error=lambda made: read(made)[1]
+    )

@@ -1,0 +1,87 @@
+"""The key of LangChain's cache: everything that changes an answer, and nothing that blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_vessel import ChatVessel
+from pydantic import BaseModel, Field
+from vessel_core import Client
+
+from tests.fake_server import FakeServer, Response, llamacpp_server
+from tests.langchain.scripted import answer
+
+
+def test_every_option_that_changes_an_answer_is_in_the_key_of_the_cache() -> None:
+    with llamacpp_server(answer("Hi"), model="m") as one, llamacpp_server(answer("Hi"), model="m") as other:
+        cache = InMemoryCache()
+        base: dict[str, Any] = {"base_url": one.base_url, "model": "m", "cache": cache}
+        variants: list[dict[str, Any]] = [
+            {},
+            {"model": "other"},
+            {"base_url": other.base_url},
+            {"temperature": 0.1},
+            {"max_tokens": 5},
+            {"seed": 1},
+            {"stop": ["X"]},
+            {"reasoning": True},
+            {"grammar": "root ::= [a-z]"},
+            {"response_format": {"type": "json_object"}},
+            {"extra_body": {"dry_base": 2}},
+            {"output_version": "v1"},
+            {"response_format": described("one")},
+            {"response_format": described("two")},
+        ]
+        for variant in variants:
+            ChatVessel(**{**base, **variant}).invoke("x")
+            ChatVessel(**{**base, **variant}).invoke("x")
+        asked = one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")
+        assert len(asked) == len(variants)
+        chat = ChatVessel(**base)
+        chat.bind_tools([{"title": "f", "description": "f", "type": "object", "properties": {}}]).invoke("x")
+        chat.invoke("x", temperature=0.2)
+        assert len(one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")) == len(variants) + 2
+
+
+def described(text: str) -> type[BaseModel]:
+    """Return a class whose `repr` says nothing of its schema."""
+
+    class Answer(BaseModel):
+        word: str = Field(description=text)
+
+    return Answer
+
+
+async def test_the_key_of_the_cache_finds_the_server_without_blocking_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def blocking(*_: Any) -> None:
+        raise AssertionError("asked in the event loop")
+
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        monkeypatch.setenv("LLAMACPP_URL", server.base_url)
+        monkeypatch.setattr(Client, "model_info", blocking)
+        chat = ChatVessel(backend="llamacpp", cache=InMemoryCache())
+        assert [(await chat.ainvoke("x")).text, (await chat.ainvoke("x")).text] == ["Hi", "Hi"]
+        assert len(server.asked("/v1/chat/completions")) == 1
+
+
+def test_a_server_that_lists_no_models_is_cached_too() -> None:
+    with FakeServer({("POST", "/v1/chat/completions"): Response.stream(answer("Hi"))}) as server:
+        chat = ChatVessel(backend="openai", base_url=server.base_url, cache=InMemoryCache())
+        assert [chat.invoke("x").text for _ in range(2)] == ["Hi", "Hi"]
+        assert len(server.asked("/v1/chat/completions")) == 1
+
+
+def test_a_cached_answer_of_another_server_is_not_taken_when_the_server_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = InMemoryCache()
+    answers: list[str] = []
+    for text in ("One", "Two"):
+        with llamacpp_server(answer(text)) as server:
+            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
+            answers.append(ChatVessel(backend="llamacpp", cache=cache).invoke("x").text)
+    assert answers == ["One", "Two"]
