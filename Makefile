@@ -54,6 +54,9 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 			$$(test $$name != newest.in || echo --no-deps) --custom-compile-command "make lock" \
 			$$name -o $${name%.in}.txt || exit 1; done
 
+docs: .venv-docs/.ready ## build the documentation's site into site/; a broken link is an error
+	.venv-docs/bin/zensical build --strict --clean
+
 bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
 
@@ -95,10 +98,10 @@ audit: .venv-audit/.ready ## known advisories on what is locked, and the core's 
 soak: $(READY) ## fifty streams in parallel for MINUTES=30, one in twenty broken: does anything pile up or get lost?
 	$(RUN)/python -m tests.security.soak $(or $(MINUTES),30)
 
-.venv-fuzz/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt
+.venv-docs/.ready .venv-fuzz/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venv-* dist build site .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) .venv-* dist build site .cache .pytest_cache .ruff_cache .coverage

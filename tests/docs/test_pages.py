@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def blocks(page: Path) -> list[tuple[int, str, str]]:
         if opened is None and fence is not None:
             opened, lines = (number, fence["fence"], fence["language"].strip()), []
         elif opened is not None and line.strip() == opened[1]:
-            found.append((opened[0], opened[2], "\n".join(lines)))
+            found.append((opened[0], opened[2], dedent("\n".join(lines))))  # in a tab it is indented
             opened = None
         else:
             lines.append(line)
@@ -61,7 +62,7 @@ def test_the_python_blocks_of_a_page_run(
     before = ""
     for line, language, code in blocks(page):
         if language == "python":
-            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+            exec(compile("\n" * line + code, str(page), "exec", dont_inherit=True), namespace)
         printed = capsys.readouterr().out
         if language == "text" and before:
             assert before.strip() == code.strip(), f"{name(page)}, line {line}"
