@@ -11,10 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
+from vessel_core.checkup import Check
 from vessel_core.cli.app import app
-from vessel_core.cli.doctoring import traps
 from vessel_core.cli.terminal import harmless
+from vessel_core.diagnosis import Examined, traps
 from vessel_core.local import LocalServer
+from vessel_core.types import ModelInfo, ServerInfo
 
 from tests.fake_server import FakeServer, Response
 from tests.servers import KEY
@@ -34,7 +36,10 @@ def test_doctor_proves_what_a_server_can_do(chat_server: LocalServer) -> None:
     assert result.exit_code == 0
     assert report["well"] is True
     assert server["backend"] == "llamacpp"
-    assert server["models"] == ["demo-chat"]
+    (model,) = server["models"]
+    assert (model["id"], model["state"], model["context_length"]) == ("demo-chat", "loaded", 8192)
+    assert model["capabilities"]["tools"] is True
+    assert server["advice"] == ["Not served here; llama-server has: --reranking."]
     assert works == {
         "stream": True,
         "tools": True,
@@ -72,9 +77,40 @@ def test_doctor_shows_no_key(keyed_server: LocalServer) -> None:
 
 
 def test_doctor_names_a_proxy_without_its_address() -> None:
-    (trap,) = traps({"HTTP_PROXY": "http://user:secret@proxy:3128"})
+    (trap,) = traps({"HTTP_PROXY": "http://user:secret@proxy:3128"}, container=())
     assert "HTTP_PROXY" in trap
     assert "secret" not in trap
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OLLAMA_HOST": "0.0.0.0"}, "127.0.0.1"),
+        ({"OLLAMA_HOST": "box", "OLLAMA_URL": "http://box"}, "Vessel reads OLLAMA_URL"),
+        ({"OPENAI_BASE_URL": "http://box/v1"}, "not read by Vessel"),
+        ({"SSL_CERT_FILE": "/nowhere.pem"}, "SSL_CERT_FILE"),
+    ],
+)
+def test_doctor_names_what_in_the_environment_surprises(environ: dict[str, str], said: str) -> None:
+    (trap,) = traps(environ, container=())
+    assert said in trap
+
+
+def test_doctor_says_in_a_container_where_the_host_is_unless_a_variable_does(tmp_path: Path) -> None:
+    assert "host.docker.internal" in traps({}, container=[tmp_path])[0]
+    assert traps({"OLLAMA_URL": "http://host.docker.internal:11434"}, container=[tmp_path]) == ()
+
+
+def test_doctor_says_what_to_do_next() -> None:
+    small = ModelInfo("phi", state="loaded", context_length=2048)
+    checks = (Check("stream", True, "", 1), Check("tools", None, "", 1), Check("vision", False, "", 1))
+    tools, vision, context = Examined(ServerInfo("llamacpp", "http://box", True, models=(small,)), checks).advice
+    assert "--jinja" in tools
+    assert "--mmproj" in vision
+    assert "2,048 tokens is small" in context
+    assert Examined(ServerInfo("ollama", "http://box", True)).advice == ("It has no model: ollama pull qwen3.",)
+    (wants,) = Examined(ServerInfo("ollama", "http://box", True, error="It wants a key.")).advice
+    assert "--key" in wants
 
 
 def test_models_lists_what_is_there(chat_server: LocalServer) -> None:

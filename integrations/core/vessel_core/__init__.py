@@ -1,5 +1,7 @@
 """Vessel's adapter core: one client for llama.cpp, LM Studio, Ollama and any OpenAI-compatible server."""
 
+from typing import TYPE_CHECKING, Any
+
 from vessel_core.async_client import AsyncClient
 from vessel_core.client import Client
 from vessel_core.discovery import adiscover, discover
@@ -7,6 +9,7 @@ from vessel_core.errors import VesselError
 from vessel_core.local import LocalServer
 from vessel_core.media import audio_part, image_part
 from vessel_core.registry import Registry
+from vessel_core.shown import follow
 from vessel_core.types import (
     Capabilities,
     ChatReply,
@@ -23,6 +26,9 @@ from vessel_core.types import (
     ToolCall,
     Usage,
 )
+
+if TYPE_CHECKING:
+    from vessel_core.diagnosis import doctor
 
 __all__ = [
     "AsyncClient",
@@ -47,5 +53,16 @@ __all__ = [
     "adiscover",
     "audio_part",
     "discover",
+    "doctor",
+    "follow",
     "image_part",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the doctor when somebody calls it."""
+    if name == "doctor":
+        from vessel_core.diagnosis import doctor
+
+        return doctor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

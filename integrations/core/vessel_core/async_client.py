@@ -18,6 +18,7 @@ from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
 from vessel_core.settings import TargetOptions, make_target
+from vessel_core.shown import Models
 from vessel_core.target import Target
 from vessel_core.transport import AsyncHTTPTransport, AsyncTransport
 from vessel_core.types import (
@@ -159,7 +160,7 @@ class AsyncClient:
 
     async def models(self) -> list[ModelInfo]:
         """List the models the server offers."""
-        return await self._run(lambda: operations.models(self.target))
+        return Models(await self._run(lambda: operations.models(self.target)))
 
     async def model_info(self, model: str | None = None) -> ModelInfo:
         """Describe a model, by default the one that is used; remembered."""

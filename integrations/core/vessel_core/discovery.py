@@ -29,6 +29,7 @@ from vessel_core.errors import (
 )
 from vessel_core.hiding import hidden, secret_texts
 from vessel_core.retry import Retries
+from vessel_core.shown import Servers
 from vessel_core.transport import AsyncTransport, Connection, Transport
 from vessel_core.types import ServerInfo, Timeout
 from vessel_core.wire import Call
@@ -143,15 +144,15 @@ def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None 
     """
     places = candidates() if places is None else places
     if not places:
-        return []
+        return Servers()
     pool = ThreadPoolExecutor(len(places), thread_name_prefix="vessel-discovery")
     probes = [pool.submit(_probe, place, timeout) for place in places]
     wait(probes, timeout)
     pool.shutdown(wait=False, cancel_futures=True)
-    return [
+    return Servers(
         probe.result() if probe.done() else not_found(place, _too_slow(timeout))
         for place, probe in zip(places, probes, strict=True)
-    ]
+    )
 
 
 def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
@@ -165,7 +166,7 @@ def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
 async def adiscover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None = None) -> list[ServerInfo]:
     """Probe all addresses at once, as `discover`."""
     places = candidates() if places is None else places
-    return list(await asyncio.gather(*(_aprobe(place, timeout) for place in places)))
+    return Servers(await asyncio.gather(*(_aprobe(place, timeout) for place in places)))
 
 
 async def _aprobe(candidate: Candidate, timeout: float) -> ServerInfo:

@@ -138,6 +138,11 @@ class ModelInfo:
     family: str | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
 
+    def _repr_html_(self) -> str:
+        from vessel_core.shown import models_html
+
+        return models_html([self])
+
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
@@ -158,6 +163,11 @@ class ServerInfo:
     def available(self) -> bool:
         """Whether the server answers, as `connected`."""
         return self.connected
+
+    def _repr_html_(self) -> str:
+        from vessel_core.shown import server_html
+
+        return server_html(self)
 
     def __repr__(self) -> str:
         if not self.connected:

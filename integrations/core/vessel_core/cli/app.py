@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving
 from vessel_core.client import Client
 from vessel_core.errors import VesselError
@@ -50,7 +51,8 @@ def doctor(
 ) -> None:
     """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
     try:
-        report = doctoring.examine(backend, {"base_url": url, "model": model, "api_key": key}, check=check)
+        with Console(stderr=True).status("looking …"):
+            report = diagnosis.doctor(backend, check=check, base_url=url, model=model, api_key=key)
     except VesselError as error:
         _fail(error)
     if as_json:

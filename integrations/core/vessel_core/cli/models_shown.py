@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -14,7 +15,8 @@ from vessel_core.cli.terminal import harmless
 from vessel_core.client import Client
 from vessel_core.discovery import discover, no_server
 from vessel_core.settings import TargetOptions
-from vessel_core.types import Capabilities, ModelInfo, ServerInfo
+from vessel_core.shown import MODEL_COLUMNS, model_cells
+from vessel_core.types import ModelInfo, ServerInfo
 from vessel_core.types import Progress as Step
 
 
@@ -40,34 +42,12 @@ def _label(server: ServerInfo) -> str:
 
 def table(models: Sequence[ModelInfo], label: str) -> Table:
     """Return the models of one server as a table."""
-    shown = Table(title=harmless(label), title_justify="left", box=None, pad_edge=False)
-    for name in ("model", "kind", "state", "context", "size", "quantisation", "can"):
+    shown = Table(title=harmless(label) or None, title_justify="left", box=None, pad_edge=False)
+    for name in MODEL_COLUMNS:
         shown.add_column(name)
     for model in models:
-        cells = (model.id, model.kind, model.state, context(model), size(model.size), model.quantization)
-        shown.add_row(*(harmless(str(cell or "")) for cell in cells), can(model.capabilities))
+        shown.add_row(*map(escape, map(harmless, model_cells(model))))
     return shown
-
-
-def context(model: ModelInfo) -> str:
-    """Return the context lengths: what is allocated, of what the model could take."""
-    if model.context_length and model.max_context_length and model.context_length != model.max_context_length:
-        return f"{model.context_length:,} of {model.max_context_length:,}"
-    length = model.context_length or model.max_context_length
-    return f"{length:,}" if length else ""
-
-
-def size(number: int | None) -> str:
-    """Return a size in bytes as people read it."""
-    if number is None:
-        return ""
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
-
-
-def can(capabilities: Capabilities) -> str:
-    """Return what is known to work."""
-    names = ("tools", "vision", "audio", "reasoning", "embeddings", "rerank", "infill")
-    return ", ".join(name for name in names if getattr(capabilities, name))
 
 
 def print_vectors(client: Client, texts: Sequence[str]) -> None:

@@ -1,0 +1,194 @@
+"""Which servers there are, what each really can do, and what stands in the way: `vessel doctor`, and `doctor()` in a notebook."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from vessel_core.backends import BACKENDS, find_backend
+from vessel_core.checkup import Check, checkup
+from vessel_core.client import Client
+from vessel_core.discovery import discover
+from vessel_core.settings import TargetOptions
+from vessel_core.shown import html_list, html_table, server_html
+from vessel_core.types import ModelInfo, ServerInfo
+
+__all__ = ["Examined", "Report", "doctor", "traps"]
+
+PROBE = 0.9
+"""Seconds to wait for what may not be there, so that everything takes one second where nothing is."""
+PACKAGES = (
+    *("vessel-core", "langchain-vessel", "llama-index-vessel"),
+    *("langchain-core", "llama-index-core", "httpx", "pydantic", "xllamacpp"),
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
+SMALL_CONTEXT = 4096
+"""Agents and passages need more tokens than this."""
+
+FLAGS = {"vision": "--mmproj with its image encoder", "embeddings": "--embeddings", "rerank": "--reranking"}
+"""What llama.cpp has to be started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One server, what was tried on it, and what to do next."""
+
+    server: ServerInfo
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def works(self) -> dict[str, bool | None]:
+        """What each check came to, by its name."""
+        return {check.name: check.works for check in self.checks}
+
+    @property
+    def well(self) -> bool:
+        """Whether it answers, and can be used for one thing at least."""
+        tried = [self.works.get(name) for name in ("stream", "embeddings", "rerank")]
+        return self.server.connected and (not self.checks or any(tried))
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do next, a sentence each."""
+        return tuple(_advice(self)) if self.server.connected else ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+        server = asdict(self.server) | {"models": [_model(model) for model in self.server.models]}
+        return server | {"checks": [check.to_dict() for check in self.checks], "advice": list(self.advice)}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything `vessel doctor` says; holds no key, no header and no text of a conversation."""
+
+    versions: Mapping[str, str]
+    traps: tuple[str, ...]
+    servers: tuple[Examined, ...]
+
+    @property
+    def well(self) -> bool:
+        """Whether a server can be used."""
+        return any(one.well for one in self.servers)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """How to start a server, where none can be used."""
+        if self.well:
+            return ()
+        starts = [f"{backend.title}: {backend.how_to_start}" for backend in BACKENDS if backend.probed]
+        return (*starts, "embedded: vessel serve --demo")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON takes it."""
+        report = {"versions": dict(self.versions), "traps": list(self.traps), "well": self.well}
+        return report | {"servers": [one.to_dict() for one in self.servers], "advice": list(self.advice)}
+
+    def to_json(self) -> str:
+        """Return the report as JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def _repr_html_(self) -> str:
+        return "".join((*map(_html, self.servers), html_list((*self.traps, *self.advice))))
+
+
+def doctor(backend: str = "auto", *, check: bool = True, **options: Unpack[TargetOptions]) -> Report:
+    """Look at one server, or at every one there may be, all at once, and try what each can do.
+
+    `check=False` only looks. Where no server is named and none is there, it takes a second. A notebook shows the report as
+    tables; `to_json` is made to be pasted.
+    """
+    if options.get("base_url") or backend != "auto":
+        with Client(backend, **options) as client:
+            found = [client.info()]
+    else:
+        found = discover(PROBE)
+
+    def one(server: ServerInfo) -> Examined:
+        if not (check and server.connected):
+            return Examined(server)
+        # one from the environment is found there again, with the login that its URL may hold and `server` does not
+        wanted: TargetOptions = options if server.source else {**options, "base_url": server.base_url}
+        with Client(server.backend, **wanted) as client:
+            return Examined(server, tuple(checkup(client)))
+
+    with ThreadPoolExecutor(max(1, len(found))) as pool:
+        return Report(_versions(), traps(os.environ), tuple(pool.map(one, found)))
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def traps(environ: Mapping[str, str], container: Sequence[Path] = CONTAINER) -> tuple[str, ...]:
+    """Name what in the environment often surprises people, without its value."""
+    found: list[str] = []
+    if proxies := [name for name in PROXIES if environ.get(name)]:
+        found.append(f"{', '.join(proxies)} set: other clients send local traffic there; Vessel does not.")
+    if environ.get("OLLAMA_HOST", "").startswith("0.0.0.0"):  # noqa: S104 - read, not bound
+        found.append("OLLAMA_HOST=0.0.0.0 is where Ollama listens; it is reached at 127.0.0.1, as Vessel does.")
+    if environ.get("OLLAMA_HOST") and environ.get("OLLAMA_URL"):
+        found.append("OLLAMA_URL and OLLAMA_HOST are both set: Vessel reads OLLAMA_URL.")
+    if environ.get("OPENAI_BASE_URL") or environ.get("OPENAI_API_BASE"):
+        found.append("OPENAI_BASE_URL is not read by Vessel: give base_url, or LLAMACPP_URL, LMSTUDIO_URL, OLLAMA_URL.")
+    certificates = environ.get("SSL_CERT_FILE")
+    if certificates and not Path(certificates).exists():
+        found.append("SSL_CERT_FILE names a file that isn't there: no https address can be reached.")
+    named = any(environ.get(backend.env) for backend in BACKENDS if backend.env)
+    if not named and any(mark.exists() for mark in container):
+        found.append("In a container localhost is the container: the host's servers are at host.docker.internal.")
+    return tuple(found)
+
+
+def _advice(one: Examined) -> list[str]:
+    server, works = one.server, one.works
+    found: list[str] = []
+    if server.error:
+        found.append("If it wants a key: --key, VESSEL_API_KEY, or api_key=.")
+    elif not server.models:
+        backend = find_backend(server.backend)
+        found.append(f"It has no model: {backend.then or backend.start}.")
+    if works.get("stream") and not works.get("tools"):
+        flag = "start it with --jinja, and " if server.backend == "llamacpp" else ""
+        found.append(f"For tools: {flag}take a model that was made for them.")
+    if server.backend == "llamacpp":
+        flags = [flag for name, flag in FLAGS.items() if works.get(name) is False]
+        if works.get("stream") and flags:
+            found.append(f"Not served here; llama-server has: {', '.join(flags)}.")
+    length = next((model.context_length for model in server.models if model.state in ("loaded", None)), None)
+    if works.get("stream") and length and length < SMALL_CONTEXT:
+        found.append(f"Its context of {length:,} tokens is small: -c (llama.cpp), num_ctx (Ollama), --num-ctx (load).")
+    return found
+
+
+def _model(model: ModelInfo) -> dict[str, Any]:
+    """What is known of a model; what the server doesn't say is left out."""
+    known = {name: value for name, value in asdict(model).items() if value is not None}
+    return known | {"capabilities": {name: can for name, can in known["capabilities"].items() if can is not None}}
+
+
+def _html(one: Examined) -> str:
+    rows = [
+        (check.mark, check.name, f"{check.milliseconds:,.0f} ms", _speed(check), check.detail) for check in one.checks
+    ]
+    checks = html_table(("", "tried", "took", "tokens/s", "what came"), rows) if rows else ""
+    return server_html(one.server) + checks + html_list(one.advice)
+
+
+def _speed(check: Check) -> str:
+    return f"{check.tokens_per_second:,.0f}" if check.tokens_per_second else ""
