@@ -8,6 +8,8 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.load import dumps, load
 from langchain_core.prompts import ChatPromptTemplate
@@ -215,6 +217,25 @@ def test_copies_work_and_keep_the_key(keyed_server: LocalServer) -> None:
     for copied in (copy.copy(chat), copy.deepcopy(chat), chat.model_copy(deep=True), chat.model_copy()):
         assert copied == chat
         assert copied.invoke("Hello").text
+
+
+def test_a_model_with_limiter_counter_and_cache_pickles_and_copies() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        counter = UsageMetadataCallbackHandler()
+        limiter = InMemoryRateLimiter(requests_per_second=50, check_every_n_seconds=0.01, max_bucket_size=3)
+        chat = ChatVessel(
+            base_url=server.base_url, rate_limiter=limiter, callbacks=[counter], cache=InMemoryCache(), tags=["t"]
+        )
+        assert chat.invoke("x").text == "Hi"
+        loaded: Any = pickle.loads(pickle.dumps(chat))
+        assert loaded.rate_limiter.max_bucket_size == 3
+        assert (loaded.invoke("x").text, loaded.invoke("y").text) == ("Hi", "Hi")  # the first from its cache
+        counted = [each.usage_metadata["demo"]["output_tokens"] for each in (counter, loaded.callbacks[0])]
+        assert counted == [5, 15]
+        assert len(server.asked("/v1/chat/completions")) == 2
+        for copied in (copy.deepcopy(chat), chat.model_copy(deep=True)):
+            assert (copied.rate_limiter, copied.callbacks) == (limiter, [counter])
+            assert copied.tags == ["t"]
 
 
 def test_embeddings_and_reranker_pickle_without_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -10,7 +11,8 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_vessel import VesselEmbeddings
 from vessel_core.local import LocalServer
 
-from tests.fake_server import llamacpp_server, vector_of
+from tests.fake_server import Request, Response, llamacpp_server, openai_embeddings, vector_of
+from tests.metering import Meter
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -56,7 +58,27 @@ async def test_async_batches_come_in_order_too() -> None:
         assert len(server.asked("/v1/embeddings")) == 3
 
 
-def test_prefixes_stand_before_queries_and_documents() -> None:
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_so_many_requests_are_under_way_at_once_and_no_more(concurrency: int) -> None:
+    texts = ["the first", *(f"text {number}" for number in range(3 * concurrency))]
+    for asynchronous in (False, True):
+        meter = Meter(concurrency)
+
+        def answered(request: Request, meter: Meter = meter) -> Response:
+            """Let the first one through: the async client asks it alone, to learn the model."""
+            return openai_embeddings(request) if request.json()["input"] == ["the first"] else meter(request)
+
+        with llamacpp_server(routes={("POST", "/v1/embeddings"): answered}) as server:
+            embeddings = VesselEmbeddings(base_url=server.base_url, model="m", batch_size=1, concurrency=concurrency)
+            if asynchronous:
+                vectors = await embeddings.aembed_documents(texts)
+            else:
+                vectors = await asyncio.to_thread(embeddings.embed_documents, texts)
+            assert vectors == [vector_of(text) for text in texts]
+        assert meter.most == concurrency
+
+
+async def test_prefixes_stand_before_queries_and_documents() -> None:
     with llamacpp_server() as server:
         embeddings = VesselEmbeddings(
             base_url=server.base_url,
@@ -66,8 +88,10 @@ def test_prefixes_stand_before_queries_and_documents() -> None:
         )
         embeddings.embed_query("cats")
         embeddings.embed_documents(["dogs"])
+        await embeddings.aembed_query("cats")
+        await embeddings.aembed_documents(["dogs"])
         sent = [request.json()["input"] for request in server.asked("/v1/embeddings")]
-    assert sent == [["search_query: cats"], ["search_document: dogs"]]
+    assert sent == [["search_query: cats"], ["search_document: dogs"]] * 2
 
 
 def test_an_empty_text_is_refused_or_becomes_a_space() -> None:

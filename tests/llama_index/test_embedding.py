@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from vessel_core.errors import InvalidRequest, ModelNotFound
 
 from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
 from tests.llama_index.test_events import kinds, recorded
+from tests.metering import Meter
 
 TEXTS = [f"Fact number {number} is about {topic}." for number, topic in enumerate(["boats", "bread", "birds"] * 5)]
 
@@ -95,25 +95,6 @@ def test_the_order_is_that_of_the_texts_though_the_server_shuffles() -> None:
 
     with counted(shuffled) as (embedding, _):
         assert embedding.get_text_embedding_batch(TEXTS) == [vector_of(text) for text in TEXTS]
-
-
-class Meter:
-    """Answers embeddings, and knows how many were asked at once. All wait until so many have come, or none comes."""
-
-    def __init__(self, expected: int) -> None:
-        self.most = 0
-        self._now = 0
-        self._lock = threading.Lock()
-        self._all = threading.Barrier(expected)
-
-    def __call__(self, request: Request) -> Response:
-        with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        self._all.wait(5)
-        with self._lock:
-            self._now -= 1
-        return openai_embeddings(request)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

@@ -1,6 +1,6 @@
 """LangChain on local LLM servers: llama.cpp, LM Studio, Ollama and any OpenAI-compatible server."""
 
-from langchain_vessel import blocks, loading
+from langchain_vessel import blocks, loading, pickling
 from langchain_vessel.chat import ChatVessel
 from langchain_vessel.completion import VesselLLM
 from langchain_vessel.content import image_block
@@ -20,3 +20,4 @@ __all__ = [
 
 blocks.register()
 loading.register()
+pickling.register()

@@ -12,6 +12,7 @@ from vessel_core.settings import make_target
 
 from langchain_vessel.options import plain_arguments
 
+_SHARED = ("callbacks", "cache", "rate_limiter")
 _SECRET_WORDS = ("auth", "key", "token", "cookie", "secret")
 
 
@@ -161,6 +162,11 @@ class ServerFields(BaseModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        """Copy this with all that is set; who listens to it, its cache and its limiter stay the same ones."""
+        shared = (vars(self).get(name) for name in _SHARED)
+        return super().__deepcopy__({**(memo or {}), **{id(value): value for value in shared if value is not None}})
 
     def __getstate__(self) -> dict[Any, Any]:
         """Return what is pickled: no key and no secret header, unless asked for."""
