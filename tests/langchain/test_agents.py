@@ -11,6 +11,7 @@ from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_vessel import ChatVessel
+from langchain_vessel.errors import VesselInvalidOutput
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import (  # pyright: ignore[reportMissingTypeStubs] - it has none
     START,
@@ -110,6 +111,15 @@ def test_both_strategies_work_on_a_real_server(chat_server: LocalServer) -> None
         model = ChatVessel(base_url=chat_server.base_url, max_tokens=200)
         agent = create_agent(model, response_format=strategy(Report))
         assert isinstance(agent.invoke(ASK)["structured_response"], Report)
+
+
+@pytest.mark.parametrize("body", [answer("Sunny."), calling(("Report", '{"city": "Ro'), finish="length")])
+def test_an_agent_does_not_ask_for_ever_on_a_server_that_forces_no_tool(body: bytes) -> None:
+    with llamacpp_server(body) as server:
+        agent = create_agent(ChatVessel(base_url=server.base_url), response_format=ToolStrategy(Report))
+        with pytest.raises(VesselInvalidOutput, match=r"Sunny|cut off"):
+            agent.invoke(ASK)
+        assert len(bodies(server)) == 1
 
 
 def test_both_strategies_work_on_lm_studio_and_ollama() -> None:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
 from langchain_vessel import ChatVessel, image_block
+from langchain_vessel.errors import VesselInvalidOutput
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 from vessel_core.local import LocalServer
@@ -158,8 +159,33 @@ def test_strict_goes_with_the_tool() -> None:
         assert sent(server)["tools"][0]["function"]["strict"] is True
 
 
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+@pytest.mark.parametrize(
+    ("body", "said"), [(answer("Six"), "the model wrote 'Six'"), (calling(("multiply", '{"a": ')), "can't be run")]
+)
+async def test_a_forced_call_that_did_not_come_is_an_error_with_what_came(body: bytes, said: str) -> None:
+    with llamacpp_server(body) as server:
+        model = chat(server).bind_tools([multiply], tool_choice="any")
+        free = chat(server).bind_tools([multiply], tool_choice="any", validate=False)
+        ways: list[Callable[[], Any]] = [
+            lambda: model.invoke("x"),
+            lambda: list(model.stream("x")),
+            lambda: cast("Any", model).stream_events("x", version="v3").output,
+        ]
+        for ask in ways:
+            with pytest.raises(VesselInvalidOutput, match=said) as caught:
+                ask()
+            assert caught.value.partial is not None
+            assert caught.value.partial.text or caught.value.partial.invalid_tool_calls
+        with pytest.raises(VesselInvalidOutput, match=said):
+            await model.ainvoke("x")
+        with pytest.raises(VesselInvalidOutput, match=said):
+            [each async for each in model.astream("x")]
+        assert free.invoke("x").tool_calls == []
+
+
 def test_tools_may_be_given_with_a_call_or_by_bind() -> None:
-    with llamacpp_server(answer("Hi")) as server:
+    with llamacpp_server(calling(("now", "{}"))) as server:
         chat(server).invoke("x", tools=[OPENAI], tool_choice="now")
         assert sent(server)["tool_choice"] == "required"
         chat(server).bind(tools=[multiply]).invoke("x")

@@ -35,7 +35,8 @@ class ToolBinding(ChatSettings, BaseChatModel):
         `tool_choice` is `"auto"`, `"none"`, `"any"` (or `"required"`, `True`: some tool must be called), a tool's name, or
         the object of OpenAI or Anthropic; a named tool is really forced, on each server. `parallel_tool_calls=False` allows
         one call only. `response_format` is the form of the answer once no tool is called. Raises `InvalidRequest` if the
-        chosen tool isn't there.
+        chosen tool isn't there. Where a call was forced and none came that can be run, the model raises
+        `VesselInvalidOutput` with the answer in `partial`; with `validate=False` it returns it.
 
             chat.bind_tools([search], tool_choice="any").invoke("Who wrote Dune?").tool_calls
         """
@@ -79,7 +80,12 @@ class ToolBinding(ChatSettings, BaseChatModel):
             wanted: Any = schema
             name = to_tools([wanted])[0]["function"]["name"]
             llm = self.bind_tools(
-                [wanted, *(tools or ())], tool_choice=name, parallel_tool_calls=False, strict=strict, **kwargs
+                [wanted, *(tools or ())],
+                tool_choice=name,
+                parallel_tool_calls=False,
+                strict=strict,
+                validate=False,  # the parser does
+                **kwargs,
             )
             parser = _parser(schema, tool=name)
         elif method in ("json_schema", "json_mode"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -18,8 +19,9 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Timeout
-from vessel_core.errors import ResponseError, Unsupported
+from vessel_core.errors import InvalidOutput, ResponseError, Unsupported
 from vessel_core.owned import owned
+from vessel_core.types import ChatReply
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
@@ -27,7 +29,7 @@ from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import to_messages
-from langchain_vessel.replies import Chunks, to_result
+from langchain_vessel.replies import Check, Chunks, to_result
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -119,6 +121,24 @@ class ChatVessel(ToolBinding, ServerLimits):
 
     # ------------------------------------------------------------------------------------------------------- answers
 
+    def _request(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[dict[str, Any], Check | None]:
+        """Return what one call asks of the core, and the check of its answer if a tool must be called."""
+        fields = self.request_fields(stop, given)
+        forced = fields["tool_choice"] not in (None, "auto", "none") and given.get("validate", True)
+        return fields, self._called if forced else None
+
+    def _called(self, reply: ChatReply) -> None:
+        """Raise `InvalidOutput` if no tool was called that can be run: an agent would ask again and again."""
+        if reply.tool_calls:
+            return
+        if reply.invalid_tool_calls:
+            call = reply.invalid_tool_calls[0]
+            said, hint = f"The call of {call.name} can't be run: {call.error}.", "If it was cut off, raise max_tokens."
+        else:
+            said = f"A tool had to be called, and the model wrote {reply.text[:200]!r}."
+            hint = "The server may not force tools: name one tool, or take another server."
+        raise self._sync.target.explain(InvalidOutput(said, hint=hint, partial=reply), time.monotonic())
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -127,8 +147,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            fields = self.request_fields(stop, kwargs)
-            return to_result(self._sync.chat(to_messages(messages), validate=False, **fields))
+            fields, check = self._request(stop, kwargs)
+            return to_result(self._sync.chat(to_messages(messages), validate=False, **fields), check)
 
     async def _agenerate(
         self,
@@ -138,8 +158,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            fields = self.request_fields(stop, kwargs)
-            return to_result(await self._async.chat(to_messages(messages), validate=False, **fields))
+            fields, check = self._request(stop, kwargs)
+            return to_result(await self._async.chat(to_messages(messages), validate=False, **fields), check)
 
     def _stream(
         self,
@@ -148,16 +168,17 @@ class ChatVessel(ToolBinding, ServerLimits):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        chunks = Chunks()
         with langchain_errors():
-            deltas = self._sync.stream(to_messages(messages), **self.request_fields(stop, kwargs))
+            fields, check = self._request(stop, kwargs)
+            chunks = Chunks(check)
+            deltas = self._sync.stream(to_messages(messages), **fields)
             with closing(deltas):
                 for delta in deltas:
                     if (chunk := chunks.of(delta)) is not None:
                         if run_manager is not None:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-        yield chunks.last()
+            yield chunks.last()
 
     async def _astream(
         self,
@@ -166,16 +187,17 @@ class ChatVessel(ToolBinding, ServerLimits):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        chunks = Chunks()
         with langchain_errors():
-            deltas = self._async.stream(to_messages(messages), **self.request_fields(stop, kwargs))
+            fields, check = self._request(stop, kwargs)
+            chunks = Chunks(check)
+            deltas = self._async.stream(to_messages(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
                     if (chunk := chunks.of(delta)) is not None:
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-        yield chunks.last()
+            yield chunks.last()
 
     # ---------------------------------------------------------------------------------------- content-block events (v3)
 
@@ -187,13 +209,14 @@ class ChatVessel(ToolBinding, ServerLimits):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
-        events = Events(_message_id(run_manager))
         with langchain_errors():
-            deltas = self._sync.stream(to_messages(messages), **self.request_fields(stop, kwargs))
+            fields, check = self._request(stop, kwargs)
+            events = Events(_message_id(run_manager), check)
+            deltas = self._sync.stream(to_messages(messages), **fields)
             with closing(deltas):
                 for delta in deltas:
                     yield from events.of(delta)
-        yield from events.end()
+            yield from events.end()
 
     async def _astream_chat_model_events(
         self,
@@ -203,15 +226,16 @@ class ChatVessel(ToolBinding, ServerLimits):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
-        events = Events(_message_id(run_manager))
         with langchain_errors():
-            deltas = self._async.stream(to_messages(messages), **self.request_fields(stop, kwargs))
+            fields, check = self._request(stop, kwargs)
+            events = Events(_message_id(run_manager), check)
+            deltas = self._async.stream(to_messages(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
                     for event in events.of(delta):
                         yield event
-        for event in events.end():
-            yield event
+            for event in events.end():
+                yield event
 
 
 def _message_id(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -15,6 +15,9 @@ from vessel_core.wire.tools import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.building import built
+
+Check = Callable[[ChatReply], None]
+"""Raises an error if an answer is not what it had to be."""
 
 
 def chunk(
@@ -55,29 +58,38 @@ def chunk(
 
 
 class Ending:
-    """What is said once of an answer: why it ended, who gave it, what it cost. It is kept for the last chunk."""
+    """What is said once of an answer: why it ended, who gave it, what it cost. It is kept for the last chunk.
 
-    def __init__(self) -> None:
+    An answer that is checked at its end is kept whole.
+    """
+
+    def __init__(self, check: Check | None = None) -> None:
         self._rest = Gathering()
+        self._check = check
 
     def add(self, delta: Delta) -> None:
         """Take from a delta what is not its words."""
-        if delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
+        if self._check is not None:
+            self._rest.add(delta)
+        elif delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
             rest = Delta(finish=delta.finish, usage=delta.usage, timings=delta.timings, model=delta.model)
             rest.refusal, rest.truncated = delta.refusal, delta.truncated
             rest.response_id, rest.system_fingerprint = delta.response_id, delta.system_fingerprint
             self._rest.add(rest)
 
     def reply(self) -> ChatReply:
-        """Return all of it, as a reply without words."""
-        return self._rest.reply()
+        """Return all of it as a reply, whose words are not meant; raise what the check raises."""
+        reply = self._rest.reply()
+        if self._check is not None:
+            self._check(reply)
+        return reply
 
 
 class Chunks:
     """The chunks of one streamed answer. What belongs on exactly one of them is kept for the last."""
 
-    def __init__(self) -> None:
-        self._ending = Ending()
+    def __init__(self, check: Check | None = None) -> None:
+        self._ending = Ending(check)
         self._calls: dict[int, InvalidToolCall] = {}
 
     def of(self, delta: Delta) -> ChatGenerationChunk | None:
@@ -137,8 +149,10 @@ def unparsable(text: str) -> str:
     return ("\\" if escaped else "") + ('"' if inside else "") + closing
 
 
-def to_result(reply: ChatReply) -> ChatResult:
+def to_result(reply: ChatReply, check: Check | None = None) -> ChatResult:
     """Return a whole answer, one generation for each choice."""
+    if check is not None:
+        check(reply)
     generations = [_generation(choice, reply) for choice in (reply, *reply.alternatives)]
     usage = token_usage(reply.usage)
     return ChatResult(generations=generations, llm_output={"model_name": reply.model, "token_usage": usage})

@@ -29,6 +29,7 @@ class ChatSettings(OptionFields):
         """Return what one call asks of the core: the settings, then what was bound or given with the call."""
         call = call_options(given)
         tools = to_tools(call.pop("tools", None), call.pop("strict", None))
+        call.pop("validate", None)  # it is no matter of the server's
         fields: dict[str, Any] = {"model": self.model, **self.chosen_options(), **call}
         if stop:
             fields["stop"] = stop
