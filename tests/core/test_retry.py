@@ -27,6 +27,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.retry import HOSTS, Host, Retries, Send, Wait, attempts, host_of
+from vessel_core.types import Timeout
 from vessel_core.wire import Call, Reply
 
 CHAT = Call("POST", "/v1/chat/completions", {}, stream=True)
@@ -218,21 +219,23 @@ def test_a_model_that_loads_is_waited_for_and_costs_no_retry() -> None:
 
 
 def test_the_wait_for_a_model_ends_after_its_timeout() -> None:
-    played = Played([LOADING], Retries(load=10.0), health=[LOADING])
+    played = Played([LOADING], Retries(timeout=Timeout(load=10.0)), health=[LOADING])
     assert isinstance(played.error, ModelLoading)
     assert played.sent == 1
     assert 10.0 <= sum(played.waits) <= 12.0
-    assert Played([LOADING], Retries(load=0.0)).waits == []
+    assert Played([LOADING], Retries(timeout=Timeout(load=0.0))).waits == []
 
 
 def test_it_ends_as_well_if_the_server_says_that_it_is_well_and_the_model_is_not() -> None:
-    played = Played([LOADING], Retries(load=10.0), health=[GOOD])
+    played = Played([LOADING], Retries(timeout=Timeout(load=10.0)), health=[GOOD])
     assert isinstance(played.error, ModelLoading)
     assert 10.0 <= sum(played.waits) <= 12.0
 
 
 def test_a_server_that_is_gone_while_it_loads_is_unreachable() -> None:
-    played = Played([LOADING, unreachable(refused=True)], Retries(load=10.0), health=[unreachable(refused=True)])
+    played = Played(
+        [LOADING, unreachable(refused=True)], Retries(timeout=Timeout(load=10.0)), health=[unreachable(refused=True)]
+    )
     assert isinstance(played.error, ServerUnreachable)
 
 

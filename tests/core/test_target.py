@@ -128,7 +128,7 @@ def test_a_pickle_keeps_the_settings_but_neither_key_nor_what_was_learnt() -> No
     packed = pickle.dumps(target)
     assert b"canary" not in packed
     back = pickle.loads(packed)
-    assert (back.backend, back.model, back.timeout) == (target.backend, "m", Timeout(first_token=7))
+    assert (back.backend, back.model, back.timeout) == (target.backend, "m", Timeout(first_token=7, request=7))
     assert back.address.root == URL
     assert (back.api_key, back.headers, back.known) == (None, {}, None)
 

@@ -64,8 +64,8 @@ class Session(Protocol):
 
     made: Any
 
-    def ask(self, *, tools: bool = False) -> Outcome:
-        """Make a call that waits for the whole answer."""
+    def ask(self, *, tools: bool = False, **call: Any) -> Outcome:
+        """Make a call that waits for the whole answer; `call` is what it alone says."""
         ...
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -103,14 +103,14 @@ class Driver:
 @dataclass
 class _Sync:
     made: Any
-    asking: Callable[[Any, bool], Answer]
+    asking: Callable[..., Answer]
     embedding: Callable[[Any, Sequence[str]], list[list[float]]]
     streaming: Callable[[Any], Any]
 
-    def ask(self, *, tools: bool = False) -> Outcome:
+    def ask(self, *, tools: bool = False, **call: Any) -> Outcome:
         started = time.monotonic()
         try:
-            answer, error = self.asking(self.made, tools), None
+            answer, error = self.asking(self.made, tools, **call), None
         except Exception as caught:
             answer, error = None, caught
         return Outcome(answer, error, time.monotonic() - started)
@@ -136,20 +136,20 @@ class _Sync:
 class _Async:
     made: Any
     runner: asyncio.Runner
-    asking: Callable[[Any, bool], Awaitable[Answer]]
+    asking: Callable[..., Awaitable[Answer]]
     embedding: Callable[[Any, Sequence[str]], Awaitable[list[list[float]]]]
     streaming: Callable[[Any], Any]
 
-    async def asked(self, tools: bool = False) -> Outcome:
+    async def asked(self, tools: bool = False, **call: Any) -> Outcome:
         started = time.monotonic()
         try:
-            answer, error = await self.asking(self.made, tools), None
+            answer, error = await self.asking(self.made, tools, **call), None
         except Exception as caught:
             answer, error = None, caught
         return Outcome(answer, error, time.monotonic() - started)
 
-    def ask(self, *, tools: bool = False) -> Outcome:
-        return self.runner.run(self.asked(tools))
+    def ask(self, *, tools: bool = False, **call: Any) -> Outcome:
+        return self.runner.run(self.asked(tools, **call))
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         async def embedded() -> list[list[float]]:
@@ -189,10 +189,13 @@ MESSAGES: Any = [{"role": "user", "content": HELLO}]
 
 @contextmanager
 def _core(options: dict[str, Any]) -> Generator[Session]:
+    def ask(made: Client, tools: bool, **call: Any) -> Answer:
+        return _core_answer(made.chat(MESSAGES, tools=[TOOL] if tools else [], **call))
+
     with Client(**options) as client:
         yield _Sync(
             client,
-            lambda made, tools: _core_answer(made.chat(MESSAGES, tools=[TOOL] if tools else [])),
+            ask,
             lambda made, texts: made.embed(texts).vectors,
             lambda made: made.stream(MESSAGES),
         )
@@ -200,8 +203,8 @@ def _core(options: dict[str, Any]) -> Generator[Session]:
 
 @contextmanager
 def _core_async(options: dict[str, Any]) -> Generator[Session]:
-    async def ask(made: AsyncClient, tools: bool) -> Answer:
-        return _core_answer(await made.chat(MESSAGES, tools=[TOOL] if tools else []))
+    async def ask(made: AsyncClient, tools: bool, **call: Any) -> Answer:
+        return _core_answer(await made.chat(MESSAGES, tools=[TOOL] if tools else [], **call))
 
     async def embed(made: AsyncClient, texts: Sequence[str]) -> list[list[float]]:
         return (await made.embed(texts)).vectors
@@ -233,9 +236,12 @@ def _embeddings(chat: ChatVessel) -> VesselEmbeddings:
 
 @contextmanager
 def _langchain(options: dict[str, Any]) -> Generator[Session]:
+    def ask(made: ChatVessel, tools: bool, **call: Any) -> Answer:
+        return _langchain_answer(_bound(made, tools).invoke(HELLO, **call))
+
     yield _Sync(
         ChatVessel(**options),
-        lambda made, tools: _langchain_answer(_bound(made, tools).invoke(HELLO)),
+        ask,
         lambda made, texts: _embeddings(made).embed_documents(list(texts)),
         lambda made: made.stream(HELLO),
     )
@@ -243,8 +249,8 @@ def _langchain(options: dict[str, Any]) -> Generator[Session]:
 
 @contextmanager
 def _langchain_async(options: dict[str, Any]) -> Generator[Session]:
-    async def ask(made: ChatVessel, tools: bool) -> Answer:
-        return _langchain_answer(await _bound(made, tools).ainvoke(HELLO))
+    async def ask(made: ChatVessel, tools: bool, **call: Any) -> Answer:
+        return _langchain_answer(await _bound(made, tools).ainvoke(HELLO, **call))
 
     async def embed(made: ChatVessel, texts: Sequence[str]) -> list[list[float]]:
         return await _embeddings(made).aembed_documents(list(texts))
@@ -284,11 +290,11 @@ def _embedding(llm: Vessel) -> VesselEmbedding:
 
 @contextmanager
 def _llama_index(options: dict[str, Any]) -> Generator[Session]:
-    def ask(made: Vessel, tools: bool) -> Answer:
+    def ask(made: Vessel, tools: bool, **call: Any) -> Answer:
         if tools:
             response = made.chat_with_tools(LLAMA_INDEX_TOOLS, chat_history=LLAMA_INDEX_MESSAGES, **PARALLEL)
         else:
-            response = made.chat(LLAMA_INDEX_MESSAGES)
+            response = made.chat(LLAMA_INDEX_MESSAGES, **call)
         return _llama_index_answer(made, response, tools)
 
     llm = Vessel(**options)
@@ -303,11 +309,11 @@ def _llama_index(options: dict[str, Any]) -> Generator[Session]:
 
 @contextmanager
 def _llama_index_async(options: dict[str, Any]) -> Generator[Session]:
-    async def ask(made: Vessel, tools: bool) -> Answer:
+    async def ask(made: Vessel, tools: bool, **call: Any) -> Answer:
         if tools:
             response = await made.achat_with_tools(LLAMA_INDEX_TOOLS, chat_history=LLAMA_INDEX_MESSAGES, **PARALLEL)
         else:
-            response = await made.achat(LLAMA_INDEX_MESSAGES)
+            response = await made.achat(LLAMA_INDEX_MESSAGES, **call)
         return _llama_index_answer(made, response, tools)
 
     async def embed(made: Vessel, texts: Sequence[str]) -> list[list[float]]:

@@ -16,16 +16,34 @@ import pytest
 from vessel_core import Timeout
 from vessel_core.errors import (
     ConnectTimeout,
+    FirstTokenTimeout,
     InputTooLarge,
+    InvalidConfig,
+    ModelLoading,
     ProtocolError,
     ServerUnreachable,
     StreamInterrupted,
+    StreamStalled,
     VesselError,
 )
 
-from tests.faults.catalogue import CATALOGUE, DONE, HEL, KEY, LO, SOON, STOP, Fault, event, ok, raw, says
+from tests.faults.catalogue import (
+    CATALOGUE,
+    DONE,
+    HEL,
+    KEY,
+    LO,
+    SOON,
+    STOP,
+    Fault,
+    event,
+    ok,
+    raw,
+    says,
+    slow_first_token,
+)
 from tests.faults.drivers import Answer, Driver, Outcome
-from tests.faults.fault_server import CERTIFICATE, FaultServer, Script, Talk
+from tests.faults.fault_server import CERTIFICATE, LOADING, FaultServer, Script, Talk
 
 MEGABYTE = 1024 * 1024
 HUNGRY = {14, 34, 35, 55}
@@ -176,6 +194,35 @@ def test_12_a_certificate_that_nobody_signed(driver: Driver, verify: bool | str)
     assert server.posts == 0
 
 
+@pytest.mark.parametrize("timeout", [0.3, Timeout(first_token=0.3)], ids=["seconds", "Timeout"])
+def test_09_a_call_with_a_timeout_of_its_own(driver: Driver, timeout: Timeout | float) -> None:
+    """It is held to its own; the next one has the client's again."""
+    with FaultServer(Talk.hold, slow_first_token) as server, driver.session(server.url) as session:
+        outcome = session.ask(timeout=timeout)
+        failed(driver, outcome, FirstTokenTimeout)
+        assert outcome.seconds <= 1.0
+        answered(session.ask())
+        assert server.posts == 2
+
+
+def test_38_a_call_with_a_pause_of_its_own(driver: Driver) -> None:
+    with FaultServer(endless) as server, driver.session(server.url) as session:
+        outcome = session.ask(timeout=Timeout(between_tokens=0.3))
+        failed(driver, outcome, StreamStalled)
+        assert (outcome.partial, server.posts) == ("Hel", 1)
+
+
+def test_16_a_call_that_waits_less_for_a_model(driver: Driver) -> None:
+    with FaultServer(says(LOADING, 503), health=(503,)) as server, driver.session(server.url) as session:
+        failed(driver, session.ask(timeout=Timeout(load=0.1)), ModelLoading)
+
+
+def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(driver: Driver) -> None:
+    with FaultServer(ok) as server, driver.session(server.url) as session:
+        assert isinstance(session.ask(timeout=-1).error, InvalidConfig)
+        assert server.posts == 0
+
+
 def test_12_https_on_a_plain_port(driver: Driver) -> None:
     with FaultServer(ok) as server, driver.session(f"https://127.0.0.1:{server.port}") as session:
         outcome = session.ask()
@@ -183,8 +230,6 @@ def test_12_https_on_a_plain_port(driver: Driver) -> None:
 
 
 def test_15_the_wait_for_a_model_is_told(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
-    from tests.faults.fault_server import LOADING
-
     caplog.set_level("INFO", "vessel_core")
     with FaultServer(says(LOADING, 503), ok, health=(503, 200)) as server, driver.session(server.url) as session:
         answered(session.ask())

@@ -31,6 +31,7 @@ from vessel_core.types import (
     Progress,
     Ranked,
     ServerInfo,
+    Timeout,
     TokenCount,
 )
 from vessel_core.watching import Steps, Waiting
@@ -74,9 +75,12 @@ class AsyncClient:
             return checked(reply, fields.get("response_format")) if validate else reply
 
     def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> AsyncGenerator[Delta]:
-        """Return the answer as it comes, a generator of deltas; closing it stops the server."""
+        """Return the answer as it comes, a generator of deltas; closing it stops the server.
+
+        While a model loads, deltas hold nothing but a `progress`, in seconds.
+        """
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: chat(self.target, request), request.model)
+        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"))
 
     async def complete(
         self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
@@ -90,7 +94,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Delta]:
         """Return a raw completion as it comes, as `stream` does a chat's."""
         request = completion_request(prompt, suffix, **fields)
-        return self._deltas(lambda: operations.complete(self.target, request), request.model)
+        return self._deltas(lambda: operations.complete(self.target, request), request.model, fields.get("timeout"))
 
     async def embed(
         self,
@@ -101,6 +105,7 @@ class AsyncClient:
         batch_size: int = 64,
         concurrency: int = 4,
         blank: operations.Blank = "refuse",
+        timeout: Timeout | float | None = None,
         **options: Unpack[EmbedOptions],
     ) -> Embeddings:
         """Return a vector for each text, in order.
@@ -109,6 +114,7 @@ class AsyncClient:
         that the server can't take whole; the other vectors of its batch ride on it.
         """
         batches = operations.batches(operations.checked_texts(texts, blank), batch_size)
+        self.target.within(timeout)
 
         slots = asyncio.Semaphore(max(1, concurrency))
 
@@ -116,7 +122,8 @@ class AsyncClient:
             async with slots, self._explained(model or self.target.model, ()):
                 try:
                     flow = operations.embed(self.target, batches[number], model, dimensions, options)
-                    return await arun(flow, await self._connected(), self.target.retries)
+                    retries = self.target.within(timeout)
+                    return await arun(flow, await self._connected(retries), self.target.within(timeout))
                 except VesselError as error:
                     raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
 
@@ -131,10 +138,18 @@ class AsyncClient:
                 task.cancel()
 
     async def rerank(
-        self, query: str, documents: Sequence[str], *, model: str | None = None, top_n: int | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_n: int | None = None,
+        timeout: Timeout | float | None = None,
     ) -> list[Ranked]:
         """Return the documents' indices and scores, best first."""
-        return await self._run(lambda: operations.rerank(self.target, query, documents, model, top_n), model)
+        return await self._run(
+            lambda: operations.rerank(self.target, query, documents, model, top_n), model, timeout=timeout
+        )
 
     async def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
         """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
@@ -143,7 +158,9 @@ class AsyncClient:
     async def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
         """Count the tokens of a chat with its template and tools, or estimate them."""
         request = chat_request(messages, **fields)
-        return await self._run(lambda: operations.count_chat_tokens(self.target, request), request.model)
+        return await self._run(
+            lambda: operations.count_chat_tokens(self.target, request), request.model, timeout=fields.get("timeout")
+        )
 
     async def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
@@ -156,7 +173,9 @@ class AsyncClient:
     async def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
         request = chat_request(messages, **fields)
-        return await self._run(lambda: operations.apply_template(self.target, request), request.model)
+        return await self._run(
+            lambda: operations.apply_template(self.target, request), request.model, timeout=fields.get("timeout")
+        )
 
     async def models(self) -> list[ModelInfo]:
         """List the models the server offers."""
@@ -247,7 +266,7 @@ class AsyncClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    async def _connected(self, retries: Retries | None = None) -> AsyncTransport:
+    async def _connected(self, retries: Retries) -> AsyncTransport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
         if target.settle() is None:
@@ -256,17 +275,24 @@ class AsyncClient:
             else:
                 probe = AsyncTransport(target.connection(target.address), self._http_transport)
                 try:
-                    await arun(target.recognise(target.address), probe, retries or target.retries)
+                    await arun(target.recognise(target.address), probe, retries)
                 finally:
                     await probe.aclose()
         if self._transport is None:
             self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
         return self._transport
 
-    async def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
+    async def _run(
+        self,
+        flow: Callable[[], Flow[T]],
+        model: str | None = None,
+        *,
+        patient: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> T:
         async with self._explained(model or self.target.model, ()):
-            transport = await self._connected(self.target.patience(patient))
-            return await arun(flow(), transport, self.target.patience(patient))
+            transport = await self._connected(self.target.patience(patient, timeout))
+            return await arun(flow(), transport, self.target.patience(patient, timeout))
 
     async def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
         found = await self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
@@ -287,12 +313,15 @@ class AsyncClient:
     def _explained(self, model: str | None, received: Sequence[Delta]) -> _Explained:
         return _Explained(self.target, self._connected, model, received)
 
-    def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> AsyncGenerator[Delta]:
+    def _deltas(
+        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None
+    ) -> AsyncGenerator[Delta]:
+        self.target.within(timeout)  # raises for what can be none, before anything is begun
         received: list[Delta] = []
 
-        async def begin() -> tuple[Call, ReplyStream, AsyncTransport, Retries]:
-            transport = await self._connected()
-            return *(await arun(flow(), transport, self.target.retries)), transport, self.target.retries
+        async def begin() -> tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]:
+            transport = await self._connected(self.target.within(timeout))
+            return flow(), transport, self.target.within(timeout)
 
         return adeltas_of(begin, self._explained(model or self.target.model, received), received)
 
@@ -303,7 +332,7 @@ class _Explained:
     def __init__(
         self,
         target: Target,
-        connected: Callable[[], Awaitable[AsyncTransport]],
+        connected: Callable[[Retries], Awaitable[AsyncTransport]],
         model: str | None,
         received: Sequence[Delta],
     ) -> None:
@@ -319,7 +348,7 @@ class _Explained:
         if isinstance(error, VesselError):
             if isinstance(error, ModelNotFound) and self._model is not None:
                 flow = self._target.nearest(error, self._model)
-                await arun(flow, await self._connected(), self._target.look)
+                await arun(flow, await self._connected(self._target.look), self._target.look)
             self._target.explain(error, self._since, self._received)
 
 

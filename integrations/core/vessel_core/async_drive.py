@@ -8,91 +8,60 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TypeVar
 
 from vessel_core.backends.base import Flow
-from vessel_core.drive import Clock, log
+from vessel_core.drive import Clock, Tries, begun, log, tried
 from vessel_core.errors import VesselError
-from vessel_core.retry import Outcome, Retries, Wait, attempts
+from vessel_core.retry import Open, Outcome, Retries, Wait, attempts
 from vessel_core.transport import AsyncTransport, Incoming
-from vessel_core.types import Delta, Progress
+from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
 
 T = TypeVar("T")
 
 
-async def asend(call: Call, transport: AsyncTransport, retries: Retries) -> Reply:
-    """Make a call, as `send`."""
-    steps = attempts(call, retries)
-    outcome: Outcome = None
-    try:
-        while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = log(step)
-                await asyncio.sleep(step.seconds)
-                continue
-            try:
-                outcome = await transport.send(step.call)
-            except VesselError as error:
-                outcome = error
-    except StopIteration as stop:
-        return stop.value
-
-
 async def arun(flow: Flow[T], transport: AsyncTransport, retries: Retries) -> T:
-    """Drive a flow, as `run`."""
+    """Drive a flow to its result."""
+    return await _drive(tried(flow, retries), transport, retries.timeout)
+
+
+async def _drive(tries: Tries[T], transport: AsyncTransport, timeout: Timeout) -> T:
+    outcome: Outcome = None
     try:
-        call = next(flow)
         while True:
-            try:
-                reply = await asend(call, transport, retries)
-            except VesselError as error:
-                call = flow.throw(error)
-            else:
-                call = flow.send(reply)
+            step = tries.send(outcome)
+            outcome = await (_wait(step) if isinstance(step, Wait) else _send(step.call, transport, timeout))
     except StopIteration as stop:
         return stop.value
 
 
-async def aopen_stream(call: Call, transport: AsyncTransport, retries: Retries, stack: AsyncExitStack) -> Incoming:
-    """Make a call whose reply is read as it comes, as `open_stream`."""
-    steps = attempts(call, retries)
-    outcome: Outcome = None
-    incoming: Incoming | None = None
+async def _wait(step: Wait) -> None:
+    log(step)
+    await asyncio.sleep(step.seconds)
+
+
+async def _send(call: Call, transport: AsyncTransport, timeout: Timeout) -> Reply | VesselError:
     try:
-        while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = log(step)
-                await asyncio.sleep(step.seconds)
-                continue
-            try:
-                if step.call is not call:
-                    outcome = await transport.send(step.call)
-                    continue
-                incoming = await stack.enter_async_context(transport.open(call))
-                outcome = incoming.reply if incoming.good else await transport.read(incoming)
-            except VesselError as error:
-                outcome = error
-            if incoming is None or not incoming.good:
-                await stack.aclose()
-    except StopIteration:
-        assert incoming is not None  # noqa: S101 - attempts only returns a reply that came
-        return incoming
+        return await transport.send(call, timeout)
+    except VesselError as error:
+        return error
 
 
 async def adeltas_of(
-    begin: Callable[[], Awaitable[tuple[Call, ReplyStream, AsyncTransport, Retries]]],
+    begin: Callable[[], Awaitable[tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]]],
     explained: AbstractAsyncContextManager[None],
     received: list[Delta],
 ) -> AsyncGenerator[Delta]:
-    """Make a call and yield the deltas of its reply, as `deltas_of`.
+    """Make the calls of a generation and yield the deltas of its reply, as `deltas_of`.
 
     It is the only generator of a stream: a loop that ends closes all there are at once, those in use by others too.
     """
     async with explained, AsyncExitStack() as stack:
-        call, reply, transport, retries = await begin()
         clock = Clock()
-        incoming = await aopen_stream(call, transport, retries, stack)
+        flow, transport, retries = await begin()
+        opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
+        while (progress := await opening.progress()) is not None:
+            yield Delta(progress=progress)
+        reply, incoming = opening.result()
         if not incoming.streams:
             for delta in reply.whole((await transport.read(incoming)).body):
                 yield delta
@@ -112,6 +81,58 @@ async def adeltas_of(
                 break
         for delta in reply.close():  # an error that came behind the last deltas is raised here
             yield delta
+
+
+class _Opening:
+    """Makes calls until the reply of the last is good; `stack` closes it."""
+
+    def __init__(
+        self, tries: Tries[ReplyStream], transport: AsyncTransport, timeout: Timeout, stack: AsyncExitStack
+    ) -> None:
+        self._tries = tries
+        self._transport = transport
+        self._timeout = timeout
+        self._stack = stack
+        self._wait: Wait | None = None
+        self._incoming: Incoming | None = None
+        self._reply: ReplyStream | None = None
+
+    async def progress(self) -> Progress | None:
+        """Go on until there is something to tell, which is waited for by the next call; or to the end."""
+        outcome: Outcome = None if self._wait is None else await _wait(self._wait)
+        try:
+            while True:
+                step = self._tries.send(outcome)
+                if isinstance(step, Open):
+                    outcome = await self._open(step.call)
+                elif not isinstance(step, Wait):
+                    outcome = await _send(step.call, self._transport, self._timeout)
+                elif step.progress is None:
+                    outcome = await _wait(step)
+                else:
+                    self._wait = step
+                    return step.progress
+        except StopIteration as stop:
+            self._reply = stop.value
+            return None
+
+    async def _open(self, call: Call) -> Outcome:
+        outcome: Outcome
+        try:
+            self._incoming = await self._stack.enter_async_context(self._transport.open(call, self._timeout))
+            if self._incoming.good:
+                return self._incoming.reply
+            outcome = await self._transport.read(self._incoming)
+        except VesselError as error:
+            outcome = error
+        await self._stack.aclose()
+        return outcome
+
+    def result(self) -> tuple[ReplyStream, Incoming]:
+        """Return what reads the reply, and the reply."""
+        assert self._reply is not None  # noqa: S101 - `begun` ends with a reply that came
+        assert self._incoming is not None  # noqa: S101
+        return self._reply, self._incoming
 
 
 async def awatch(
@@ -140,7 +161,7 @@ async def awatch(
                 elif isinstance(step, Wait):
                     await asyncio.sleep(step.seconds)
                 elif isinstance(step, Follow):
-                    async with transport.open(step.call) as incoming:
+                    async with transport.open(step.call, retries.timeout) as incoming:
                         lines = ProgressLines(step, incoming.reply, good=incoming.good)
                         async for data in transport.pieces(incoming):
                             for progress in lines.feed(data):
@@ -156,6 +177,6 @@ async def awatch(
 
 async def _atried(call: Call, transport: AsyncTransport, retries: Retries) -> Reply | VesselError:
     try:
-        return await asend(call, transport, retries)
+        return await _drive(attempts(call, retries), transport, retries.timeout)
     except VesselError as error:
         return error

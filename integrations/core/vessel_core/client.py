@@ -35,6 +35,7 @@ from vessel_core.types import (
     Progress,
     Ranked,
     ServerInfo,
+    Timeout,
     TokenCount,
 )
 from vessel_core.watching import Steps, Waiting
@@ -48,7 +49,7 @@ class Client:
 
     `backend` is `"auto"`, `"llamacpp"`, `"lmstudio"`, `"ollama"` or `"openai"`. Without `base_url` a running server is
     found at first use, from its environment variable or at its default addresses; without `model` the loaded one is used.
-    `api_key` goes to that server only. `timeout` is a `Timeout`, or the seconds to wait for a first token.
+    `api_key` goes to that server only. `timeout` is a `Timeout`, or the seconds an answer may take to begin.
 
         with Client("llamacpp") as client:
             for delta in client.stream([{"role": "user", "content": "Hello"}]):
@@ -80,9 +81,12 @@ class Client:
             return checked(reply, fields.get("response_format")) if validate else reply
 
     def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> Generator[Delta]:
-        """Return the answer as it comes, a generator of deltas; closing it stops the server."""
+        """Return the answer as it comes, a generator of deltas; closing it stops the server.
+
+        While a model loads, deltas hold nothing but a `progress`, in seconds.
+        """
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: chat(self.target, request), request.model)
+        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"))
 
     def complete(self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]) -> ChatReply:
         """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
@@ -93,7 +97,7 @@ class Client:
     ) -> Generator[Delta]:
         """Return a raw completion as it comes, as `stream` does a chat's."""
         request = completion_request(prompt, suffix, **fields)
-        return self._deltas(lambda: operations.complete(self.target, request), request.model)
+        return self._deltas(lambda: operations.complete(self.target, request), request.model, fields.get("timeout"))
 
     def embed(
         self,
@@ -104,6 +108,7 @@ class Client:
         batch_size: int = 64,
         concurrency: int = 4,
         blank: operations.Blank = "refuse",
+        timeout: Timeout | float | None = None,
         **options: Unpack[EmbedOptions],
     ) -> Embeddings:
         """Return a vector for each text, in order.
@@ -112,26 +117,33 @@ class Client:
         that the server can't take whole; the other vectors of its batch ride on it.
         """
         batches = operations.batches(operations.checked_texts(texts, blank), batch_size)
+        self.target.within(timeout)
 
         def embedded(number: int) -> Embeddings:
             with self._explained(model or self.target.model, ()):
                 try:
                     flow = operations.embed(self.target, batches[number], model, dimensions, options)
-                    return run(flow, self._connected(), self.target.retries)
+                    return run(flow, self._connected(self.target.within(timeout)), self.target.within(timeout))
                 except VesselError as error:
                     raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
 
         if len(batches) <= 1:
             return operations.joined([embedded(number) for number in range(len(batches))])
-        self._connected()
+        self._connected(self.target.within(timeout))
         with ThreadPoolExecutor(min(concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
             return operations.joined(list(pool.map(embedded, range(len(batches)))))
 
     def rerank(
-        self, query: str, documents: Sequence[str], *, model: str | None = None, top_n: int | None = None
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_n: int | None = None,
+        timeout: Timeout | float | None = None,
     ) -> list[Ranked]:
         """Return the documents' indices and scores, best first."""
-        return self._run(lambda: operations.rerank(self.target, query, documents, model, top_n), model)
+        return self._run(lambda: operations.rerank(self.target, query, documents, model, top_n), model, timeout=timeout)
 
     def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
         """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
@@ -140,7 +152,9 @@ class Client:
     def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
         """Count the tokens of a chat with its template and tools, or estimate them."""
         request = chat_request(messages, **fields)
-        return self._run(lambda: operations.count_chat_tokens(self.target, request), request.model)
+        return self._run(
+            lambda: operations.count_chat_tokens(self.target, request), request.model, timeout=fields.get("timeout")
+        )
 
     def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
@@ -153,7 +167,9 @@ class Client:
     def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
         request = chat_request(messages, **fields)
-        return self._run(lambda: operations.apply_template(self.target, request), request.model)
+        return self._run(
+            lambda: operations.apply_template(self.target, request), request.model, timeout=fields.get("timeout")
+        )
 
     def models(self) -> list[ModelInfo]:
         """List the models the server offers."""
@@ -248,7 +264,7 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    def _connected(self, retries: Retries | None = None) -> Transport:
+    def _connected(self, retries: Retries) -> Transport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
         if target.settle() is None:
@@ -256,15 +272,22 @@ class Client:
                 target.found(choose(discover(places=target.places())))
             else:
                 with closing(Transport(target.connection(target.address), self._http_transport)) as probe:
-                    run(target.recognise(target.address), probe, retries or target.retries)
+                    run(target.recognise(target.address), probe, retries)
         if self._transport is None:
             self._transport = Transport(target.connection(target.server.address), self._http_transport)
         return self._transport
 
-    def _run(self, flow: Callable[[], Flow[T]], model: str | None = None, *, patient: bool = True) -> T:
+    def _run(
+        self,
+        flow: Callable[[], Flow[T]],
+        model: str | None = None,
+        *,
+        patient: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> T:
         with self._explained(model or self.target.model, ()):
-            transport = self._connected(self.target.patience(patient))
-            return run(flow(), transport, self.target.patience(patient))
+            transport = self._connected(self.target.patience(patient, timeout))
+            return run(flow(), transport, self.target.patience(patient, timeout))
 
     def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
         found = self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
@@ -290,15 +313,21 @@ class Client:
             yield
         except VesselError as error:
             if isinstance(error, ModelNotFound) and model is not None:
-                run(self.target.nearest(error, model), self._connected(), self.target.look)
+                run(self.target.nearest(error, model), self._connected(self.target.look), self.target.look)
             raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
-    def _deltas(self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None) -> Generator[Delta]:
-        received: list[Delta] = []
-        with self._explained(model or self.target.model, received):
-            transport = self._connected()
-            call, reply = run(flow(), transport, self.target.retries)
-            yield from deltas_of(call, reply, transport, self.target.retries, received)
+    def _deltas(
+        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None
+    ) -> Generator[Delta]:
+        self.target.within(timeout)  # raises for what can be none, before anything is begun
+
+        def deltas() -> Generator[Delta]:
+            received: list[Delta] = []
+            with self._explained(model or self.target.model, received):
+                transport = self._connected(self.target.within(timeout))
+                yield from deltas_of(flow(), transport, self.target.within(timeout), received)
+
+        return deltas()
 
 
 def _rebuilt(target: Target) -> Client:

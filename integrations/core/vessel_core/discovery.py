@@ -36,7 +36,6 @@ from vessel_core.wire import Call
 from vessel_core.wire.jsontext import loads
 
 PROBE_TIMEOUT = 3.0
-NO_RETRIES = Retries(most=0, load=0.0)
 PROBES = (
     *("/v1/models", "/api/v1/models", "/api/v0/models", "/props", "/running", "/.well-known/localai.json"),
     *("/api/version", "/api/ps", "/api/extra/version", "/model_info", "/version"),
@@ -132,9 +131,9 @@ def _shown(candidate: Candidate, error: VesselError) -> str:
     return hidden(error.message, secret_texts([candidate.address.authorization]))
 
 
-def _connection(candidate: Candidate, timeout: float) -> Connection:
-    """Return how to probe an address: no key, no long wait."""
-    return Connection(candidate.address, timeout=Timeout(connect=timeout, request=timeout))
+def _look(timeout: float) -> Retries:
+    """Return how to probe an address: once, and not for long."""
+    return Retries(most=0, timeout=Timeout(connect=timeout, request=timeout, load=0.0))
 
 
 def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None = None) -> list[ServerInfo]:
@@ -156,9 +155,9 @@ def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None 
 
 
 def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
-    with closing(Transport(_connection(candidate, timeout))) as transport:
+    with closing(Transport(Connection(candidate.address))) as transport:
         try:
-            return run(survey(candidate), transport, NO_RETRIES)
+            return run(survey(candidate), transport, _look(timeout))
         except VesselError as error:
             return not_found(candidate, error)
 
@@ -170,10 +169,10 @@ async def adiscover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] 
 
 
 async def _aprobe(candidate: Candidate, timeout: float) -> ServerInfo:
-    transport = AsyncTransport(_connection(candidate, timeout))
+    transport = AsyncTransport(Connection(candidate.address))
     try:
         async with asyncio.timeout(timeout):
-            return await arun(survey(candidate), transport, NO_RETRIES)
+            return await arun(survey(candidate), transport, _look(timeout))
     except VesselError as error:
         return not_found(candidate, error)
     except TimeoutError:

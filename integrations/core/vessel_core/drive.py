@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from vessel_core.backends.base import Flow
 from vessel_core.errors import VesselError
-from vessel_core.retry import Outcome, Retries, Wait, attempts
+from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
 from vessel_core.transport import Incoming, Transport
-from vessel_core.types import Delta, Progress
+from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
 
@@ -20,32 +20,17 @@ T = TypeVar("T")
 logger = logging.getLogger("vessel_core")
 
 
-def send(call: Call, transport: Transport, retries: Retries) -> Reply:
-    """Make a call, again where that can help, and return its good reply; raise the error otherwise."""
-    steps = attempts(call, retries)
-    outcome: Outcome = None
-    try:
-        while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = log(step)
-                time.sleep(step.seconds)
-                continue
-            try:
-                outcome = transport.send(step.call)
-            except VesselError as error:
-                outcome = error
-    except StopIteration as stop:
-        return stop.value
+Tries = Generator[Step, Outcome, T]
+"""What to do next, a call or a wait, until there is a result: `drive` and `async_drive` do it."""
 
 
-def run(flow: Flow[T], transport: Transport, retries: Retries) -> T:
-    """Drive a flow to its result; what goes wrong with a call is raised inside the flow."""
+def tried(flow: Flow[T], retries: Retries) -> Tries[T]:
+    """Make the calls of a flow, each again where that can help; what goes wrong with one is raised inside the flow."""
     try:
         call = next(flow)
         while True:
             try:
-                reply = send(call, transport, retries)
+                reply = yield from attempts(call, retries)
             except VesselError as error:
                 call = flow.throw(error)
             else:
@@ -54,40 +39,50 @@ def run(flow: Flow[T], transport: Transport, retries: Retries) -> T:
         return stop.value
 
 
-def open_stream(call: Call, transport: Transport, retries: Retries, stack: ExitStack) -> Incoming:
-    """Make a call whose good reply is read as it comes; `stack` closes it."""
-    steps = attempts(call, retries)
+def begun(flow: Flow[tuple[Call, ReplyStream]], retries: Retries) -> Tries[ReplyStream]:
+    """Make the calls of a flow, then open the one it results in, again where that can help; return what reads its reply."""
+    call, reply = yield from tried(flow, retries)
+    yield from attempts(call, retries, Open)
+    return reply
+
+
+def run(flow: Flow[T], transport: Transport, retries: Retries) -> T:
+    """Drive a flow to its result."""
+    return _drive(tried(flow, retries), transport, retries.timeout)
+
+
+def _drive(tries: Tries[T], transport: Transport, timeout: Timeout) -> T:
     outcome: Outcome = None
-    incoming: Incoming | None = None
     try:
         while True:
-            step = steps.send(outcome)
-            if isinstance(step, Wait):
-                outcome = log(step)
-                time.sleep(step.seconds)
-                continue
-            try:
-                if step.call is not call:
-                    outcome = transport.send(step.call)
-                    continue
-                incoming = stack.enter_context(transport.open(call))
-                outcome = incoming.reply if incoming.good else transport.read(incoming)
-            except VesselError as error:
-                outcome = error
-            if incoming is None or not incoming.good:
-                stack.close()
-    except StopIteration:
-        assert incoming is not None  # noqa: S101 - attempts only returns a reply that came
-        return incoming
+            step = tries.send(outcome)
+            outcome = _wait(step) if isinstance(step, Wait) else _send(step.call, transport, timeout)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _wait(step: Wait) -> None:
+    log(step)
+    time.sleep(step.seconds)
+
+
+def _send(call: Call, transport: Transport, timeout: Timeout) -> Reply | VesselError:
+    try:
+        return transport.send(call, timeout)
+    except VesselError as error:
+        return error
 
 
 def deltas_of(
-    call: Call, reply: ReplyStream, transport: Transport, retries: Retries, received: list[Delta]
+    flow: Flow[tuple[Call, ReplyStream]], transport: Transport, retries: Retries, received: list[Delta]
 ) -> Generator[Delta]:
-    """Make a call and yield the deltas of its reply as they come, noting them in `received`."""
+    """Make the calls of a generation and yield the deltas of its reply as they come, noting them in `received`.
+
+    While a model loads, deltas say how long that has taken.
+    """
     with ExitStack() as stack:
         clock = Clock()
-        incoming = open_stream(call, transport, retries, stack)
+        reply, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
         if not incoming.streams:
             yield from reply.whole(transport.read(incoming).body)
             return
@@ -104,6 +99,34 @@ def deltas_of(
                 transport.finish(incoming, pieces)
                 break
         yield from reply.close()  # an error that came behind the last deltas is raised here
+
+
+def _opened(
+    tries: Tries[ReplyStream], transport: Transport, timeout: Timeout, stack: ExitStack
+) -> Generator[Delta, None, tuple[ReplyStream, Incoming]]:
+    """Make calls until the reply of the last is good; `stack` closes it."""
+    outcome: Outcome = None
+    incoming: Incoming | None = None
+    try:
+        while True:
+            step = tries.send(outcome)
+            if isinstance(step, Wait):
+                if step.progress is not None:
+                    yield Delta(progress=step.progress)
+                outcome = _wait(step)
+            elif isinstance(step, Open):
+                try:
+                    incoming = stack.enter_context(transport.open(step.call, timeout))
+                    outcome = incoming.reply if incoming.good else transport.read(incoming)
+                except VesselError as error:
+                    outcome = error
+                if incoming is None or not incoming.good:
+                    stack.close()
+            else:
+                outcome = _send(step.call, transport, timeout)
+    except StopIteration as stop:
+        assert incoming is not None  # noqa: S101 - `begun` ends with a reply that came
+        return stop.value, incoming
 
 
 def watch(
@@ -133,7 +156,7 @@ def watch(
                 elif isinstance(step, Wait):
                     time.sleep(step.seconds)
                 elif isinstance(step, Follow):
-                    with transport.open(step.call) as incoming:
+                    with transport.open(step.call, retries.timeout) as incoming:
                         lines = ProgressLines(step, incoming.reply, good=incoming.good)
                         for data in transport.pieces(incoming):
                             yield from lines.feed(data)
@@ -147,7 +170,7 @@ def watch(
 
 def _tried(call: Call, transport: Transport, retries: Retries) -> Reply | VesselError:
     try:
-        return send(call, transport, retries)
+        return _drive(attempts(call, retries), transport, retries.timeout)
     except VesselError as error:
         return error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -13,7 +14,7 @@ from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
 from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
 from vessel_core.options import ChatOptions
-from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Tool
+from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Timeout, Tool
 from vessel_core.wire import Quirks
 from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
@@ -39,6 +40,7 @@ class ChatFields(ChatOptions, total=False):
     """Everything of a chat request but its messages: what `Client.chat` and `Client.stream` take by name.
 
     `tool_choice` is `"auto"`, `"none"`, `"required"` or a tool's name; `extra_body` goes into the JSON body as it is.
+    `timeout` is this call's own: a `Timeout`, or the seconds its answer may take to begin.
     """
 
     model: str | None
@@ -47,18 +49,20 @@ class ChatFields(ChatOptions, total=False):
     parallel_tool_calls: bool | None
     response_format: ResponseFormat | None
     extra_body: Mapping[str, Any] | None
+    timeout: Timeout | float | None
 
 
 class CompletionFields(ChatOptions, total=False):
-    """Everything of a raw completion but its texts."""
+    """Everything of a raw completion but its texts; `timeout` as in `ChatFields`."""
 
     model: str | None
     extra_body: Mapping[str, Any] | None
+    timeout: Timeout | float | None
 
 
 def completion_request(prompt: str, suffix: str | None, **fields: Unpack[CompletionFields]) -> CompletionRequest:
     """Return a checked request for a raw completion; raise `InvalidRequest` that names what was wrong."""
-    options = {name: value for name, value in fields.items() if name not in ("model", "extra_body")}
+    options = {name: value for name, value in fields.items() if name not in ("model", "extra_body", "timeout")}
     return CompletionRequest(prompt, suffix, fields.get("model"), checked_options(options), fields.get("extra_body"))
 
 
@@ -76,6 +80,7 @@ def _request(
     parallel_tool_calls: bool | None = None,
     response_format: ResponseFormat | None = None,
     extra_body: Mapping[str, Any] | None = None,
+    timeout: object = None,  # no part of the request: the client has it
     **options: Any,
 ) -> ChatRequest:
     checked_tools = [checked_tool(tool, f"tools[{at}]") for at, tool in enumerate(tools or ())]
@@ -130,6 +135,23 @@ def checked_quirks(switched: Mapping[str, Any]) -> dict[str, Any]:
                 hint="`vessel_core.wire.Quirks` describes all there are.",
             )
     return {name: check_quirk(name, value) for name, value in switched.items()}
+
+
+def checked_timeout(timeout: Timeout | float | None, usual: Timeout | None = None) -> Timeout:
+    """Return a timeout that can be one; raise `InvalidConfig` for what can't be.
+
+    A number of seconds is how long an answer may take to begin, the rest is as usual.
+    """
+    usual = usual or Timeout()
+    if timeout is None:
+        return usual
+    if not isinstance(timeout, Timeout):
+        timeout = replace(usual, first_token=timeout, request=timeout)
+    for each in fields(timeout):
+        seconds = getattr(timeout, each.name)
+        if seconds is not None and not (isinstance(seconds, int | float) and (seconds > 0 or each.name == "load")):
+            raise InvalidConfig(f"timeout: {each.name}={seconds!r} is not above 0.", hint="It is in seconds.")
+    return timeout
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from vessel_core.errors import (
     ServerUnreachable,
     VesselError,
 )
-from vessel_core.types import Progress
+from vessel_core.types import Progress, Timeout
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import error_from, retry_after
 
@@ -33,6 +33,11 @@ class Send:
     """Make this request; the answer is a `Reply`, or the error that kept one from coming."""
 
     call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Open(Send):
+    """Make this request and leave its reply open if it is good, to be read as it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +87,17 @@ def host_of(root: str) -> Host:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often and how long: `most` further attempts after the first, `load` seconds for a model that loads."""
+    """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads."""
 
     most: int = 2
-    load: float | None = 300.0
+    timeout: Timeout = field(default_factory=Timeout)
     health: str = "/health"
     draw: Callable[[], float] = random.random
     host: Host = field(default_factory=Host)
 
 
-def attempts(call: Call, policy: Retries) -> Attempts:
-    """Make a call, again where that can help, before anything of a reply was handed on.
+def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
+    """Make a call (or `Open` it), again where that can help, before anything of a reply was handed on.
 
     A connection kept from an earlier call that breaks before any byte is tried again at once, unseen: llama.cpp closes idle
     and old connections without a word. A loading model is waited for. What timed out is never sent again: it would run the
@@ -102,7 +107,7 @@ def attempts(call: Call, policy: Retries) -> Attempts:
     stale = False
     loading = _Loading(policy)
     while True:
-        outcome = yield Send(call)
+        outcome = yield ask(call)
         tried += 1
         policy.host.answered = policy.host.answered or isinstance(outcome, Reply)
         error = _error(outcome)
@@ -172,7 +177,7 @@ class _Loading:
 
     def wait(self, error: ModelLoading) -> Generator[Step, Outcome, None]:
         """Ask for the server's health until its model is loaded; raise `error` when the time is over."""
-        limit = self._policy.load
+        limit = self._policy.timeout.load
         total = int(limit) if limit is not None else None
         while limit is None or self._waited < limit:
             yield Wait(self._pause, Progress("waiting for the model to load", int(self._waited), total, "seconds"))

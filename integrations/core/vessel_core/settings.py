@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, TypedDict, Unpack
 
 from pydantic import SecretStr
@@ -12,7 +11,7 @@ from pydantic import SecretStr
 from vessel_core.address import parse_address
 from vessel_core.backends import find_backend
 from vessel_core.errors import InvalidConfig
-from vessel_core.request import checked_quirks
+from vessel_core.request import checked_quirks, checked_timeout
 from vessel_core.target import Target
 from vessel_core.types import Timeout
 
@@ -54,7 +53,7 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         model=model or None,
         api_key=key if key and key.get_secret_value() else None,
         headers=_headers(options.get("headers") or {}),
-        timeout=_timeout(options.get("timeout")),
+        timeout=checked_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
         together=options.get("together", True),
@@ -78,15 +77,3 @@ def _check_header(name: str, value: SecretStr) -> None:
         raise InvalidConfig(
             f"{name} holds characters that can't be sent in a header.", hint="Is there a line break at its end?"
         )
-
-
-def _timeout(timeout: Timeout | float | None) -> Timeout:
-    if timeout is None:
-        return Timeout()
-    if not isinstance(timeout, Timeout):
-        timeout = Timeout(first_token=timeout)
-    for each in fields(timeout):
-        seconds = getattr(timeout, each.name)
-        if seconds is not None and not (isinstance(seconds, int | float) and (seconds > 0 or each.name == "load")):
-            raise InvalidConfig(f"timeout: {each.name}={seconds!r} is not above 0.", hint="It is in seconds.")
-    return timeout

@@ -28,7 +28,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.hiding import hide_in, secret_texts
-from vessel_core.request import did_you_mean
+from vessel_core.request import checked_timeout, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
 from vessel_core.types import Capabilities, ChatOptions, ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
@@ -155,7 +155,7 @@ class Target:
         headers = dict(self.headers)
         if self.api_key is not None:
             headers.setdefault("Authorization", SecretStr(f"Bearer {self.api_key.get_secret_value()}"))
-        return Connection(address, headers, self.timeout, self.verify)
+        return Connection(address, headers, self.verify)
 
     @property
     def retries(self) -> Retries:
@@ -163,7 +163,13 @@ class Target:
         health = self.known.backend.health if self.known else "/health"
         address = self.known.address if self.known else self.address
         host = host_of(address.root) if address else Host()
-        return Retries(self.max_retries, self.timeout.load, health, host=host)
+        return Retries(self.max_retries, self.timeout, health, host=host)
+
+    def within(self, timeout: Timeout | float | None) -> Retries:
+        """Return `retries` of a call that has a timeout of its own."""
+        return (
+            self.retries if timeout is None else replace(self.retries, timeout=checked_timeout(timeout, self.timeout))
+        )
 
     def label(self) -> str:
         """Say what is talked to, for a `repr`: no key, no header."""
@@ -187,11 +193,11 @@ class Target:
     @property
     def look(self) -> Retries:
         """One look at how the server is: nothing is tried again or waited for."""
-        return replace(self.retries, most=0, load=0.0)
+        return replace(self.retries, most=0, timeout=replace(self.timeout, load=0.0))
 
-    def patience(self, patient: bool) -> Retries:
-        """Return `retries`, or `look` for who wants to know how things are now."""
-        return self.retries if patient else self.look
+    def patience(self, patient: bool, timeout: Timeout | float | None = None) -> Retries:
+        """Return the retries of a call, or `look` for who wants to know how things are now."""
+        return self.within(timeout) if patient else self.look
 
     def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""

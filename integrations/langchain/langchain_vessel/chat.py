@@ -85,7 +85,7 @@ class ChatVessel(ToolBinding, ServerLimits):
             if self._is_open(asked["model"]):
                 with suppress(ResponseError, Unsupported):  # a server that lists no models
                     self._sync.model_info(asked["model"])
-        said = {name: value for name, value in asked.items() if value is not None}
+        said = {name: value for name, value in asked.items() if value is not None and name != "timeout"}
         where = {name: value for name, value in self._where().items() if name != "backend"}
         key = {**where, **said, "output_version": self.output_version, "type": self._llm_type}
         return json.dumps(key, sort_keys=True, default=repr)

@@ -51,7 +51,7 @@ class ServerFields(BaseModel):
     - `base_url`: where it is; without it a running one is found at first use
     - `model`: the model's name; without it the loaded one is used
     - `api_key`, `headers`: sent to that server only; never shown, and not pickled unless `pickle_secrets`
-    - `timeout`: seconds to wait for a first token, or a `vessel_core.Timeout`
+    - `timeout`: a `vessel_core.Timeout`, or the seconds an answer may take to begin; a call may have its own
     - `max_retries`: how often a request is sent again that never reached a model
     - `verify`: whether TLS certificates are checked, or a file of CA certificates
     - `together`: whether tokens that one network read brings become one chunk; nothing arrives later than it would

@@ -17,6 +17,7 @@ from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Wa
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
+from vessel_core.types import Timeout
 from vessel_core.wire import Call, Reply
 
 
@@ -28,13 +29,13 @@ class AsyncTransport:
         self._http_transport = http_transport
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
         if call.picture:
             from vessel_core.transport.pictures import fetch_picture  # which loads what httpx itself loads at first use
 
             return await asyncio.to_thread(fetch_picture, call.path)
-        async with self.open(call) as incoming:
+        async with self.open(call, timeout) as incoming:
             return await self.read(incoming)
 
     async def read(self, incoming: Incoming) -> Reply:
@@ -42,9 +43,9 @@ class AsyncTransport:
         body = [data async for data in self.pieces(incoming)]
         return Reply(incoming.reply.status, incoming.reply.headers, b"".join(body))
 
-    def open(self, call: Call) -> AbstractAsyncContextManager[Incoming]:
+    def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        return _Exchange(self._held, self._connection, call)
+        return _Exchange(self._held, self._connection, call, timeout)
 
     def pieces(self, incoming: Incoming) -> AsyncIterator[bytes]:
         """Read the body as it comes, one piece a read."""
@@ -88,10 +89,13 @@ class _Exchange:
     This and `_Pieces` are no generators: a loop that ends closes all generators at once, those in use by others too.
     """
 
-    def __init__(self, held: Callable[[], Awaitable[_LoopClient]], connection: Connection, call: Call) -> None:
+    def __init__(
+        self, held: Callable[[], Awaitable[_LoopClient]], connection: Connection, call: Call, timeout: Timeout
+    ) -> None:
         self._held = held
         self._connection = connection
         self._call = call
+        self._timeout = timeout
 
     async def __aenter__(self) -> Incoming:
         held = await self._held()
@@ -108,7 +112,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._connection.timeout, since, generation=self._call.stream)
+            return Incoming(self._response, self._timeout, since, generation=self._call.stream)
         except VesselError:
             await self.__aexit__()
             raise
@@ -121,7 +125,7 @@ class _Exchange:
 
     async def _turn(self, turns: asyncio.Semaphore) -> None:
         try:
-            async with asyncio.timeout(longest_queue(self._call, self._connection.timeout) if turns.locked() else None):
+            async with asyncio.timeout(longest_queue(self._call, self._timeout) if turns.locked() else None):
                 await turns.acquire()
         except TimeoutError:
             raise no_turn(self._call) from None
@@ -129,7 +133,7 @@ class _Exchange:
     async def _begin(self, client: httpx.AsyncClient) -> httpx.Response:
         watch = Watch()
         with mapped(lambda: head_stage(self._call), watch):
-            request = client.build_request(**self._connection.request_arguments(self._call))
+            request = client.build_request(**self._connection.request_arguments(self._call, self._timeout))
             request.extensions["trace"] = watch.atrace
             response = await client.send(request, stream=True)
         watch.forget()

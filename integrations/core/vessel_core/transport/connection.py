@@ -1,4 +1,4 @@
-"""How to reach a server: where, with which secret headers, how long to wait."""
+"""How to reach a server: where, with which secret headers."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ KEEPALIVE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where a server is, the headers it gets (a key among them), and how long to wait for it."""
+    """Where a server is, and the headers it gets (a key among them)."""
 
     address: Address
     headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
-    timeout: Timeout = field(default_factory=Timeout)
     verify: bool | str = True
 
-    def request_arguments(self, call: Call) -> dict[str, Any]:
+    def request_arguments(self, call: Call, wait: Timeout) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.build_request` for a call."""
         content = None if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
@@ -37,7 +36,6 @@ class Connection:
             headers.setdefault("Authorization", self.address.authorization.get_secret_value())
         if content is not None:
             headers["Content-Type"] = "application/json"
-        wait = self.timeout
         read = wait.first_token if call.stream else wait.request
         return {
             "method": call.method,

@@ -16,6 +16,7 @@ from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Wa
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped
 from vessel_core.transport.incoming import Incoming
+from vessel_core.types import Timeout
 from vessel_core.wire import Call, Reply
 
 _creating = threading.Lock()
@@ -41,13 +42,13 @@ class Transport:
         self._turns = threading.Semaphore(MOST_AT_ONCE)
         self._pid = 0
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
         if call.picture:
             from vessel_core.transport.pictures import fetch_picture  # which loads what httpx itself loads at first use
 
             return fetch_picture(call.path)
-        with self.open(call) as incoming:
+        with self.open(call, timeout) as incoming:
             return self.read(incoming)
 
     def read(self, incoming: Incoming) -> Reply:
@@ -55,24 +56,24 @@ class Transport:
         return Reply(incoming.reply.status, incoming.reply.headers, b"".join(self.pieces(incoming)))
 
     @contextmanager
-    def open(self, call: Call) -> Generator[Incoming]:
+    def open(self, call: Call, timeout: Timeout) -> Generator[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
         client, watch, since = self._clients(), Watch(), time.monotonic()
-        with self._turn(call):
+        with self._turn(call, timeout):
             with mapped(lambda: head_stage(call), watch):
-                request = client.build_request(**self._connection.request_arguments(call))
+                request = client.build_request(**self._connection.request_arguments(call, timeout))
                 request.extensions["trace"] = watch.trace
                 response = client.send(request, stream=True)
             watch.forget()
             try:
-                yield Incoming(response, self._connection.timeout, since, generation=call.stream)
+                yield Incoming(response, timeout, since, generation=call.stream)
             finally:
                 response.close()
 
     @contextmanager
-    def _turn(self, call: Call) -> Generator[None]:
+    def _turn(self, call: Call, timeout: Timeout) -> Generator[None]:
         turns = self._turns
-        if not turns.acquire(timeout=longest_queue(call, self._connection.timeout)):
+        if not turns.acquire(timeout=longest_queue(call, timeout)):
             raise no_turn(call)
         try:
             yield

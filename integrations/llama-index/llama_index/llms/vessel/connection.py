@@ -49,7 +49,9 @@ class ServerConnection(BaseModel):
     )
     api_key_env: str | None = Field(default=None, description="An environment variable with the key, read at use.")
     headers: dict[str, str | SecretStr] = Field(default_factory=dict[str, "str | SecretStr"], repr=False)
-    timeout: Timeout | float | None = Field(default=None, description="A `Timeout`, or seconds to a first token.")
+    timeout: Timeout | float | None = Field(
+        default=None, description="A `Timeout`, or the seconds an answer may take to begin."
+    )
     max_retries: int = Field(default=2, ge=0, description="How often to try again where that can help.")
     verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
     together: bool = Field(default=True, description="Let tokens that one network read brings be one chunk.")

@@ -26,9 +26,10 @@ OPTION_ALIASES = {
     "think": "reasoning",
     "repetition_penalty": "repeat_penalty",
     "stop_sequences": "stop",
+    "request_timeout": "timeout",
 }
 _CALL_NAMES = frozenset(
-    {*OPTION_NAMES, "model", "tools", "tool_choice", "parallel_tool_calls", "response_format", "extra_body"}
+    {*OPTION_NAMES, "model", "tools", "tool_choice", "parallel_tool_calls", "response_format", "extra_body", "timeout"}
 ) - {"n"}
 
 
