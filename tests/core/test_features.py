@@ -9,11 +9,9 @@ import pytest
 from vessel_core.backends import BACKENDS, OLLAMA, find_backend
 from vessel_core.backends.base import find_model, get_json, items, same_model, try_json
 from vessel_core.errors import (
-    BadRequest,
     InvalidConfig,
     InvalidMedia,
     InvalidRequest,
-    ModelNotFound,
     ServerError,
     Unsupported,
 )
@@ -34,7 +32,7 @@ def test_slots_metrics_adapters_and_tokens_of_the_real_server(connect: Connect, 
     assert client.lora_adapters() == []
     tokens = client.tokenize("Hello there")
     assert client.detokenize(tokens).strip() == "Hello there"
-    assert tapped.asked("/tokenize")[0].json() == {"content": "Hello there", "add_special": False}
+    assert tapped.asked("/tokenize")[0].json() == {"content": "Hello there", "add_special": False, "model": "demo-chat"}
     assert client.tokenize("", model="demo-chat") == []
 
 
@@ -70,37 +68,6 @@ def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> N
         for ask in (client.metrics, lambda: client.scale_lora({0: 1.0})):
             with pytest.raises(Unsupported):
                 ask()
-
-
-MOVES = ["/models/load", "/models/unload"]
-
-
-@pytest.mark.parametrize("path", MOVES)
-def test_a_router_that_has_no_such_model_says_so(connect: Connect, path: str) -> None:
-    said = {"error": {"code": 400, "message": "model 'nope' not found", "type": "invalid_request_error"}}
-    with llamacpp_server(routes={("POST", path): Response.json(said, 400)}) as server:
-        client = connect(base_url=server.base_url)
-        with pytest.raises(ModelNotFound):
-            list(client.load("nope")) if path.endswith("/load") else client.unload("nope")
-
-
-@pytest.mark.parametrize("path", MOVES)
-def test_a_router_that_refuses_is_heard_and_one_that_is_done_already_is_fine(connect: Connect, path: str) -> None:
-    def answer(request: Any) -> Response:
-        state = "running" if path.endswith("/load") else "not running"
-        said = f"model is already {state}" if request.json()["model"] == "plain.gguf" else "out of memory"
-        return Response.json({"error": {"code": 400, "message": said, "type": "invalid_request_error"}}, 400)
-
-    loaded = {"id": "plain.gguf", "object": "model", "owned_by": "llamacpp", "status": {"value": "loaded"}}
-    routes: Routes = {("POST", path): answer, ("GET", "/v1/models"): Response.json({"data": [loaded, loaded]})}
-    with llamacpp_server(routes=routes) as server:
-        client = connect(base_url=server.base_url)
-        if path.endswith("/load"):
-            assert [step.status for step in client.load("plain.gguf")] == ["loaded"]
-        else:
-            client.unload("plain.gguf")
-        with pytest.raises(BadRequest, match="out of memory"):
-            list(client.load("other")) if path.endswith("/load") else client.unload("other")
 
 
 @pytest.mark.parametrize(("error", "said"), [({"error": "disk full"}, "disk full"), ({}, "no reason was given")])

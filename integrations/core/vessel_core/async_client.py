@@ -164,11 +164,11 @@ class AsyncClient:
 
     async def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
-        return await self._feature("tokenize", "tokenize text over HTTP", text, model)
+        return await self._of_model(model, "tokenize", "tokenize text over HTTP", text)
 
     async def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
         """Return the text of token ids (llama.cpp)."""
-        return await self._feature("detokenize", "turn tokens into text over HTTP", tokens, model)
+        return await self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens)
 
     async def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
@@ -209,7 +209,7 @@ class AsyncClient:
 
     async def unload(self, model: str) -> None:
         """Unload a model."""
-        await self._feature("unload", "unload a model", model, about=model)
+        await self._change(model, "unload", "unload a model", model)
 
     def pull(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
@@ -222,27 +222,27 @@ class AsyncClient:
 
     async def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
-        await self._feature("copy", "copy a model", model, to, about=model)
+        await self._change(model, "copy", "copy a model", model, to)
 
     async def delete(self, model: str) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        await self._feature("delete", "delete a model", model, about=model)
+        await self._change(model, "delete", "delete a model", model)
 
-    async def slots(self) -> list[Mapping[str, Any]]:
+    async def slots(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
-        return await self._feature("slots", "show its slots")
+        return await self._of_model(model, "slots", "show its slots")
 
-    async def metrics(self) -> dict[str, float]:
+    async def metrics(self, *, model: str | None = None) -> dict[str, float]:
         """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
-        return await self._feature("metrics", "show its metrics")
+        return await self._of_model(model, "metrics", "show its metrics")
 
-    async def lora_adapters(self) -> list[Mapping[str, Any]]:
+    async def lora_adapters(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
         """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
-        return await self._feature("lora_adapters", "show LoRA adapters")
+        return await self._of_model(model, "lora_adapters", "show LoRA adapters")
 
     async def scale_lora(self, scales: Mapping[int, float]) -> None:
-        """Set the scale of LoRA adapters by id (llama.cpp)."""
-        await self._feature("scale_lora", "scale LoRA adapters", scales)
+        """Set the scale of LoRA adapters by id (llama.cpp with one model)."""
+        await self._of_model(None, "scale_lora", "scale LoRA adapters", scales)
 
     def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
@@ -294,11 +294,11 @@ class AsyncClient:
             transport = await self._connected(self.target.patience(patient, timeout))
             return await arun(flow(), transport, self.target.patience(patient, timeout))
 
-    async def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
-        found = await self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
-        if name in operations.CHANGES:
-            self.target.forget()
-        return found
+    async def _of_model(self, model: str | None, name: str, needs: str, *arguments: Any) -> Any:
+        return await self._run(lambda: operations.of_model(self.target, model, name, needs, *arguments), model)
+
+    async def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
+        await self._run(lambda: operations.change(self.target, name, needs, *arguments), about)
 
     def _watch(
         self, steps: Callable[[], Steps], model: str | None = None, waiting: Waiting | None = None

@@ -79,7 +79,9 @@ async def adeltas_of(
             if reply.done:
                 await transport.finish(incoming, pieces)
                 break
-        for delta in reply.close():  # an error that came behind the last deltas is raised here
+        deltas = reply.close()  # an error that came behind the last deltas is raised here
+        clock.mark(deltas)
+        for delta in deltas:
             yield delta
 
 

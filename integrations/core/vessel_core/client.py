@@ -158,11 +158,11 @@ class Client:
 
     def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
-        return self._feature("tokenize", "tokenize text over HTTP", text, model)
+        return self._of_model(model, "tokenize", "tokenize text over HTTP", text)
 
     def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
         """Return the text of token ids (llama.cpp)."""
-        return self._feature("detokenize", "turn tokens into text over HTTP", tokens, model)
+        return self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens)
 
     def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
@@ -203,7 +203,7 @@ class Client:
 
     def unload(self, model: str) -> None:
         """Unload a model."""
-        self._feature("unload", "unload a model", model, about=model)
+        self._change(model, "unload", "unload a model", model)
 
     def pull(self, model: str, **options: Any) -> Generator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
@@ -216,27 +216,27 @@ class Client:
 
     def copy(self, model: str, to: str) -> None:
         """Give a model a second name (Ollama)."""
-        self._feature("copy", "copy a model", model, to, about=model)
+        self._change(model, "copy", "copy a model", model, to)
 
     def delete(self, model: str) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        self._feature("delete", "delete a model", model, about=model)
+        self._change(model, "delete", "delete a model", model)
 
-    def slots(self) -> list[Mapping[str, Any]]:
+    def slots(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
-        return self._feature("slots", "show its slots")
+        return self._of_model(model, "slots", "show its slots")
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, *, model: str | None = None) -> dict[str, float]:
         """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
-        return self._feature("metrics", "show its metrics")
+        return self._of_model(model, "metrics", "show its metrics")
 
-    def lora_adapters(self) -> list[Mapping[str, Any]]:
+    def lora_adapters(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
         """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
-        return self._feature("lora_adapters", "show LoRA adapters")
+        return self._of_model(model, "lora_adapters", "show LoRA adapters")
 
     def scale_lora(self, scales: Mapping[int, float]) -> None:
-        """Set the scale of LoRA adapters by id (llama.cpp)."""
-        self._feature("scale_lora", "scale LoRA adapters", scales)
+        """Set the scale of LoRA adapters by id (llama.cpp with one model)."""
+        self._of_model(None, "scale_lora", "scale LoRA adapters", scales)
 
     def wait_until_ready(self, timeout: float | None = 300.0) -> Generator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
@@ -289,11 +289,11 @@ class Client:
             transport = self._connected(self.target.patience(patient, timeout))
             return run(flow(), transport, self.target.patience(patient, timeout))
 
-    def _feature(self, name: str, needs: str, *arguments: Any, about: str | None = None) -> Any:
-        found = self._run(lambda: operations.feature(self.target, name, needs, *arguments), about)
-        if name in operations.CHANGES:
-            self.target.forget()
-        return found
+    def _of_model(self, model: str | None, name: str, needs: str, *arguments: Any) -> Any:
+        return self._run(lambda: operations.of_model(self.target, model, name, needs, *arguments), model)
+
+    def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
+        self._run(lambda: operations.change(self.target, name, needs, *arguments), about)
 
     def _watch(
         self, steps: Callable[[], Steps], model: str | None = None, waiting: Waiting | None = None

@@ -98,7 +98,9 @@ def deltas_of(
             if reply.done:
                 transport.finish(incoming, pieces)
                 break
-        yield from reply.close()  # an error that came behind the last deltas is raised here
+        deltas = reply.close()  # an error that came behind the last deltas is raised here
+        clock.mark(deltas)
+        yield from deltas
 
 
 def _opened(
@@ -191,8 +193,8 @@ class Clock:
         self._first: float | None = None
 
     def mark(self, deltas: Sequence[Delta]) -> None:
-        """Take the deltas of one read."""
-        if self._first is None:
+        """Take the deltas of one read; how far the prompt is read is no token yet."""
+        if self._first is None and any(delta.progress is None for delta in deltas):
             self._first = (time.perf_counter() - self._started) * 1000
-        if (timings := deltas[-1].timings) is not None:
+        if deltas and (timings := deltas[-1].timings) is not None:
             timings.first_token_ms = self._first

@@ -22,9 +22,6 @@ from vessel_core.wire.turns import arranged
 
 Blank = Literal["refuse", "space"]
 
-CHANGES = frozenset({"unload", "copy", "delete", "scale_lora"})
-"""The operations after which what the server said of its models holds no more."""
-
 
 def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, ReplyStream]]:
     """Write a raw completion, or one that fills a gap."""
@@ -154,8 +151,7 @@ def count_tokens(target: Target, text: str, model: str | None) -> Flow[TokenCoun
     """Count by the server's tokenizer, or estimate."""
     if "tokenize" not in target.server.backend.features:
         return estimate_text(text)
-    tokenize: Callable[..., Flow[list[int]]] = target.server.backend.features["tokenize"]
-    return TokenCount(len((yield from tokenize(text, model or target.model))))
+    return TokenCount(len((yield from of_model(target, model, "tokenize", "tokenize text", text))))
 
 
 def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
@@ -164,18 +160,18 @@ def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
     if "count_chat" not in backend.features:
         return estimate_chat(request)
     count: Callable[..., Flow[TokenCount]] = backend.features["count_chat"]
-    return (yield from count(fitting(target, request), target.quirks))
+    return (yield from count((yield from fitting(target, request)), target.quirks))
 
 
 def apply_template(target: Target, request: ChatRequest) -> Flow[str]:
     """Return the prompt that the model's template makes of a chat."""
     applied: Callable[..., Flow[str]] = target.server.backend.feature("apply_template", "show its template's prompt")
-    return (yield from applied(fitting(target, request), target.quirks))
+    return (yield from applied((yield from fitting(target, request)), target.quirks))
 
 
-def fitting(target: Target, request: ChatRequest) -> ChatRequest:
-    """Return a request that is only looked at, with its turns as the template takes them."""
-    model = request.model or target.model
+def fitting(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
+    """Return a request that is only looked at, with its model chosen and its turns as the template takes them."""
+    model = request.model or (yield from target.choose("chat"))
     return replace(request, model=model, messages=arranged(request.messages, target.quirks_of(model)))
 
 
@@ -186,6 +182,12 @@ def feature(target: Target, name: str, needs: str, *arguments: Any) -> Any:
     """Return the flow or steps of an operation that not every server has."""
     call: Callable[..., Any] = target.server.backend.feature(name, needs)
     return call(*arguments)
+
+
+def of_model(target: Target, model: str | None, name: str, needs: str, *arguments: Any) -> Flow[Any]:
+    """Follow an operation that not every server has and that is about a model, by default the one that would be used."""
+    call: Callable[..., Flow[Any]] = target.server.backend.feature(name, needs)
+    return (yield from call(*arguments, model or (yield from target.choose("chat"))))
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:
@@ -218,8 +220,14 @@ def info(target: Target) -> Flow[ServerInfo]:
     return ServerInfo(backend.name, root, True, version, tuple(models))
 
 
-def forgetting(target: Target, steps: Steps) -> Steps:
+def change(target: Target, name: str, needs: str, *arguments: Any) -> Flow[None]:
     """Follow an operation after which what the server said of its models holds no more."""
+    yield from feature(target, name, needs, *arguments)
+    target.forget()
+
+
+def forgetting(target: Target, steps: Steps) -> Steps:
+    """Follow what a `change` is that is watched."""
     yield from steps
     target.forget()
 

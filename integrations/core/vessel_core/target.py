@@ -269,11 +269,14 @@ class Target:
         return self.chosen[kind]
 
     def describe(self, name: str | None) -> Flow[ModelInfo]:
-        """Return what the server says of a model, remembered."""
-        if name not in self.described:
-            self.described[name] = yield from self.server.backend.model(name)
-            self.seen = {**self.seen, name: self.described[name]}
-        return self.described[name]
+        """Return what the server says of a model, remembered once that is loaded: before, little is known of it."""
+        if name in self.described:
+            return self.described[name]
+        found = yield from self.server.backend.model(name)
+        self.seen = {**self.seen, name: found}
+        if found.state in ("loaded", None):
+            self.described[name] = found
+        return found
 
     def look_at(self, model: str | None) -> Flow[None]:
         """Learn what a model's template takes, unless that was seen already or the server doesn't say."""
@@ -301,6 +304,9 @@ class Target:
         try:
             names = [model.id for model in (yield from self.listed())]
         except VesselError:
+            return error
+        if name in names:
+            error.hint = f"The server has it: load it with `load({name!r})`, or see the server's log."
             return error
         error.nearest = tuple(sorted(names, key=lambda known: _distance(name, known))[:3])
         error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"

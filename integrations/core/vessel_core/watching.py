@@ -132,12 +132,15 @@ def until_loaded(model: str, limit: float | None = 300.0) -> Steps:
         reply = yield Call("GET", "/v1/models")
         status = _router_status(reply, model)
         if status.get("failed"):
-            raise ModelLoading(f"The model {model!r} failed to load (exit code {status.get('exit_code')}).")
+            raise ModelLoading(
+                f"The model {model!r} failed to load (exit code {status.get('exit_code')}).",
+                hint="See the router's log; the file may be cut off, or too large for the memory.",
+            )
         if status.get("value") == "loaded":
             yield Progress("loaded")
             return
         if limit is not None and waited >= limit:
-            raise ModelLoading(f"The model {model!r} did not load within {limit:g} s.")
+            raise ModelLoading(f"The model {model!r} did not load within {limit:g} s.", hint="See the router's log.")
         yield Progress(string(status.get("value")) or "loading", int(waited), None, "seconds")
         yield Wait(0.2)
         waited += 0.2

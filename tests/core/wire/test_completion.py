@@ -52,9 +52,9 @@ def test_a_completion_is_asked_for_as_each_server_takes_it() -> None:
 
 def test_a_gap_is_filled_as_each_server_does() -> None:
     options = {"max_tokens": 5, "n": 1, "logprobs": False}
-    body = {"input_prefix": "a", "input_suffix": "b", "n_predict": 5, "stream": True}
-    assert sent(LLAMACPP, suffix="b", options=options) == ("/infill", body)
-    assert sent(LLAMACPP, suffix="b")[1] == {"input_prefix": "a", "input_suffix": "b", "stream": True}
+    body = {"input_prefix": "a", "input_suffix": "b", "stream": True}
+    assert sent(LLAMACPP, suffix="b", options=options) == ("/infill", body | {"model": "m", "n_predict": 5})
+    assert sent(LLAMACPP, suffix="b", model=None)[1] == body
     assert sent(OLLAMA, suffix="b")[1] == {"model": "m", "prompt": "a", "suffix": "b", "stream": True}
     for option in ({"n": 2}, {"logprobs": True}, {"top_logprobs": 3}):
         with pytest.raises(Unsupported, match="Filling a gap has no option"):

@@ -155,7 +155,11 @@ def same_model(one: str, other: str) -> bool:
 
 
 def choose_model(models: Sequence[ModelInfo], kind: str) -> ModelInfo | None:
-    """Return the model to use when none was named: one of that kind, loaded before unloaded, in the server's order."""
-    fitting = [model for model in models if model.kind in (kind, None)] or list(models)
-    loaded = [model for model in fitting if model.state == "loaded"]
-    return next(iter(loaded or fitting), None)
+    """Return the model to use when none was named, in the server's order: one of that kind, else one that may be of it, and
+    of those one that is loaded."""
+    known = [model for model in models if model.kind == kind]
+    may_be = [
+        model for model in models if model.kind is None and (model.capabilities.chat is False) != (kind == "chat")
+    ]
+    fitting = known or may_be or list(models)
+    return next((model for model in fitting if model.state == "loaded"), next(iter(fitting), None))

@@ -4,46 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote
 
 from vessel_core.backends.base import Backend, Evidence, Flow, find_model, get_json, items, owners, try_json
-from vessel_core.backends.llamacpp_features import FEATURES
-from vessel_core.types import Capabilities, ModelInfo
+from vessel_core.backends.llamacpp_features import FEATURES, routed
+from vessel_core.types import Capabilities, ModelInfo, ModelKind
 from vessel_core.wire import Quirks, openai
 from vessel_core.wire.options import LLAMACPP, all_but
-from vessel_core.wire.reading import mapping, string
+from vessel_core.wire.reading import count, mapping, string
 
 BERT = 3
 """The number of the vocabulary that only models for embeddings and ranking have."""
 
+_UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "K"))
+
 
 def models() -> Flow[list[ModelInfo]]:
     """List the models; a single-model server has one, a router one for each file."""
-    document = yield from get_json("/v1/models")
-    found = items(document, "data")
-    if len(found) != 1 or "status" in found[0]:
+    found = items((yield from get_json("/v1/models")), "data")
+    if routed(found) or len(found) != 1:
         return [_read(item, {}) for item in found]
     return [_read(found[0], (yield from try_json("/props")))]
 
 
+def model(name: str | None) -> Flow[ModelInfo]:
+    """Describe a model; a single-model server answers with the one it has, whatever the name.
+
+    A router knows what a model can do once that is loaded; to ask it about another would load that one.
+    """
+    found = items((yield from get_json("/v1/models")), "data")
+    if len(found) == 1 and not routed(found):
+        return _read(found[0], (yield from try_json("/props")))
+    one = find_model([_read(item, {}) for item in found], name)
+    item = next((item for item in found if item.get("id") == one.id), None)
+    if item is None or one.state != "loaded":
+        return one
+    return _read(item, (yield from try_json(f"/props?model={quote(one.id, safe='')}&autoload=false")))
+
+
 def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:
-    meta = mapping(item.get("meta"))
-    status = mapping(item.get("status")).get("value")
-    capabilities = _capabilities(props)
+    meta, status = mapping(item.get("meta")), mapping(item.get("status"))
+    capabilities = _capabilities(props or _shown_by_router(item))
     if meta.get("vocab_type") == BERT:  # its server has a chat template all the same
         capabilities = replace(capabilities, chat=False)
     return ModelInfo(
         id=str(item.get("id")),
-        kind="chat" if capabilities.chat else None,
-        state=status or "loaded",
+        kind=_started_as(status.get("args")) or ("chat" if capabilities.chat else None),
+        state=status.get("value") or "loaded",
         context_length=meta.get("n_ctx"),  # what one slot has, not what the model could take
         max_context_length=meta.get("n_ctx_train"),
         embedding_length=meta.get("n_embd"),
         size=meta.get("size"),
-        parameters=str(meta["n_params"]) if meta.get("n_params") else None,
+        parameters=_in_words(count(meta.get("n_params"))),
         quantization=meta.get("ftype") or props.get("model_ftype"),
         capabilities=capabilities,
     )
+
+
+def _shown_by_router(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a router tells of a model that isn't loaded, in the form of `/props`; what it leaves out it may not know."""
+    taken = mapping(item.get("architecture")).get("input_modalities")
+    taken = cast("list[Any]", taken) if isinstance(taken, list) else []
+    return {"modalities": {"vision": "image" in taken or None, "audio": "audio" in taken or None}} if taken else {}
+
+
+def _started_as(arguments: Any) -> ModelKind | None:
+    """Read the command that a router starts a model's server with; chat needs no word there."""
+    words = set(cast("list[Any]", arguments)) if isinstance(arguments, list) else set[Any]()
+    if words & {"--rerank", "--reranking"}:
+        return "rerank"
+    return "embedding" if words & {"--embedding", "--embeddings"} else None
+
+
+def _in_words(parameters: int | None) -> str | None:
+    """Return a number of parameters as people write it: `8.0B`."""
+    for size, unit in _UNITS:
+        if (parameters or 0) >= size:
+            return f"{(parameters or 0) / size:.1f}{unit}"
+    return str(parameters) if parameters else None
 
 
 def _capabilities(props: Mapping[str, Any]) -> Capabilities:
@@ -66,12 +105,6 @@ def _capabilities(props: Mapping[str, Any]) -> Capabilities:
         system_role=caps.get("supports_system_role"),
         repeated_roles=False if "alternate" in template else None,
     )
-
-
-def model(name: str | None) -> Flow[ModelInfo]:
-    """Describe a model; a single-model server answers with the one it has, whatever the name."""
-    found = yield from models()
-    return found[0] if len(found) == 1 else find_model(found, name)
 
 
 def version() -> Flow[str | None]:

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from vessel_core.backends.base import Flow, get_json, items
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
-from vessel_core.errors import BadRequest, InvalidRequest
+from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Unsupported
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
 from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_llamacpp, read_llamacpp
+from vessel_core.wire.failures import json_body
 from vessel_core.wire.openai_request import encode_chat
 from vessel_core.wire.reading import count, mapping
 
 
+def routed(listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a model list is a router's: each of its models has a state."""
+    return bool(listed) and all("status" in item for item in listed)
+
+
 def tokenize(text: str, model: str | None) -> Flow[list[int]]:
     """Return the token ids of a text, without the ones a template adds."""
-    body: dict[str, Any] = {"content": text, "add_special": False}
-    document = yield from get_json("/tokenize", method="POST", body=body | ({"model": model} if model else {}))
+    document = yield from get_json("/tokenize", method="POST", body=_for(model, content=text, add_special=False))
     return [int(token) for token in document.get("tokens") or ()]
 
 
 def detokenize(tokens: Sequence[int], model: str | None) -> Flow[str]:
     """Return the text of token ids."""
-    body: dict[str, Any] = {"tokens": list(tokens)}
-    document = yield from get_json("/detokenize", method="POST", body=body | ({"model": model} if model else {}))
+    document = yield from get_json("/detokenize", method="POST", body=_for(model, tokens=list(tokens)))
     return str(document.get("content", ""))
+
+
+def _for(model: str | None, **body: Any) -> dict[str, Any]:
+    """Return a body that names its model, which a router needs."""
+    return body if model is None else {**body, "model": model}
+
+
+def _path_for(path: str, model: str | None) -> str:
+    """Return the path of a question about a model, which a router needs to be named."""
+    return path if model is None else f"{path}?model={quote(model, safe='')}"
 
 
 def count_chat(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
@@ -49,14 +64,14 @@ def _without_stream(call: Call) -> dict[str, Any]:
     return {name: value for name, value in mapping(call.body).items() if name not in ("stream", "stream_options")}
 
 
-def slots() -> Flow[list[Mapping[str, Any]]]:
+def slots(model: str | None) -> Flow[list[Mapping[str, Any]]]:
     """Return the state of each slot."""
-    return items((yield from get_json("/slots")), "data")
+    return items((yield from get_json(_path_for("/slots", model))), "data")
 
 
-def metrics() -> Flow[dict[str, float]]:
+def metrics(model: str | None) -> Flow[dict[str, float]]:
     """Return the server's counters by name (it must be started with `--metrics`)."""
-    reply = yield Call("GET", "/metrics")
+    reply = yield Call("GET", _path_for("/metrics", model))
     found: dict[str, float] = {}
     for line in reply.body.decode("utf-8", "replace").splitlines():
         name, _, value = line.rpartition(" ")
@@ -65,21 +80,29 @@ def metrics() -> Flow[dict[str, float]]:
     return found
 
 
-def lora_adapters() -> Flow[list[Mapping[str, Any]]]:
+def lora_adapters(model: str | None) -> Flow[list[Mapping[str, Any]]]:
     """Return the LoRA adapters: `id`, `path`, `scale`."""
-    return items((yield from get_json("/lora-adapters")), "data")
+    return items((yield from get_json(_path_for("/lora-adapters", model))), "data")
 
 
-def scale_lora(scales: Mapping[int, float]) -> Flow[None]:
-    """Set the scale of LoRA adapters by id, for every request that does not set its own; the server ignores unknown ids."""
+def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
+    """Set the scale of LoRA adapters by id, for every request that does not set its own; the server ignores unknown ids.
+
+    A router can't hand this on: it looks for a model's name in a body that is a list.
+    """
     if not scales:
         raise InvalidRequest("No LoRA scale was given.")
-    known = [adapter.get("id") for adapter in (yield from lora_adapters())]
+    known = [adapter.get("id") for adapter in (yield from lora_adapters(model))]
     if unknown := [key for key in scales if key not in known]:
         raise InvalidRequest(
             f"The server has no LoRA adapter {unknown[0]}; its ids are {known}.", hint="Start it with `--lora FILE`."
         )
-    yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
+    try:
+        yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
+    except ModelNotFound as error:
+        raise Unsupported(
+            "A llama.cpp router can't scale the adapters of its models.", hint="Give `lora={id: scale}` with a request."
+        ) from error
 
 
 def load(model: str, _options: Mapping[str, Any]) -> Steps:
@@ -89,6 +112,8 @@ def load(model: str, _options: Mapping[str, Any]) -> Steps:
     except BadRequest as error:
         if "already running" not in error.message:
             raise
+    except Unsupported:
+        yield from _why_not(model)
     yield from until_loaded(model)
 
 
@@ -99,6 +124,19 @@ def unload(model: str) -> Flow[None]:
     except BadRequest as error:
         if "not running" not in error.message:
             raise
+    except Unsupported:
+        yield from _why_not(model)
+
+
+def _why_not(model: str) -> Generator[Call, Any, None]:
+    """Raise what a 404 means: a router's that it has no such model, another server's that it is no router."""
+    reply = yield Call("GET", "/v1/models")
+    if routed(items(mapping(json_body(reply)), "data")):
+        raise ModelNotFound(f"There is no model {model!r} on this server.")
+    raise Unsupported(
+        "This llama-server has one model, and loads and unloads none.",
+        hint="Start it as a router: `llama-server --models-dir FOLDER`, without `-m`.",
+    )
 
 
 def completion_stream() -> ReplyStream:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported, VesselError
-from vessel_core.types import ChatOptions, Delta
+from vessel_core.types import ChatOptions, Delta, Usage
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
@@ -72,7 +72,9 @@ def encode_llamacpp(request: CompletionRequest, quirks: Quirks) -> Call:
             raise Unsupported(f"Filling a gap has no option {name!r}.", hint="Leave it out, or leave `suffix` out.")
     if "max_tokens" in options:
         options["n_predict"] = options.pop("max_tokens")
-    body = {"input_prefix": request.prompt, "input_suffix": request.suffix, "stream": True}
+    body: dict[str, Any] = {"input_prefix": request.prompt, "input_suffix": request.suffix, "stream": True}
+    if request.model is not None:
+        body["model"] = request.model
     return Call("POST", "/infill", {**body, **options, **(request.extra_body or {})}, stream=True)
 
 
@@ -114,10 +116,14 @@ def read_llamacpp(fields: Mapping[str, Any]) -> list[Delta]:
     """Read a chunk of `/infill`, or of `/v1/completions`."""
     if "choices" in fields:
         return read_openai(fields)
-    finish = ("length" if fields.get("stop_type") == "limit" else "stop") if fields.get("stop") is True else None
-    timings = decode_timings(fields.get("timings"))
-    text, model = string(fields.get("content")) or "", string(fields.get("model"))
-    return [Delta(text, finish=finish, timings=timings, model=model)]
+    delta = Delta(string(fields.get("content")) or "", model=string(fields.get("model")))
+    if fields.get("stop") is True:
+        delta.finish = "length" if fields.get("stop_type") == "limit" else "stop"
+        delta.timings = decode_timings(fields.get("timings"))
+        prompt, completion = count(fields.get("tokens_evaluated")), count(fields.get("tokens_predicted"))
+        if prompt is not None and completion is not None:
+            delta.usage = Usage(prompt, completion, prompt + completion, delta.timings and delta.timings.cached_tokens)
+    return [delta]
 
 
 def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
@@ -137,14 +143,14 @@ def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
 
 
 class CompletionStream:
-    """One reply of a raw completion: bytes in, deltas out. `model` comes with the first, usage and timings once, last."""
+    """One reply of a raw completion: bytes in, deltas out. `model` comes once, usage and timings once, last."""
 
     def __init__(self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False) -> None:
         self.done = False
         self._read = read
         self._framing = Lines() if lines else EventStream()
         self._finishes: dict[int, str | None] = {}
-        self._first = True
+        self._named = False
         self._rest = Delta()
         self._error: VesselError | None = None
 
@@ -207,8 +213,8 @@ class CompletionStream:
             self._rest.timings, delta.timings = delta.timings or self._rest.timings, None
             if (delta.text or delta.reasoning or delta.finish) and not self._finishes.get(delta.index):
                 self._finishes[delta.index] = delta.finish
-                delta.model = delta.model if self._first else None
-                self._first = False
+                if delta.model:
+                    delta.model, self._named = None if self._named else delta.model, True
                 deltas.append(delta)
 
     def _end(self) -> list[Delta]:

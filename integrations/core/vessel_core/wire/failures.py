@@ -205,7 +205,7 @@ _WHAT: dict[type[VesselError], str] = {
     ContextOverflow: "The prompt does not fit the context",
     InputTooLarge: "The input is longer than the server's batch",
     ModelLoading: "The model is still loading",
-    ModelNotFound: "The server has no such model",
+    ModelNotFound: "The model can't be had",
     RateLimited: "Too many requests",
     ServerBusy: "The server is busy",
     Unsupported: "The server does not have this",
