@@ -7,6 +7,7 @@ They serve the demo models, which are built once into the user's cache folder. E
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from vessel_core.local import LocalServer
@@ -94,3 +95,28 @@ def broken_stream_server() -> Iterator[LocalServer]:
     """A server that fails in the middle of every chat stream, and with 500 outside of one."""
     with LocalServer.demo(chat_template=CHANNELS) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lora_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """Like `chat_server`, with an adapter that makes the model write nothing but `!`; its scale is 0."""
+    adapter = tmp_path_factory.mktemp("lora") / "shouting.gguf"
+    write_adapter(adapter)
+    with LocalServer.demo(lora={adapter: 0.0}) as server:
+        yield server
+
+
+def write_adapter(path: Path) -> None:
+    """Write a LoRA adapter of rank 1 for the chat model: it reads the constant, and adds to the logit of one token."""
+    import numpy as np
+    from vessel_core.demo_models.behaviour import Place
+    from vessel_core.demo_models.chat import WIDTH
+    from vessel_core.demo_models.gguf_file import write
+    from vessel_core.demo_models.tokenizer import vocabulary
+
+    words = vocabulary()
+    reads, adds = np.zeros((1, WIDTH), np.float32), np.zeros((len(words.tokens), 1), np.float32)
+    reads[0, Place.CONSTANT] = 1.0
+    adds[words.id("!"), 0] = 1000.0
+    settings = {"general.type": "adapter", "adapter.type": "lora", "adapter.lora.alpha": 1.0}
+    write(path, "llama", settings, {"output.weight.lora_a": reads, "output.weight.lora_b": adds})

@@ -36,21 +36,28 @@ def test_slots_metrics_adapters_and_tokens_of_the_real_server(connect: Connect, 
     assert client.tokenize("", model="demo-chat") == []
 
 
-def test_adapters_are_scaled_and_an_unknown_one_refused(connect: Connect, chat_server: LocalServer) -> None:
-    adapters = [{"id": 0, "path": "a.gguf", "scale": 0.0}]
-    routes: Routes = {
-        ("GET", "/lora-adapters"): Response.json(adapters),
-        ("POST", "/lora-adapters"): Response.json({"success": True}),
-    }
-    with llamacpp_server(routes=routes) as server:
-        client = connect(base_url=server.base_url)
-        assert client.lora_adapters() == adapters
-        client.scale_lora({0: 0.5})
-        assert server.requests[-1].json() == [{"id": 0, "scale": 0.5}]
-        with pytest.raises(InvalidRequest, match="No LoRA scale"):
-            client.scale_lora({})
-    with pytest.raises(InvalidRequest, match=r"no LoRA adapter 99; its ids are \[\]"):
-        connect(base_url=chat_server.base_url).scale_lora({99: 1.0})
+def test_adapters_are_listed_and_scaled(connect: Connect, lora_server: LocalServer) -> None:
+    client = connect(base_url=lora_server.base_url)
+    (adapter,) = client.lora_adapters()
+    assert (adapter["id"], adapter["path"].rpartition("/")[2], adapter["scale"]) == (0, "shouting.gguf", 0.0)
+    assert "!" not in client.chat([HELLO], max_tokens=4).text
+    client.scale_lora({0: 1.0})
+    try:
+        assert client.lora_adapters()[0]["scale"] == 1.0
+        assert client.chat([HELLO], max_tokens=4).text == "!!!!"
+    finally:
+        client.scale_lora({0: 0.0})
+    assert "!" not in client.chat([HELLO], max_tokens=4).text
+    with pytest.raises(InvalidRequest, match="No LoRA scale"):
+        client.scale_lora({})
+    with pytest.raises(InvalidRequest, match=r"no LoRA adapter 99; its ids are \[0\]"):
+        client.scale_lora({99: 1.0})
+
+
+def test_one_request_scales_an_adapter_for_itself(connect: Connect, lora_server: LocalServer) -> None:
+    client = connect(base_url=lora_server.base_url)
+    assert client.chat([HELLO], max_tokens=4, lora={0: 1.0}).text == "!!!!"
+    assert "!" not in client.chat([HELLO], max_tokens=4).text
 
 
 def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,7 @@ class Options(TypedDict, total=False):
     """The options of a `LocalServer`; each says what it means there."""
 
     mmproj: str | Path | None
+    lora: Mapping[str | Path, float] | None
     alias: str | None
     context_length: int
     parallel: int
@@ -62,12 +64,12 @@ class Options(TypedDict, total=False):
 class LocalServer:
     """A llama.cpp server in a child process: a context manager, sync and async, or `start` and `stop`.
 
-    `model` is a GGUF file and `mmproj` its image encoder. `alias` is the name the server lists (by default the
-    file's). `context_length` is in tokens, for all `parallel` requests together; `batch_size` limits one embedding
-    input, in tokens. `embeddings` serves `/v1/embeddings` as well, with `pooling` if the file doesn't say; `rerank`
-    serves `/v1/rerank`. `chat_template` is Jinja text that replaces the file's. `sse_ping_interval` and
-    `start_timeout` are in seconds. Port 0 lets the system pick one. Construction does no I/O; `start` raises
-    `ServerStartError`.
+    `model` is a GGUF file, `mmproj` its image encoder, and `lora` maps adapter files to their scales. `alias` is the
+    name the server lists (by default the file's). `context_length` is in tokens, for all `parallel` requests
+    together; `batch_size` limits one embedding input, in tokens. `embeddings` serves `/v1/embeddings` as well, with
+    `pooling` if the file doesn't say; `rerank` serves `/v1/rerank`. `chat_template` is Jinja text that replaces the
+    file's. `sse_ping_interval` and `start_timeout` are in seconds. Port 0 lets the system pick one. Construction does
+    no I/O; `start` raises `ServerStartError`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class LocalServer:
         model: str | Path,
         *,
         mmproj: str | Path | None = None,
+        lora: Mapping[str | Path, float] | None = None,
         alias: str | None = None,
         context_length: int = 8192,
         parallel: int = 4,
@@ -97,6 +100,7 @@ class LocalServer:
             raise InvalidConfig("context_length, parallel, threads and start_timeout must be positive.")
         self.model = Path(model).expanduser()
         self.mmproj = Path(mmproj).expanduser() if mmproj is not None else None
+        self.lora = {Path(file).expanduser(): scale for file, scale in (lora or {}).items()}
         self.api_key = api_key
         self._start_timeout = start_timeout
         self._demo: DemoKind | None = None
@@ -226,11 +230,13 @@ class LocalServer:
             self.model = demo_models.path(self._demo)
             if self._demo == "chat" and self.mmproj is None:
                 self.mmproj = demo_models.path("vision")
-        for file in filter(None, (self.model, self.mmproj)):
+        for file in filter(None, (self.model, self.mmproj, *self.lora)):
             _check_file(file)
 
     def _wait_until_ready(self, process: subprocess.Popen[str], log: IO[str]) -> str:
-        config = self._config | {"model": str(self.model), "mmproj": str(self.mmproj or ""), "api_key": self.api_key}
+        files = {"model": str(self.model), "mmproj": str(self.mmproj or "")}
+        adapters = [(str(file), scale) for file, scale in self.lora.items()]
+        config = self._config | files | {"lora": adapters, "api_key": self.api_key}
         lines: list[str] = []
         talker = threading.Thread(target=_talk, args=(process, config, lines), name="vessel-local-server", daemon=True)
         talker.start()

@@ -40,6 +40,7 @@ def _parameters(xllamacpp: Any, config: dict[str, Any]) -> Any:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = config["model"]
     parameters.mmproj.path = config["mmproj"]
+    parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in config["lora"]]
     parameters.model_alias = {config["alias"]}
     parameters.hostnames = [config["host"]]
     parameters.port = config["port"]
