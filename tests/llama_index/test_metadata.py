@@ -1,15 +1,18 @@
-"""What is known of the model: without asking, learnt with the first answer, or asked for; never sent back."""
+"""What is known of the model: asked for when it is read, learnt with the first answer, never sent back."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
+from llama_index.core import MockEmbedding, VectorStoreIndex
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.memory import ChatMemoryBuffer
-from llama_index.llms.vessel import Vessel
+from llama_index.llms.vessel import Vessel, knowledge
+from vessel_core import Timeout
 from vessel_core.errors import ModelNotFound, ServerUnreachable
 from vessel_core.local import LocalServer
 
@@ -55,7 +58,116 @@ async def test_connecting_tells_it_at_once(small_context_server: LocalServer) ->
     llm.close()
 
 
-def test_it_is_asked_for_once_and_behind_the_first_answer() -> None:
+def test_the_metadata_itself_makes_no_request() -> None:
+    with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
+        llm = Vessel(backend="llamacpp", base_url=server.base_url)
+        metadata = llm.metadata
+        assert (metadata.is_chat_model, metadata.num_output, metadata.model_name) == (True, 256, "unknown")
+        assert llm.to_payload()["context_window"] == 4096
+        assert "context_window" in repr(metadata)
+        assert metadata == llm.metadata
+        assert server.requests == []
+        assert metadata.context_window == 2048  # read, in code that may wait
+        asked = len(server.requests)
+        assert (metadata.context_window, metadata.is_function_calling_model) == (2048, True)
+        assert (llm.metadata.context_window, llm.to_payload()["context_window"]) == (2048, 2048)
+        assert len(server.requests) == asked
+        llm.close()
+
+
+def test_what_is_built_before_the_first_answer_has_the_real_window(small_context_server: LocalServer) -> None:
+    index: Any = VectorStoreIndex(nodes=[], embed_model=MockEmbedding(2))
+
+    def made() -> Vessel:
+        return Vessel(backend="llamacpp", base_url=small_context_server.base_url)
+
+    engine = index.as_query_engine(llm=made())
+    assert engine._response_synthesizer._prompt_helper.context_window == 1024
+    chat_engine = index.as_chat_engine(chat_mode="condense_plus_context", llm=made())
+    assert chat_engine._memory.token_limit == 1024 - 256
+    memory: Any = ChatMemoryBuffer
+    assert memory.from_defaults(llm=made()).token_limit == 768
+
+
+def test_a_given_window_is_not_asked_for() -> None:
+    with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
+        llm = Vessel(base_url=server.base_url, context_window=8192, is_function_calling_model=True)
+        assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (8192, True)
+        assert server.requests == []
+
+
+async def test_in_an_event_loop_nothing_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
+        llm = Vessel(backend="llamacpp", base_url=server.base_url)
+        assert [llm.metadata.context_window for _ in range(2)] == [4096, 4096]
+        assert llm.metadata.is_function_calling_model
+        assert server.requests == []
+        (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+        assert "4096" in warning.message
+        assert "await aconnect()" in warning.message
+        await llm.aconnect()
+        assert llm.metadata.context_window == 2048
+        await llm.aclose()
+
+
+async def test_a_notebooks_loop_is_none_that_others_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import IPython
+
+    monkeypatch.setattr(IPython, "get_ipython", object)
+    with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
+        llm = Vessel(backend="llamacpp", base_url=server.base_url)
+        assert llm.metadata.context_window == 2048
+        llm.close()
+
+
+def test_a_server_that_is_not_there_is_asked_once_and_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    llm = Vessel(backend="llamacpp", base_url="http://127.0.0.1:9")
+    with caplog.at_level(logging.INFO, "vessel_core"):
+        assert [llm.metadata.context_window for _ in range(2)] == [4096, 4096]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert "context_window=" in caplog.text
+
+
+def hanging() -> Any:
+    return {("GET", path): Response.stream(threading.Event()) for path in ("/props", "/v1/models")}
+
+
+def test_a_server_that_does_not_say_it_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowledge, "BRIEF", Timeout(connect=1, request=0.1, load=0))
+    with llamacpp_server(answer("Hello", " there."), routes=hanging()) as server:
+        llm = Vessel(backend="llamacpp", base_url=server.base_url, model="plain.gguf")
+        assert llm.metadata.context_window == 4096
+        assert llm.complete("Hello").text == "Hello there."
+        assert asyncio.run(asking(llm)) == "Hello there."
+        llm.close()
+
+
+def test_what_was_not_loaded_yet_is_asked_for_again_behind_the_first_answer() -> None:
+    with ollama() as server:
+        loaded, none = server.routes["GET", "/api/ps"], Response.json({"models": []})
+        for asynchronous in (False, True):
+            server.routes["GET", "/api/ps"] = none
+            llm = Vessel(backend="ollama", base_url=server.base_url, model="qwen3:8b")
+            assert llm.metadata.context_window == 4096
+            server.routes["GET", "/api/ps"] = loaded
+            assert llm.to_payload()["context_window"] == 4096
+            assert asyncio.run(asking(llm)) if asynchronous else llm.complete("Hello")
+            assert llm.to_payload()["context_window"] == 4321
+            llm.close()
+
+
+def test_what_ollama_is_made_to_allocate_is_the_window_up_to_what_the_model_takes() -> None:
+    with ollama() as server:
+        given: list[dict[str, Any]] = [{"num_ctx": 16384}, {"additional_kwargs": {"num_ctx": 16384}}]
+        for options in given:
+            llm = Vessel(backend="ollama", base_url=server.base_url, model="qwen3:8b", **options).connect()
+            assert llm.metadata.context_window == 16384
+            llm.num_ctx, llm.additional_kwargs = 10**6, {}
+            assert llm.metadata.context_window == 40960
+            llm.close()
+
+
+def test_it_is_asked_for_once_and_behind_the_first_piece_of_an_answer() -> None:
     with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
         llm = Vessel(backend="llamacpp", base_url=server.base_url, model="plain.gguf")
         stream = llm.stream_chat(HELLO)
@@ -70,9 +182,10 @@ def test_it_is_asked_for_once_and_behind_the_first_answer() -> None:
         llm.close()
 
 
-async def asking(llm: Vessel) -> None:
-    await llm.achat(HELLO)
+async def asking(llm: Vessel) -> str | None:
+    reply = await llm.achat(HELLO)
     await llm.aclose()
+    return reply.message.content
 
 
 def lm_studio() -> FakeServer:
@@ -119,9 +232,9 @@ def test_a_server_that_tells_nothing_is_asked_once(caplog: pytest.LogCaptureFixt
         with caplog.at_level(logging.INFO, "vessel_core"):
             llm.chat(HELLO)
             llm.chat(HELLO)
-        assert len(server.asked("/v1/models")) == 1
-        assert "4096" in caplog.text
         assert llm.metadata.context_window == 4096
+        assert len(server.asked("/v1/models")) == 1
+        assert "context_window=" in caplog.text
 
 
 def test_connecting_raises_what_is_wrong() -> None:
@@ -133,7 +246,8 @@ def test_another_model_is_another_context_window() -> None:
     with llamacpp_server(answer("Hello"), n_ctx=2048) as server:
         llm = Vessel(backend="llamacpp", base_url=server.base_url, model="plain.gguf").connect()
         llm.model = "other"
-        assert llm.metadata.context_window == 4096
+        assert llm.to_payload()["context_window"] == 4096
+        assert llm.metadata.context_window == 2048
         llm.close()
 
 

@@ -134,7 +134,7 @@ class LLMConformance(Made):
 
     # --------------------------------------------------------------------------------------------------- the object itself
 
-    def test_the_metadata_needs_no_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_the_metadata_holds_no_event_loop_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def connect(*_: Any) -> None:
             raise AssertionError("the metadata made a request")
 

@@ -42,7 +42,8 @@ class Vessel(ChatForms):
         for chunk in llm.stream_chat([ChatMessage("Hello")], max_tokens=100):
             print(chunk.delta, end="")
 
-    `metadata` does no I/O either: the context window is learnt from the server with the first answer, or by `connect()`.
+    Nor does `metadata`: the server is asked for the context window when that is first read, or with the first answer; code
+    in an event loop awaits `aconnect()`.
     """
 
     @classmethod

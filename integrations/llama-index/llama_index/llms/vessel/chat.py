@@ -1,11 +1,9 @@
-"""The eight forms of asking: chat and completion, whole and streamed, sync and async; and what is known of the model."""
+"""The eight forms of asking: chat and completion, whole and streamed, sync and async."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import closing
-from typing import Any, Self
+from typing import Any
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -15,74 +13,15 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     CompletionResponseAsyncGen,
     CompletionResponseGen,
-    LLMMetadata,
 )
-from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
-from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.llms.vessel.knowledge import KnownModel
 from llama_index.llms.vessel.messages import conversation, to_wire
-from llama_index.llms.vessel.options import VesselOptions
 from llama_index.llms.vessel.telling import CHAT, COMPLETION, Telling
-from pydantic import PrivateAttr
-from vessel_core import Delta, ModelInfo, VesselError
-from vessel_core.owned import owned
-from vessel_core.request import OPTION_NAMES
-
-logger = logging.getLogger("vessel_core")
-
-#: What is assumed of the context window until the server has said it: what Ollama and LM Studio allocate by default.
-UNKNOWN_CONTEXT = 4096
+from vessel_core import Delta
 
 
-class ChatForms(VesselOptions, FunctionCallingLLM):
+class ChatForms(KnownModel):
     """What `Vessel` says and hears, in any form; the tools and the structured answers stand on it."""
-
-    _learnt: dict[tuple[str, ...], ModelInfo] = PrivateAttr(default_factory=dict["tuple[str, ...]", ModelInfo])
-
-    # ---------------------------------------------------------------------------------------------------- the server
-
-    @property
-    def metadata(self) -> LLMMetadata:
-        """What is known of the model, without asking: `context_window` and `num_output` are in tokens."""
-        known = self._learnt.get(self._place)
-        tools = self.is_function_calling_model
-        if tools is None:
-            tools = known is None or known.capabilities.tools is not False
-        return LLMMetadata(
-            context_window=self.context_window or (known and known.context_length) or self.num_ctx or UNKNOWN_CONTEXT,
-            num_output=self.max_tokens or DEFAULT_NUM_OUTPUTS,
-            is_chat_model=self.is_chat_model,
-            is_function_calling_model=tools,
-            model_name=self.model or (known and known.id) or "unknown",
-        )
-
-    @property
-    def _place(self) -> tuple[str, ...]:
-        """Which model on which server is meant, as far as it was said."""
-        return (self.backend, self.base_url or "", self.model or "")
-
-    def connect(self) -> Self:
-        """Find the server now and read what it says of the model; `metadata` tells it from then on.
-
-            llm = Vessel().connect()
-            memory = ChatMemoryBuffer.from_defaults(llm=llm)    # three quarters of the real context window
-
-        Raises the error there is if the server can't be reached or has no such model.
-        """
-        self._learnt[self._place] = self.client.model_info(self.model)
-        return self
-
-    async def aconnect(self) -> Self:
-        """Find the server now and read what it says of the model, as `connect`."""
-        self._learnt[self._place] = await self.async_client.model_info(self.model)
-        return self
-
-    def to_payload(self) -> dict[str, Any]:
-        """Return what traces show of this object: no key, no header, no I/O."""
-        payload = {"class_name": self.class_name(), **self.metadata.model_dump()}
-        options = {name: value for name in OPTION_NAMES if (value := getattr(self, name, None)) is not None}
-        return {**payload, **options, "backend": self.backend, "base_url": self.base_url}
-
-    # --------------------------------------------------------------------------------------------- chat and complete
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
@@ -141,33 +80,11 @@ class ChatForms(VesselOptions, FunctionCallingLLM):
             self.rate_limiter.acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         deltas = self.client.stream(wire, **self.chat_fields(options))
-        return deltas if self._place in self._learnt else self._then_learn(deltas)
+        return self._learning(deltas) if self._to_learn(options) else deltas
 
     async def _adeltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> AsyncGenerator[Delta]:
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         deltas = self.async_client.stream(wire, **self.chat_fields(options))
-        return deltas if self._place in self._learnt else self._then_alearn(deltas)
-
-    def _then_learn(self, deltas: Generator[Delta]) -> Generator[Delta]:
-        """Pass the first answer on, then ask what the model is: by now it is loaded, and its context is allocated."""
-        with closing(deltas):
-            yield from deltas
-        try:
-            self.connect()
-        except VesselError as error:
-            self._learn_nothing(error)
-
-    async def _then_alearn(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
-        async with owned(deltas) as pieces:
-            async for delta in pieces:
-                yield delta
-        try:
-            await self.aconnect()
-        except VesselError as error:
-            self._learn_nothing(error)
-
-    def _learn_nothing(self, error: VesselError) -> None:
-        self._learnt[self._place] = ModelInfo(self.model or "")
-        logger.info("The context window is assumed to be %s tokens: %s", self.metadata.context_window, error.message)
+        return self._alearning(deltas) if self._to_learn(options) else deltas

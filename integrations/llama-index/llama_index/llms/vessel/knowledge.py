@@ -1,0 +1,207 @@
+"""What is known of the model: `metadata` tells it, and it is learnt where asking holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, Self
+
+from llama_index.core.base.llms.types import LLMMetadata
+from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.llms.vessel.options import VesselOptions
+from pydantic import Field, PrivateAttr
+from vessel_core import Client, Delta, ModelInfo, Timeout, VesselError
+from vessel_core.errors import ServerTimeout
+from vessel_core.owned import owned
+from vessel_core.request import OPTION_NAMES
+
+logger = logging.getLogger("vessel_core")
+
+#: What is assumed of the context window while nobody has said it: what Ollama and LM Studio allocate by default.
+UNKNOWN_CONTEXT = 4096
+
+#: How long may be waited for what only makes the metadata better, in seconds.
+BRIEF = Timeout(connect=1.0, request=1.0, load=0.0)
+
+#: What only the server knows of a model.
+LEARNT = frozenset({"context_window", "is_function_calling_model"})
+
+Place = tuple[str, ...]
+
+
+class KnownModel(VesselOptions, FunctionCallingLLM):
+    """A model, as far as it was said and as far as its server told."""
+
+    _learnt: dict[Place, ModelInfo] = PrivateAttr(default_factory=dict[Place, ModelInfo])
+    _answered: set[Place] = PrivateAttr(default_factory=set[Place])
+    _warned: set[Place] = PrivateAttr(default_factory=set[Place])
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What is known of the model; `context_window` and `num_output` are in tokens.
+
+        It makes no request. What only the server knows is asked for when it is read, if nobody asked before: briefly, and
+        never in an event loop. So an engine that is built before the first answer gets the real context window; async code
+        awaits `aconnect()` first. A window that nobody tells is assumed, and warned of.
+        """
+        metadata = ModelMetadata(**self.known())
+        metadata.ask = self.told
+        return metadata
+
+    @property
+    def _place(self) -> Place:
+        """Which model on which server is meant, as far as it was said."""
+        return (self.backend, self.base_url or "", self.model or "")
+
+    def connect(self) -> Self:
+        """Find the server now and read what it says of the model; `metadata` tells it from then on.
+
+        Raises the error there is if the server can't be reached or has no such model.
+        """
+        self._learnt[self._place] = self.client.model_info(self.model)
+        return self
+
+    async def aconnect(self) -> Self:
+        """Find the server now and read what it says of the model, as `connect`.
+
+        llm = await Vessel().aconnect()
+        memory = ChatMemoryBuffer.from_defaults(llm=llm)    # three quarters of the real context window
+        """
+        self._learnt[self._place] = await self.async_client.model_info(self.model)
+        return self
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return what traces show of this object: no key, no header, no I/O."""
+        payload = {"class_name": self.class_name(), **LLMMetadata(**self.known()).model_dump()}
+        options = {name: value for name in OPTION_NAMES if (value := getattr(self, name, None)) is not None}
+        return {**payload, **options, "backend": self.backend, "base_url": self.base_url}
+
+    def known(self) -> dict[str, Any]:
+        """Return the fields of the metadata as they are known now."""
+        info = self._learnt.get(self._place)
+        options = self.chat_fields({})
+        tools = self.is_function_calling_model
+        if tools is None:
+            tools = info is None or info.capabilities.tools is not False
+        return {
+            "context_window": self._window(info, options.get("num_ctx")) or UNKNOWN_CONTEXT,
+            "num_output": options.get("max_tokens") or DEFAULT_NUM_OUTPUTS,
+            "is_chat_model": self.is_chat_model,
+            "is_function_calling_model": tools,
+            "model_name": self.model or (info and info.id) or "unknown",
+        }
+
+    def _window(self, info: ModelInfo | None, num_ctx: int | None) -> int | None:
+        """Return the context window: as it was given, as Ollama is made to allocate it, as the server has it."""
+        if num_ctx and info is not None and info.max_context_length:
+            num_ctx = min(num_ctx, info.max_context_length)
+        return self.context_window or num_ctx or (info and info.context_length) or None
+
+    def told(self, name: str) -> Any:
+        """Return a field that only the server knows. It is asked, unless it was, if this code may wait."""
+        if getattr(self, name) is None and self._place not in self._learnt and _may_wait():
+            self._look()
+        if name == "context_window":
+            self._warn_of_assumption()
+        return self.known()[name]
+
+    def _warn_of_assumption(self) -> None:
+        """Say that the context window is assumed, once, and what to do."""
+        info = self._learnt.get(self._place)
+        if self._place in self._warned or self._window(info, self.chat_fields({}).get("num_ctx")) is not None:
+            return
+        self._warned.add(self._place)
+        asked, do = (
+            ("has not told it", "") if info else ("was not asked yet", "Call connect() or await aconnect() first. ")
+        )
+        logger.warning(
+            "The context window is assumed to be %s tokens: the server %s. %sIt can be given: context_window=….",
+            UNKNOWN_CONTEXT,
+            asked,
+            do,
+        )
+
+    def _look(self) -> None:
+        try:
+            self._learnt[self._place] = self._brief_info()
+        except VesselError as error:
+            self._learn_nothing(error)
+
+    async def _alook(self) -> None:
+        try:
+            async with asyncio.timeout(BRIEF.request):
+                await self.aconnect()
+        except (VesselError, TimeoutError) as error:
+            self._learn_nothing(error)
+
+    def _brief_info(self) -> ModelInfo:
+        if self.http_transport is not None:  # who brings a transport bounds its waiting
+            return self.client.model_info(self.model)
+        target = replace(self.client.target, timeout=BRIEF, max_retries=0)
+        with Client(target=target) as client:
+            info = client.model_info(self.model)
+        self.client.target.known = target.known
+        return info
+
+    def _learn_nothing(self, error: VesselError | TimeoutError) -> None:
+        logger.info("The server has not said what the model is: %s", getattr(error, "message", "it took too long"))
+        self._learnt[self._place] = ModelInfo(self.model or "")
+        if isinstance(error, TimeoutError | ServerTimeout):  # it may be busy: the next answer asks again
+            self._answered.discard(self._place)
+
+    def _learning(self, deltas: Generator[Delta]) -> Generator[Delta]:
+        """Pass an answer on. Behind its first piece the model is loaded, and the server busy with the next: it is asked."""
+        with closing(deltas):
+            for number, delta in enumerate(deltas):
+                yield delta
+                if number == 0 and self._wants_look():
+                    self._look()
+
+    async def _alearning(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
+        """Pass an answer on, as `_learning`."""
+        first = True
+        async with owned(deltas) as pieces:
+            async for delta in pieces:
+                yield delta
+                if first and self._wants_look():
+                    await self._alook()
+                first = False
+
+    def _to_learn(self, call: Mapping[str, Any]) -> bool:
+        """Tell whether a call may tell something new of the model."""
+        return self._place not in self._answered and call.get("model") in (None, self.model)
+
+    def _wants_look(self) -> bool:
+        """Tell whether to ask, once the model answers: what was asked before it was loaded may have lacked its context."""
+        self._answered.add(self._place)
+        known = self._learnt.get(self._place)
+        return known is None or known.context_length is None
+
+
+class ModelMetadata(LLMMetadata):
+    """Metadata whose `context_window` and `is_function_calling_model` are found out when they are read."""
+
+    ask: Callable[[str], Any] | None = Field(default=None, exclude=True, repr=False)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in LEARNT and (ask := self.ask) is not None:
+            return ask(name)
+        return super().__getattribute__(name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LLMMetadata) and self.model_dump() == other.model_dump()
+
+
+def _may_wait() -> bool:
+    """Tell whether this code may wait: no event loop runs in this thread, or a notebook's, whose cells all run in one."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
