@@ -178,7 +178,8 @@ def test_08_a_connection_that_went_stale(driver: Driver) -> None:
     with FaultServer(ok, raw(), ok) as server, driver.session(server.url, max_retries=0) as session:
         answered(session.ask())
         answered(session.ask())
-        assert (server.posts, server.connections) == (3, 2)
+        assert server.posts == 3
+        assert 2 <= server.connections <= 3  # LlamaIndex's asks what the model is on one of its own
 
 
 @pytest.mark.parametrize("verify", [True, False, str(CERTIFICATE)], ids=["verify", "trust", "CA file"])

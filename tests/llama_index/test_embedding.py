@@ -14,6 +14,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.vessel import VesselEmbedding
+from vessel_core import AsyncClient
 from vessel_core.errors import InvalidRequest, ModelNotFound
 
 from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
@@ -98,26 +99,50 @@ def test_the_order_is_that_of_the_texts_though_the_server_shuffles() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_so_many_requests_are_under_way_at_once_and_no_more(concurrency: int) -> None:
-    for asynchronous in (False, True):
-        meter = Meter(concurrency)
-        with counted(meter, embed_batch_size=1, concurrency=concurrency) as (embedding, server):
-            if asynchronous:
-                vectors = await embedding.aget_text_embedding_batch(TEXTS)
-            else:
-                vectors = await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS)
-            assert vectors == [vector_of(text) for text in TEXTS]
-            assert len(server.asked("/v1/embeddings")) == len(TEXTS)
-            await embedding.aclose()
-        assert meter.most == concurrency
+def test_so_many_requests_are_under_way_at_once_and_no_more(concurrency: int) -> None:
+    meter = Meter(concurrency)
+    with counted(meter, embed_batch_size=1, num_workers=concurrency) as (embedding, server):
+        assert embedding.get_text_embedding_batch(TEXTS) == [vector_of(text) for text in TEXTS]
+        assert len(server.asked("/v1/embeddings")) == len(TEXTS)
+    assert meter.most == concurrency
 
 
-def test_a_batch_that_fails_is_an_error_and_the_rest_is_not_asked_for() -> None:
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_so_many_async_requests_are_under_way_at_once_and_no_more(
+    concurrency: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, most, embed = 0, 0, AsyncClient.embed
+
+    async def counting(client: AsyncClient, *texts: Any, **options: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)  # all tasks have begun before any is answered, so that one more would show
+        found = await embed(client, *texts, **options)
+        now -= 1
+        return found
+
+    monkeypatch.setattr(AsyncClient, "embed", counting)
+    with counted(Meter(concurrency), embed_batch_size=1, concurrency=concurrency) as (embedding, server):
+        asked = [embedding.aget_text_embedding_batch(TEXTS) for _ in range(2)]
+        assert await asyncio.gather(*asked) == [[vector_of(text) for text in TEXTS]] * 2
+        assert len(server.asked("/v1/embeddings")) == 2 * len(TEXTS)
+        await embedding.aclose()
+    assert most == concurrency
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_after_a_batch_that_fails_none_is_begun(asynchronous: bool) -> None:
     missing = Response.json({"error": {"message": "no such model", "code": 404, "type": "not_found_error"}}, 404)
     with counted(lambda _: missing, embed_batch_size=1, concurrency=2) as (embedding, server):
+        asked = (
+            embedding.aget_text_embedding_batch(TEXTS)
+            if asynchronous
+            else asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS)
+        )
         with pytest.raises(ModelNotFound):
-            embedding.get_text_embedding_batch(TEXTS)
-        assert len(server.asked("/v1/embeddings")) < len(TEXTS)
+            await asked
+        assert len(server.asked("/v1/embeddings")) <= 2 * 2  # both that were under way, and what they had let in
+        await embedding.aclose()
 
 
 def test_dimensions_are_asked_for() -> None:

@@ -94,6 +94,10 @@ def test_a_given_window_is_not_asked_for() -> None:
         llm = Vessel(base_url=server.base_url, context_window=8192, is_function_calling_model=True)
         assert (llm.metadata.context_window, llm.metadata.is_function_calling_model) == (8192, True)
         assert server.requests == []
+        llm.backend, llm.model = "llamacpp", "plain.gguf"
+        llm.complete("Hello")
+        assert [request.path for request in server.requests] == ["/v1/chat/completions"]
+        llm.close()
 
 
 async def test_in_an_event_loop_nothing_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:

@@ -175,9 +175,9 @@ class Client:
         """List the models the server offers."""
         return Models(self._run(lambda: operations.models(self.target)))
 
-    def model_info(self, model: str | None = None) -> ModelInfo:
+    def model_info(self, model: str | None = None, *, timeout: Timeout | float | None = None) -> ModelInfo:
         """Describe a model, by default the one that is used; remembered."""
-        return self._run(lambda: operations.model_info(self.target, model), model)
+        return self._run(lambda: operations.model_info(self.target, model), model, timeout=timeout)
 
     def capabilities(self, model: str | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, cast
 from weakref import WeakKeyDictionary
 
@@ -76,35 +77,83 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         return {**super().to_payload(), "backend": self.backend, "base_url": self.base_url}
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
-        """Return a vector for each text, in order, `concurrency` batches at once; core's own takes one after the other."""
-        size = self.embed_batch_size
-        if self.embeddings_cache is not None or self.rate_limiter is not None or len(texts) <= size:
+        """Return a vector for each text, in order, `concurrency` batches at once; core's own takes one after the other.
+
+        After a batch that failed no other is begun.
+        """
+        if self._is_for_core(texts):
             return super().get_text_embedding_batch(texts, show_progress, **kwargs)
-        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        batches, failures = self._batches(texts), list[Exception]()
+
+        def embedded(batch: list[str]) -> list[Embedding]:
+            if failures:
+                raise failures[0]
+            try:
+                return self._get_text_embeddings(batch)
+            except Exception as error:
+                failures.append(error)
+                raise
+
         vectors: list[Embedding] = []
-        with ThreadPoolExecutor(min(self.concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
-            made = pool.map(self._get_text_embeddings, batches)
+        with ThreadPoolExecutor(min(self._at_once, len(batches)), thread_name_prefix="vessel-embed") as pool:
+            made = pool.map(embedded, batches)
             for batch in with_progress(batches, show_progress, "Generating embeddings"):
-                vectors += self._told(batch, made)
+                with self._told(batch) as found:
+                    found += next(made)
+                vectors += found
         return vectors
 
-    def _told(self, texts: list[str], made: Iterator[list[Embedding]]) -> list[Embedding]:
-        """Wait for one batch, and tell callbacks and instrumentation of it as core does."""
-        payload = self.to_payload()
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Return a vector for each text, in order, as `get_text_embedding_batch`."""
+        if self._is_for_core(texts):
+            return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
+        batches = self._batches(texts)
+        tasks = [asyncio.create_task(self._aget_text_embeddings(batch)) for batch in batches]
+        vectors: list[Embedding] = []
+        try:
+            made = iter(tasks)
+            for batch in with_progress(batches, show_progress, "Generating embeddings"):
+                with self._told(batch) as found:
+                    found += await next(made)
+                vectors += found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return vectors
+
+    @property
+    def _at_once(self) -> int:
+        """How many requests may be under way: `num_workers` is LlamaIndex's name for it."""
+        return self.num_workers or self.concurrency
+
+    def _is_for_core(self, texts: list[str]) -> bool:
+        """Tell whether core's own loop does as well: for one batch, and with the cache and the limiter that it keeps."""
+        return self.embeddings_cache is not None or self.rate_limiter is not None or len(texts) <= self.embed_batch_size
+
+    def _batches(self, texts: list[str]) -> list[list[str]]:
+        size = self.embed_batch_size
+        return [texts[at : at + size] for at in range(0, len(texts), size)]
+
+    @contextmanager
+    def _told(self, texts: list[str]) -> Generator[list[Embedding]]:
+        """Tell callbacks and instrumentation of a batch, whose vectors are put into the list, as core does."""
+        payload, vectors = self.to_payload(), list[Embedding]()
         dispatcher.event(EmbeddingStartEvent(model_dict=payload))
         with self.callback_manager.event(CBEventType.EMBEDDING, payload={EventPayload.SERIALIZED: payload}) as event:
-            vectors = next(made)
+            yield vectors
             event.on_end(payload={EventPayload.CHUNKS: texts, EventPayload.EMBEDDINGS: vectors})
         dispatcher.event(EmbeddingEndEvent(chunks=texts, embeddings=vectors))
-        return vectors
 
     def _embed(self, texts: list[str], blank: Blank) -> list[Embedding]:
         asked = self._asked(len(texts), blank)
         return self.client.embed(texts, **asked).vectors
 
     async def _aembed(self, texts: list[str], blank: Blank) -> list[Embedding]:
-        gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self.concurrency))
-        async with gate:  # core starts all batches at once
+        gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._at_once))
+        async with gate:  # all batches are started at once
             return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
 
     def _asked(self, count: int, blank: Blank) -> EmbedOptions:

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import replace
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import LLMMetadata
@@ -15,7 +14,7 @@ from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.vessel.options import VesselOptions
 from pydantic import Field, PrivateAttr
-from vessel_core import Client, Delta, ModelInfo, Timeout, VesselError
+from vessel_core import Delta, ModelInfo, Timeout, VesselError
 from vessel_core.errors import ServerTimeout
 from vessel_core.owned import owned
 from vessel_core.request import OPTION_NAMES
@@ -128,30 +127,20 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
 
     def _look(self) -> None:
         try:
-            self._learnt[self._place] = self._brief_info()
+            self._learnt[self._place] = self.client.model_info(self.model, timeout=BRIEF)
         except VesselError as error:
             self._learn_nothing(error)
 
     async def _alook(self) -> None:
         try:
-            async with asyncio.timeout(BRIEF.request):
-                await self.aconnect()
-        except (VesselError, TimeoutError) as error:
+            self._learnt[self._place] = await self.async_client.model_info(self.model, timeout=BRIEF)
+        except VesselError as error:
             self._learn_nothing(error)
 
-    def _brief_info(self) -> ModelInfo:
-        if self.http_transport is not None:  # who brings a transport bounds its waiting
-            return self.client.model_info(self.model)
-        target = replace(self.client.target, timeout=BRIEF, max_retries=0)
-        with Client(target=target) as client:
-            info = client.model_info(self.model)
-        self.client.target.known = target.known
-        return info
-
-    def _learn_nothing(self, error: VesselError | TimeoutError) -> None:
-        logger.info("The server has not said what the model is: %s", getattr(error, "message", "it took too long"))
+    def _learn_nothing(self, error: VesselError) -> None:
+        logger.info("The server has not said what the model is: %s", error.message)
         self._learnt[self._place] = ModelInfo(self.model or "")
-        if isinstance(error, TimeoutError | ServerTimeout):  # it may be busy: the next answer asks again
+        if isinstance(error, ServerTimeout):  # it may be busy: the next answer asks again
             self._answered.discard(self._place)
 
     def _learning(self, deltas: Generator[Delta]) -> Generator[Delta]:
@@ -174,7 +163,8 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
 
     def _to_learn(self, call: Mapping[str, Any]) -> bool:
         """Tell whether a call may tell something new of the model."""
-        return self._place not in self._answered and call.get("model") in (None, self.model)
+        given = self.context_window is not None and self.is_function_calling_model is not None
+        return not given and self._place not in self._answered and call.get("model") in (None, self.model)
 
     def _wants_look(self) -> bool:
         """Tell whether to ask, once the model answers: what was asked before it was loaded may have lacked its context."""
