@@ -280,7 +280,14 @@ def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
     assert isinstance(caught.value, ConnectionError)
     for name, url in urls.items():
         assert f"{url}  ({name}): Nothing listens there" in said
-    for way in ("llama-server -m", "ollama serve", "lms server start", "LocalServer.demo()", "base_url="):
+    for way in (
+        "llama-server -m",
+        "ollama serve",
+        "lms server start",
+        "vessel serve --demo",
+        'LocalServer.demo("assistant")',
+        "base_url=",
+    ):
         assert way in said
 
 

@@ -202,6 +202,6 @@ def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
     variables = ", ".join(str(backend.env) for backend in BACKENDS if backend.probed)
     return NoServerFound(
         f"No LLM server answers. Tried:\n{tried}",
-        hint=f"Start one:\n{starts}\n  embedded demo: vessel_core.LocalServer.demo()  "
-        f"(pip install 'vessel-core[server]')\nor say where it is: base_url='http://host:port', or {variables}.",
+        hint=f'Start one:\n{starts}\n  embedded demo: vessel serve --demo, or LocalServer.demo("assistant") in code  '
+        f"(pip install 'vessel-core[cli,server]')\nor say where it is: base_url='http://host:port', or {variables}.",
     )

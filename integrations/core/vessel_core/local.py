@@ -26,7 +26,7 @@ from vessel_core.errors import InvalidConfig, ServerStartError
 
 __all__ = ["DemoKind", "LocalServer", "Options", "Pooling", "ReasoningFormat"]
 
-DemoKind = Literal["chat", "thinking", "thinking_forced", "embedding", "rerank"]
+DemoKind = Literal["assistant", "chat", "thinking", "thinking_forced", "embedding", "rerank"]
 Pooling = Literal["none", "mean", "cls", "last", "rank"]
 ReasoningFormat = Literal["auto", "none", "deepseek", "deepseek-legacy"]
 
@@ -126,12 +126,14 @@ class LocalServer:
 
     @classmethod
     def demo(cls, kind: DemoKind = "chat", **options: Unpack[Options]) -> Self:
-        """Return a server of a demo model, which is built when it starts (see `vessel_core.demo_models`).
+        """Return a server of a demo model (see `vessel_core.demo_models`). The alias is `demo-` and the kind.
 
-        "chat" also sees pictures and makes embeddings. The alias is `demo-` and the kind.
+        "assistant" is trained: it answers questions about Vessel, calls tools, copies answers from a passage and writes
+        JSON. The others are built when they start. "chat" makes sense of nothing, but also sees pictures. Both make
+        embeddings.
         """
         preset = Options(alias=f"demo-{kind.replace('_', '-')}")
-        if kind == "chat":
+        if kind in ("assistant", "chat"):
             preset |= Options(embeddings=True, pooling="mean")
         elif kind == "embedding":
             preset |= Options(embeddings=True, context_length=2048, batch_size=512)

@@ -30,7 +30,7 @@ def serve(
         )
     cores = threads or os.cpu_count() or 1
     if file is None:
-        server = LocalServer.demo(context_length=context, host=host, port=port, api_key=key)
+        server = LocalServer.demo("assistant", context_length=context, host=host, port=port, api_key=key)
     else:
         server = LocalServer(file, context_length=context, host=host, port=port, api_key=key, threads=cores)
     stopped = threading.Event()
@@ -48,7 +48,7 @@ def serve(
 
 def demonstrate(console: Console) -> None:
     """Start the demo models one after the other and show every check."""
-    for kind in ("chat", "thinking", "embedding", "rerank"):
+    for kind in ("assistant", "chat", "thinking", "embedding", "rerank"):
         with console.status(f"starting the demo model {kind!r} …"):
             server = LocalServer.demo(kind).start()
         try:
@@ -61,4 +61,6 @@ def demonstrate(console: Console) -> None:
                         )
         finally:
             server.stop()
-    console.print("\nThese are toy models: they show that everything works, and know nothing.", style="dim")
+    console.print(
+        "\nThese are toy models: they show that everything works. Only the assistant makes sense.", style="dim"
+    )

@@ -1,9 +1,10 @@
-"""Small GGUF models that are built here, in a second or two, without training and without a download.
+"""Small GGUF models for tests, examples and a first look: real files for a real llama.cpp server, without a download.
 
-They are for tests, examples and a first look: real files for a real llama.cpp server, whose weights are wired by hand.
-The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the colour of a
-picture. It knows nothing: what it puts into an argument or a field has the right type, and unless it is one of sixteen
-cities that the conversation names, no meaning.
+One is trained and lies in this package: the assistant answers questions about Vessel, calls tools, copies an answer out
+of a passage, writes JSON; `assistant.md` says how well. The others are built here in a second or two, their weights
+wired by hand. The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the
+colour of a picture. It knows nothing: what it puts into an argument or a field has the right type, and unless it is one
+of sixteen cities that the conversation names, no meaning.
 
     >>> from vessel_core import demo_models
     >>> demo_models.path("chat")  # doctest: +SKIP
@@ -28,10 +29,12 @@ __all__ = ["CACHE_VARIABLE", "DemoModels", "Kind", "build", "default_directory",
 #: Names another folder for the cache.
 CACHE_VARIABLE = "VESSEL_CACHE_DIR"
 
-Kind = Literal["chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
+Kind = Literal["assistant", "chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
 Progress = Callable[[str], None]
 
-#: What each kind needs beyond the standard library, all part of the `server` extra.
+#: The trained model, as it is shipped.
+_ASSISTANT = Path(__file__).with_name("assistant.gguf")
+#: What building the others needs beyond the standard library, all part of the `server` extra.
 _MODULES = ("gguf", "numpy", "tokenizers")
 
 
@@ -39,6 +42,7 @@ _MODULES = ("gguf", "numpy", "tokenizers")
 class DemoModels:
     """Where each demo model is; `vision` is the image encoder (`mmproj`) that belongs to `chat`."""
 
+    assistant: Path
     chat: Path
     vision: Path
     thinking: Path
@@ -57,13 +61,15 @@ def build(directory: Path | None = None, *, progress: Progress | None = None) ->
 
 
 def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None = None) -> Path:
-    """Return the file of one demo model, built first if need be.
+    """Return the file of one demo model, built first if need be; "assistant" is not built, but part of this package.
 
     Arguments and errors are those of `build`. Several processes may ask at once: each file appears whole, and its
     bytes are the same whoever wrote it.
     """
     if kind not in get_args(Kind):
         raise ServerStartError(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(Kind))}.")
+    if kind == "assistant":
+        return _ASSISTANT if _ASSISTANT.is_file() else path("chat", directory, progress=progress)  # until it is trained
     file = (directory or default_directory()) / f"{kind.replace('_', '-')}.gguf"
     if not file.is_file():
         _require_extra()
@@ -92,7 +98,7 @@ def _version() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
-def _write(kind: Kind, file: Path) -> None:
+def _write(kind: str, file: Path) -> None:
     from vessel_core.demo_models import chat, lexical, vision
 
     match kind:
