@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs bench bench-check compare fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks bench bench-check compare fuzz audit soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,9 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 
 docs: .venv-docs/.ready ## build the documentation's site into site/; a broken link is an error
 	.venv-docs/bin/zensical build --strict --clean
+
+notebooks: $(READY) ## run the notebooks again, and keep what they print
+	$(RUN)/python docs/examples/run_notebook.py notebooks/*.ipynb
 
 bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)

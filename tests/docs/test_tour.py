@@ -28,7 +28,9 @@ def failing(error: Exception) -> Step:
 
 def test_the_passages_come_from_every_page_and_fit_a_small_embedding_model() -> None:
     passages = material.passages()
-    assert {passage.source for passage in passages} == {f"docs/{page.name}" for page in DOCS}
+    assert {passage.source for passage in passages} == {
+        f"docs/{page.name}" for page in DOCS if page.parent.name == "docs"
+    }
     assert all(0 < len(passage.text) <= material.LONGEST for passage in passages)
     assert sum(material.FACT in passage.text for passage in passages) >= 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ __all__ = [
     "models_html",
     "server_html",
 ]
+
+UNKNOWN = "{desc} [{elapsed}]"
+"""How a bar looks whose end isn't known."""
 
 MODEL_COLUMNS = ("model", "kind", "state", "context", "size", "quantisation", "can")
 
@@ -101,14 +105,15 @@ def follow(steps: Iterable[Progress], what: str = "") -> Progress | None:
 
     `steps` is what `Client.load`, `pull`, `create` or `wait_until_ready` give, and `what` is written before them. Needs tqdm.
     """
-    from tqdm.auto import tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without ipywidgets a bar of text is drawn, and needs no complaint
+        from tqdm.auto import tqdm
 
     last: Progress | None = None
-    with closing(tqdm(desc=what or None, unit="", leave=True)) as bar:  # its context manager has no type
+    with closing(tqdm(desc=what or None, bar_format=UNKNOWN)) as bar:  # its context manager has no type
         for last in steps:
-            bar.set_description_str(": ".join(filter(None, (what, last.status))), refresh=False)
             bar.unit, bar.unit_scale = ("B", True) if last.unit == "bytes" else (f" {last.unit}", False)
-            bar.total = last.total
+            bar.total, bar.bar_format = last.total, None if last.total else UNKNOWN
             bar.n = last.completed or 0
-            bar.refresh()
+            bar.set_description_str(": ".join(filter(None, (what, last.status))))
     return last
