@@ -29,7 +29,8 @@ __all__ = ["CACHE_VARIABLE", "DemoModels", "Kind", "build", "default_directory",
 #: Names another folder for the cache.
 CACHE_VARIABLE = "VESSEL_CACHE_DIR"
 
-Kind = Literal["assistant", "chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
+_Built = Literal["chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
+Kind = Literal["assistant", _Built]
 Progress = Callable[[str], None]
 
 #: The trained model, as it is shipped.
@@ -98,7 +99,7 @@ def _version() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
-def _write(kind: str, file: Path) -> None:
+def _write(kind: _Built, file: Path) -> None:
     from vessel_core.demo_models import chat, lexical, vision
 
     match kind:
