@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from vessel_core.errors import BadRequest
 from vessel_core.local import LocalServer
-from vessel_core.types import Message
+from vessel_core.types import Message, ResponseFormat
 
 from tests.core.driving import Connect, Tap
 from tests.fake_server import Response, llamacpp_server, transcript
@@ -107,3 +108,16 @@ def test_a_server_that_does_not_say_is_asked_once_and_trusted(connect: Connect) 
             client.chat(TWICE)
         assert len(server.asked("/v1/models")) == 1
         assert server.asked("/v1/chat/completions")[0].json()["messages"] == TWICE
+
+
+def test_an_answer_in_a_form_may_follow_a_turn_of_the_assistant(connect: Connect, chat_server: LocalServer) -> None:
+    """llama.cpp goes on with that turn, and fails where a grammar should hold."""
+    said: list[Message] = [
+        {"role": "user", "content": "The weather in Rome?"},
+        {"role": "assistant", "content": "Sunny."},
+    ]
+    client = connect(base_url=chat_server.base_url)
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    form: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
+    assert json.loads(client.chat(said, response_format=form, max_tokens=100).text)["city"]
+    assert client.chat([*said, said[1]], max_tokens=20).finish == "stop"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import langchain.agents
+import langgraph.prebuilt
 import pytest
 from langchain.agents.middleware import ModelRetryMiddleware, SummarizationMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
@@ -111,6 +112,14 @@ def test_both_strategies_work_on_a_real_server(chat_server: LocalServer) -> None
         model = ChatVessel(base_url=chat_server.base_url, max_tokens=200)
         agent = create_agent(model, response_format=strategy(Report))
         assert isinstance(agent.invoke(ASK)["structured_response"], Report)
+
+
+@pytest.mark.filterwarnings("ignore::langgraph.warnings.LangGraphDeprecatedSinceV10")
+def test_an_older_agent_gives_an_object_after_its_last_turn(chat_server: LocalServer) -> None:
+    """It asks for the object behind the answer, with the assistant's turn last."""
+    model = ChatVessel(base_url=chat_server.base_url, max_tokens=150, temperature=0)
+    agent: Any = cast("Any", langgraph.prebuilt).create_react_agent(model, [get_weather], response_format=Report)
+    assert isinstance(agent.invoke(ASK, {"recursion_limit": 10})["structured_response"], Report)
 
 
 @pytest.mark.parametrize("body", [answer("Sunny."), calling(("Report", '{"city": "Ro'), finish="length")])

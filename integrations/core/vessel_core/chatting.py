@@ -35,7 +35,7 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
         request = yield from with_pictures(request)
     return replace(
         request,
-        messages=arranged(request.messages, target.quirks_of(request.model)),
+        messages=arranged(request.messages, target.quirks_of(request.model), bound=_is_bound(request)),
         options=target.steady(request.model, request.options),
     )
 
@@ -47,6 +47,11 @@ def _refuse_two_grammars(request: ChatRequest) -> None:
     other = "tools" if request.tools else "response_format" if _wants_json(request.response_format) else None
     if other is not None:
         raise InvalidRequest(f"`grammar` and `{other}` exclude each other.", hint="Leave one of them out.")
+
+
+def _is_bound(request: ChatRequest) -> bool:
+    """Tell whether the answer must be JSON or a call."""
+    return request.tool_choice not in (None, "auto", "none") or _wants_json(request.response_format)
 
 
 def _wants_json(form: ResponseFormat | None) -> bool:
@@ -70,9 +75,7 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
 
 def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:
     """Bound an answer that must be JSON or a call: a model stuck inside a string writes to the end of the context."""
-    must_call = request.tool_choice not in (None, "auto", "none")
-    bound = must_call or _wants_json(request.response_format)
-    if not bound or quirks.max_structured is None or request.options.get("max_tokens") is not None:
+    if not _is_bound(request) or quirks.max_structured is None or request.options.get("max_tokens") is not None:
         return request
     options = cast("ChatOptions", {**request.options, "max_tokens": quirks.max_structured})
     return replace(request, options=options)

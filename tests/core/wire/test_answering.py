@@ -84,6 +84,11 @@ def test_the_arguments_of_the_answer_are_its_text() -> None:
     assert (reply.text, reply.tool_calls, reply.finish) == ('{"a": "x"}', [], "stop")
 
 
+def test_text_in_place_of_any_call_is_told_at_the_end() -> None:
+    reply = read(Delta("Done "), Delta("because"), Delta(finish="length"))
+    assert (reply.text, reply.tool_calls, reply.finish) == ("Done because", [], "length")
+
+
 def test_calls_beside_an_answer_are_dropped_and_an_answer_beside_calls_too() -> None:
     reply = read(call(0, NAME, "{}"), call(1, "get_weather", "{}"), END)
     assert (reply.text, reply.tool_calls) == ("{}", [])

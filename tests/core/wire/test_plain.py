@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vessel_core.errors import VesselError
 from vessel_core.types import ChatRequest, Delta
@@ -56,6 +56,7 @@ def _both_ways(dialect: ModuleType, payloads: list[bytes], name: str) -> Iterato
         yield _said(dialect, payloads)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(CHUNK, max_size=6))
 def test_any_chunks_of_the_openai_dialect_mean_the_same(chunks: list[dict[str, Any]]) -> None:
     payloads = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in [FIRST_CHUNK, *chunks]]
@@ -63,6 +64,7 @@ def test_any_chunks_of_the_openai_dialect_mean_the_same(chunks: list[dict[str, A
     assert short == careful
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(LINE, max_size=6))
 def test_any_lines_of_ollama_mean_the_same(lines: list[dict[str, Any]]) -> None:
     payloads = [json.dumps(line).encode() + b"\n" for line in [FIRST_LINE, *lines]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from vessel_core.types import Message
 from vessel_core.wire import Quirks
-from vessel_core.wire.turns import arranged, unusual
+from vessel_core.wire.turns import IN_FORM, arranged, unusual
 
 
 def system(text: str) -> Message:
@@ -62,6 +62,23 @@ STRICT = Quirks(system="first", repeated_roles=False)
 )
 def test_turns_are_put_as_the_template_takes_them(quirks: Quirks, given: list[Message], sent: list[Message]) -> None:
     assert list(arranged(given, quirks)) == sent
+
+
+@pytest.mark.parametrize(
+    ("bound", "given", "sent"),
+    [
+        (False, [user("a"), assistant("b")], [user("a"), assistant("b")]),
+        (False, [user("a"), assistant("b"), assistant("c")], [user("a"), assistant("b\n\nc")]),
+        (True, [user("a"), assistant("b"), assistant("c")], [user("a"), assistant("b\n\nc"), IN_FORM]),
+        (True, [user("a"), CALLING, RESULT], [user("a"), CALLING, RESULT]),
+        (True, [user("a"), CALLING], [user("a"), CALLING]),
+    ],
+)
+def test_a_last_turn_of_the_assistant_is_one_and_ended_where_the_answer_is_bound(
+    bound: bool, given: list[Message], sent: list[Message]
+) -> None:
+    assert list(arranged(given, Quirks(continues=True), bound=bound)) == sent
+    assert list(arranged(given, Quirks(), bound=bound)) == given
 
 
 def test_a_name_and_a_thought_of_joined_turns_are_kept() -> None:

@@ -133,6 +133,7 @@ BACKEND = Backend(
         image_types=frozenset({"image/png", "image/jpeg", "image/gif", "image/bmp"}),
         takes=LLAMACPP,
         refused=all_but(LLAMACPP),
+        continues=True,
         thinking="template",
         schema_with_tools=False,
     ),

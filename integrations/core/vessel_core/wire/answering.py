@@ -44,7 +44,8 @@ def with_answer_tool(request: ChatRequest) -> ChatRequest:
 class AnswerStream:
     """Reads a reply in which the answer comes as a call of the answer tool.
 
-    Text before a call is dropped: it is no part of the JSON. If the first call is the answer, it is the whole reply; if it
+    Text before a call is dropped: it is no part of the JSON. Where no call comes at all, the text comes with the finish, so
+    that it can be seen what the model wrote instead. If the first call is the answer, it is the whole reply; if it
     is a tool, an answer beside it is dropped, since the tools' results aren't known yet.
     """
 
@@ -52,6 +53,7 @@ class AnswerStream:
         self._reply = reply
         self._answers: dict[int, bool] = {}
         self._names: dict[tuple[int, int], str] = {}
+        self._text: dict[int, str] = {}
 
     @property
     def done(self) -> bool:
@@ -78,6 +80,7 @@ class AnswerStream:
     def _turn(self, delta: Delta) -> None:
         calls: list[ToolCallDelta] = []
         answer: list[str] = []
+        self._text[delta.index] = self._text.get(delta.index, "") + delta.text
         for piece in delta.tool_calls:
             name = self._names.setdefault((delta.index, piece.index), piece.name or "")
             answers = self._answers.setdefault(delta.index, name == NAME)
@@ -85,6 +88,8 @@ class AnswerStream:
                 answer.append(piece.arguments)
             elif not answers and name != NAME:
                 calls.append(piece)
+        if delta.finish and delta.index not in self._answers:
+            answer.append(self._text[delta.index])
         delta.text, delta.tool_calls = "".join(answer), calls
         if delta.finish == "tool_calls" and self._answers.get(delta.index):
             delta.finish = "stop"

@@ -32,6 +32,8 @@ class Quirks:
     - `takes`: the options it is known to take, with the names it has for them; `refused`: those it is known not to have
     - `system`: where its template takes system messages: `anywhere`, `first` (one, at the start) or `never`
     - `repeated_roles`: whether its template takes two turns of one role in a row
+    - `continues`: whether it goes on with a last turn of the assistant; there may be one only, and no schema or forced call
+      binds what follows
     - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
     - `schema_with_tools`: whether a response schema may be combined with tools
     - `max_structured`: how many tokens an answer may have that must be JSON or a call, if the request has no `max_tokens`; a
@@ -58,6 +60,7 @@ class Quirks:
     refused: frozenset[str] = OLLAMA_ONLY
     system: Literal["anywhere", "first", "never"] = "anywhere"
     repeated_roles: bool = True
+    continues: bool = False
     thinking: Literal["template", "effort"] = "effort"
     schema_with_tools: bool = True
     max_structured: int | None = 8192

@@ -9,12 +9,15 @@ from typing import cast
 from vessel_core.types import ContentPart, Message
 from vessel_core.wire.quirks import Quirks
 
+IN_FORM: Message = {"role": "user", "content": "Now give the answer in the form that is asked for."}
+"""Follows a last turn of the assistant where the answer must be JSON or a call, and the server would go on with that turn."""
 
-def arranged(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
+
+def arranged(messages: Sequence[Message], quirks: Quirks, *, bound: bool = False) -> Sequence[Message]:
     """Return the messages with what the template does not take put another way: nothing that was said is lost.
 
     System messages become one at the start, or the beginning of the first user's turn; turns of one role in a row become
-    one. A tool's results and turns with tool calls stay as they are.
+    one. A tool's results and turns with tool calls stay as they are. `bound` says that the answer must be JSON or a call.
     """
     if quirks.system != "anywhere":
         messages = _system_first(messages)
@@ -22,7 +25,18 @@ def arranged(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
         first: Message = {"role": "user", "content": messages[0].get("content")}
         messages = [first, *messages[1:]]
         messages = _joined(messages[:2]) + list(messages[2:])
-    return messages if quirks.repeated_roles else _joined(messages)
+    messages = messages if quirks.repeated_roles else _joined(messages)
+    return _ended(messages, bound=bound) if quirks.continues else messages
+
+
+def _ended(messages: Sequence[Message], *, bound: bool) -> Sequence[Message]:
+    """Return the messages with one turn of the assistant at the end at most, and none where the answer is bound."""
+    end = len(messages)
+    while end and messages[end - 1]["role"] == "assistant" and not messages[end - 1].get("tool_calls"):
+        end -= 1
+    if end == len(messages):
+        return messages
+    return [*messages[:end], *_joined(messages[end:]), *([IN_FORM] if bound else [])]
 
 
 def unusual(messages: Sequence[Message]) -> bool:
