@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks bench bench-check compare fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures bench bench-check compare fuzz audit soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -63,6 +63,9 @@ docs: .venv-docs/.ready ## build the documentation's site into site/; a broken l
 
 notebooks: $(READY) ## run the notebooks again, and keep what they print
 	$(RUN)/python docs/examples/run_notebook.py notebooks/*.ipynb
+
+pictures: $(READY) ## draw the pictures of the command again
+	$(RUN)/python docs/examples/command_pictures.py
 
 bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)

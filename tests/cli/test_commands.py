@@ -18,7 +18,7 @@ from vessel_core.diagnosis import Examined, traps
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo
 
-from tests.fake_server import FakeServer, Response
+from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
 from tests.servers import KEY
 
 NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
@@ -147,6 +147,26 @@ def test_chat_sees_a_picture(chat_server: LocalServer, tmp_path: Path) -> None:
     assert "red" in result.output
 
 
+def test_chat_puts_files_before_the_question_and_takes_options(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Ada lives in Lisbon.")
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        arguments = ("Where?", "-f", str(notes), "-s", "Be brief.", "-o", "temperature=0", "-o", "stop=END")
+        result = run("chat", *arguments, "--url", server.base_url)
+        sent = server.asked("/v1/chat/completions")[0].json()
+    assert (result.exit_code, result.output.strip()) == (0, "Hello")
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert sent["messages"][1]["content"] == "--- notes.txt ---\nAda lives in Lisbon.\n\nWhere?"
+    assert (sent["temperature"], sent["stop"]) == (0, "END")
+
+
+@pytest.mark.parametrize(("option", "said"), [("temperature", "has no value"), ("temprature=1", "temperature")])
+def test_chat_says_what_is_wrong_with_an_option(option: str, said: str) -> None:
+    result = run("chat", "Hello.", "-o", option, "--url", "http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert said in result.output
+
+
 def test_chat_with_a_file_that_is_no_picture_says_so(chat_server: LocalServer, tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("not a picture")
@@ -218,6 +238,30 @@ def test_serve_serves_the_demo_model_until_it_is_stopped() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_serve_warns_where_everybody_may_use_the_server_and_says_how_it_is_reached(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vessel_core.cli", "serve", "--demo", "--port", "0", "--host", "0.0.0.0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    said = "".join(lines)
+    assert "Everybody who reaches 0.0.0.0" in said
+    assert "LLAMACPP_URL=http://127.0.0.1:" in said
+    assert "LLAMACPP_URL=http://host.docker.internal:" in said
+
+
+def test_completion_is_there_for_every_shell() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        command = [sys.executable, "-c", "from vessel_core.cli import main; main()", "--show-completion", shell]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "COMPLETE" in done.stdout
 
 
 def test_the_command_imports_no_framework() -> None:

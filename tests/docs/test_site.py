@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+from vessel_core.cli.app import app
 
 from tests.docs.test_pages import DOCS, ROOT
 
@@ -27,3 +31,17 @@ def test_every_page_is_in_the_navigation_once() -> None:
 
 def test_fonts_are_not_fetched_from_elsewhere() -> None:
     assert PROJECT["theme"]["font"] is False
+
+
+@pytest.mark.parametrize("picture", sorted((ROOT / "docs/pictures").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_picture_is_shown_and_fetches_nothing(picture: Path) -> None:
+    drawn = picture.read_text(encoding="utf-8")
+    assert not re.search(r"url\(.?http|href=.?http|@font-face", drawn)
+    assert f"pictures/{picture.name}" in (ROOT / "docs/command.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_on_its_page() -> None:
+    page = (ROOT / "docs/command.md").read_text(encoding="utf-8")
+    names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    assert len(names) > 8
+    assert [name for name in names if f"vessel {name}" not in page] == []

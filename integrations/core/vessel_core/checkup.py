@@ -137,7 +137,8 @@ def _vision(client: Client) -> Verdict:
 
 def _reasoning(client: Client) -> Verdict:
     reply = client.chat(_ask("Think: what is 2 + 2?"), reasoning=True, max_tokens=4 * MAX_TOKENS)
-    return bool(reply.reasoning) or None, f"{len(reply.reasoning)} characters of thought", _speed(reply)
+    said = f"{len(reply.reasoning)} characters of thought" if reply.reasoning else "no thoughts came"
+    return bool(reply.reasoning) or None, said, _speed(reply)
 
 
 def _embeddings(client: Client) -> Verdict:

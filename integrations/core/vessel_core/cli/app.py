@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving
 from vessel_core.client import Client
 from vessel_core.errors import VesselError
+from vessel_core.local import Options
 from vessel_core.settings import TargetOptions
 
 app = typer.Typer(
@@ -83,12 +85,16 @@ def chat(
     file: Annotated[
         list[Path] | None, typer.Option("--file", "-f", help="A text file to put before the question.")
     ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="temperature=0, max_tokens=200, num_ctx=16384, …")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Print what comes, control characters too.")] = False,
 ) -> None:
     """Talk with a model. Ctrl-C stops the answer, and the server with it."""
     try:
+        options = chatting.parse_options(option or ())
         with _client(backend, url, model, key) as client:
-            chatting.talk(client, prompt, system=system, images=image or (), files=file or (), raw=raw)
+            chatting.talk(client, prompt, system=system, images=image or (), files=file or (), options=options, raw=raw)
     except VesselError as error:
         _fail(error)
 
@@ -155,12 +161,20 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 for containers; give a key then.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 lets the system pick one.")] = 8080,
     key: Key = None,
-    context: Annotated[int, typer.Option(help="Context length in tokens.")] = 8192,
+    mmproj: Annotated[Path | None, typer.Option(help="The image encoder that belongs to the model.")] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Serve embeddings as well.")] = False,
+    rerank: Annotated[bool, typer.Option("--rerank", help="Rank documents; for a model made for it.")] = False,
+    context: Annotated[int, typer.Option(help="Context length in tokens, of all requests together.")] = 8192,
+    parallel: Annotated[int, typer.Option(help="Requests at once.")] = 4,
     threads: Annotated[int | None, typer.Option(help="Threads that compute; all cores without a number.")] = None,
 ) -> None:
     """Serve a model with the embedded llama.cpp until Ctrl-C."""
+    options: Options = {"host": host, "port": port, "api_key": key, "context_length": context, "parallel": parallel}
+    if not demo:
+        cores = threads or os.cpu_count() or 1
+        options |= {"mmproj": mmproj, "embeddings": embeddings, "rerank": rerank, "threads": cores}
     try:
-        serving.serve(file, demo=demo, host=host, port=port, key=key, context=context, threads=threads)
+        serving.serve(file, demo=demo, **options)
     except VesselError as error:
         _fail(error)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -12,32 +15,54 @@ from vessel_core.cli.terminal import harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest
 from vessel_core.media import content, image_from_path
+from vessel_core.request import ChatFields
 from vessel_core.types import ChatReply, Delta, Message
 
 MAX_FILE = 10_000_000
 
 
 def talk(
-    client: Client, prompt: str | None, *, system: str | None, images: Sequence[Path], files: Sequence[Path], raw: bool
+    client: Client,
+    prompt: str | None,
+    *,
+    system: str | None,
+    images: Sequence[Path],
+    files: Sequence[Path],
+    options: ChatFields,
+    raw: bool,
 ) -> None:
     """Answer `prompt`, or what stands on standard input, or line after line of a person at a terminal."""
     history: list[Message] = [{"role": "system", "content": system}] if system else []
     console = Console(highlight=False)
     cleaned: Callable[[str], str] = (lambda text: text) if raw or not console.is_terminal else harmless
+    answer = partial(_answer, client, options=options, console=console, cleaned=cleaned)
     before = "\n\n".join(_read(file) for file in files)
     question = prompt if prompt is not None else ("" if sys.stdin.isatty() else sys.stdin.read())
     if question.strip() or images or before:
-        history.append(
-            {"role": "user", "content": content(_joined(before, question), [image_from_path(one) for one in images])}
-        )
-        _answer(client, history, console, cleaned)
+        text, pictures = _joined(before, question), [image_from_path(one) for one in images]
+        history.append({"role": "user", "content": content(text, pictures) if pictures else text})
+        answer(history)
         if prompt is not None or not sys.stdin.isatty():
             return
     elif not sys.stdin.isatty():
         raise InvalidRequest(
             "There is no question.", hint="vessel chat 'your question', or write it to standard input."
         )
-    _converse(client, history, console, cleaned)
+    _converse(history, console, answer)
+
+
+def parse_options(given: Sequence[str]) -> ChatFields:
+    """Read `name=value`, the value as JSON where it is; raise `InvalidRequest` for what has no `=`."""
+    options: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise InvalidRequest(f"The option {each!r} has no value.", hint="Write it so: -o temperature=0.2")
+        try:
+            options[name.strip()] = json.loads(value)
+        except ValueError:
+            options[name.strip()] = value
+    return cast("ChatFields", options)  # the core checks names and values
 
 
 def _joined(before: str, question: str) -> str:
@@ -53,7 +78,7 @@ def _read(file: Path) -> str:
         raise InvalidRequest(f"{file} can't be read as text: {error}.") from error
 
 
-def _converse(client: Client, history: list[Message], console: Console, cleaned: Callable[[str], str]) -> None:
+def _converse(history: list[Message], console: Console, answer: Callable[[list[Message]], None]) -> None:
     console.print("Ctrl-D ends the conversation, Ctrl-C an answer.", style="dim")
     while True:
         try:
@@ -63,12 +88,14 @@ def _converse(client: Client, history: list[Message], console: Console, cleaned:
             return
         if line.strip():
             history.append({"role": "user", "content": line})
-            _answer(client, history, console, cleaned)
+            answer(history)
 
 
-def _answer(client: Client, history: list[Message], console: Console, cleaned: Callable[[str], str]) -> None:
+def _answer(
+    client: Client, history: list[Message], *, options: ChatFields, console: Console, cleaned: Callable[[str], str]
+) -> None:
     """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came."""
-    deltas = client.stream(history)
+    deltas = client.stream(history, **options)
     came: list[Delta] = []
     try:
         for delta in deltas:

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from vessel_core.cli.terminal import harmless
@@ -37,7 +45,7 @@ def show(backend: str, options: TargetOptions, console: Console) -> None:
 
 
 def _label(server: ServerInfo) -> str:
-    return f"{server.backend} {server.version or ''} at {server.base_url}"
+    return " ".join(filter(None, (server.backend, server.version, "at", server.base_url)))
 
 
 def table(models: Sequence[ModelInfo], label: str) -> Table:
@@ -57,18 +65,16 @@ def print_vectors(client: Client, texts: Sequence[str]) -> None:
 
 
 def follow(steps: Iterable[Step], what: str) -> None:
-    """Show how far an operation is, with a bar where its size is known."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, transient=False) as bars:
+    """Show how far an operation is, with a bar where its size is known, and say when it is done."""
+    known = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(highlight=False)
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console, transient=True
+    ) as bars:
         task = bars.add_task(what, total=None)
         for step in steps:
+            total = step.total if step.unit == "bytes" else None
+            bars.columns = (*bars.columns[:2], *(known if total else ()))
             status = harmless(f"{what}: {step.status}")
-            known = step.unit == "bytes" and step.total
-            bars.update(task, description=status, total=step.total if known else None, completed=step.completed or 0)
-        bars.update(task, total=1, completed=1)
+            bars.update(task, description=status, total=total, completed=step.completed or 0)
+    console.print(f"✓ {harmless(what)}", markup=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from pathlib import Path
+from typing import Unpack
 
 from rich.console import Console
 
@@ -13,26 +13,24 @@ from vessel_core.checkup import checkup
 from vessel_core.cli.terminal import harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig
-from vessel_core.local import LocalServer
+from vessel_core.local import LocalServer, Options
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
-    file: Path | None, *, demo: bool, host: str, port: int, key: str | None, context: int, threads: int | None
-) -> None:
+def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
     """Serve until Ctrl-C or SIGTERM; warn where everybody on the network may use the server."""
     if (file is None) == (not demo):
         raise InvalidConfig("Give a GGUF file, or --demo.", hint="vessel serve model.gguf   or   vessel serve --demo")
-    console = Console()
-    if host not in ("127.0.0.1", "localhost", "::1") and not key:
+    console = Console(highlight=False)
+    host = options.get("host", LOOPBACK[0])
+    if host not in LOOPBACK and not options.get("api_key"):
         console.print(
             f"Everybody who reaches {host} may use this server. Give it a key: --key, or VESSEL_API_KEY.",
             style="yellow",
+            markup=False,
         )
-    cores = threads or os.cpu_count() or 1
-    if file is None:
-        server = LocalServer.demo("assistant", context_length=context, host=host, port=port, api_key=key)
-    else:
-        server = LocalServer(file, context_length=context, host=host, port=port, api_key=key, threads=cores)
+    server = LocalServer.demo("assistant", **options) if file is None else LocalServer(file, **options)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopped.set())
@@ -40,10 +38,19 @@ def serve(
         server.start()
     try:
         console.print(f"Serving at {server.base_url}   (Ctrl-C stops it)", markup=False)
-        console.print(f"  LLAMACPP_URL={server.base_url}", style="dim", markup=False)
+        for line in _addresses(server.base_url):
+            console.print(f"  {line}", style="dim", markup=False)
         stopped.wait()
     finally:
         server.stop()
+
+
+def _addresses(url: str) -> list[str]:
+    """Say where clients find the server: one that listens everywhere has no address of that name."""
+    if "//0.0.0.0:" not in url:
+        return [f"LLAMACPP_URL={url}"]
+    here, container = (url.replace("0.0.0.0", host) for host in ("127.0.0.1", "host.docker.internal"))  # noqa: S104
+    return [f"LLAMACPP_URL={here}", f"LLAMACPP_URL={container}   in a container"]
 
 
 def demonstrate(console: Console) -> None:
