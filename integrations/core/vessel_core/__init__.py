@@ -6,6 +6,7 @@ from vessel_core.async_client import AsyncClient
 from vessel_core.client import Client
 from vessel_core.discovery import adiscover, discover
 from vessel_core.errors import VesselError
+from vessel_core.hosts import HostStatus, Routing
 from vessel_core.local import LocalServer
 from vessel_core.media import audio_part, image_part
 from vessel_core.registry import Registry
@@ -37,12 +38,14 @@ __all__ = [
     "Client",
     "Delta",
     "Embeddings",
+    "HostStatus",
     "LocalServer",
     "Message",
     "ModelInfo",
     "Progress",
     "Ranked",
     "Registry",
+    "Routing",
     "ServerInfo",
     "Timeout",
     "Timings",

@@ -7,6 +7,7 @@ import ipaddress
 import re
 import socket
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -82,6 +83,23 @@ def without_login(url: str) -> tuple[str, SecretStr | None]:
         return url, None
     address = parse_address(url)
     return (address.root, address.authorization) if address.authorization is not None else (url, None)
+
+
+def without_logins(urls: str | Sequence[str]) -> tuple[str | list[str], SecretStr | None]:
+    """Do what `without_login` does for one URL or several; raise `InvalidConfig` if these hold different logins.
+
+    A header goes to every host, and one host's password is not another's business.
+    """
+    if isinstance(urls, str):
+        return without_login(urls)
+    plain = [without_login(url) for url in urls]
+    logins = {None if login is None else login.get_secret_value(): login for _, login in plain}
+    if len(logins) > 1:
+        raise InvalidConfig(
+            "base_url holds different logins for its hosts.",
+            hint="Give all hosts one login, or pass a core `Client`, which keeps each with its host, as `client`.",
+        )
+    return [url for url, _ in plain], next(iter(logins.values()), None)
 
 
 def _split(text: str, source: str) -> SplitResult:

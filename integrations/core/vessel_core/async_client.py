@@ -14,7 +14,9 @@ from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
 from vessel_core.discovery import adiscover, choose
 from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
+from vessel_core.pool import HostPool
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
 from vessel_core.settings import TargetOptions, make_target
@@ -249,6 +251,14 @@ class AsyncClient:
         waiting = Waiting(timeout)
         return self._watch(lambda: operations.wait_until_ready(self.target, waiting), waiting=waiting)
 
+    def hosts(self) -> list[HostStatus]:
+        """Return how each of several hosts is, as far as known; asks nothing, and is empty for a client of one."""
+        return self.target.pool.statuses() if self.target.pool else []
+
+    def at(self, host: int | str) -> AsyncClient:
+        """Return a client of one of several hosts, by its place in the list or its URL."""
+        return AsyncClient(target=self.target.alone(host), http_transport=self._http_transport)
+
     async def aclose(self) -> None:
         """Close the connections of the running loop; the client may be used again."""
         if self._transport is not None:
@@ -269,6 +279,8 @@ class AsyncClient:
     async def _connected(self, retries: Retries) -> AsyncTransport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
+        if target.pool is not None:
+            return await self._pooled(target.pool)
         if target.settle() is None:
             if target.address is None:
                 target.found(choose(await adiscover(places=target.places())))
@@ -280,6 +292,16 @@ class AsyncClient:
                     await probe.aclose()
         if self._transport is None:
             self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
+        return self._transport
+
+    async def _pooled(self, pool: HostPool) -> AsyncTransport:
+        """Return the connections to several hosts."""
+        from vessel_core.async_pooled import AsyncPooledTransport  # only who has several hosts loads it
+
+        if not isinstance(self._transport, AsyncPooledTransport):
+            self._transport = AsyncPooledTransport(self.target, pool, self._http_transport)
+        if self.target.settle() is None:
+            await self._transport.meet()
         return self._transport
 
     async def _run(

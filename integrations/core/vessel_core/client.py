@@ -18,7 +18,9 @@ from vessel_core.chatting import chat, checked
 from vessel_core.discovery import choose, discover
 from vessel_core.drive import deltas_of, run, watch
 from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
+from vessel_core.pool import HostPool
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.retry import Retries
 from vessel_core.settings import TargetOptions, make_target
@@ -49,6 +51,7 @@ class Client:
 
     `backend` is `"auto"`, `"llamacpp"`, `"lmstudio"`, `"ollama"` or `"openai"`. Without `base_url` a running server is
     found at first use, from its environment variable or at its default addresses; without `model` the loaded one is used.
+    With a list of URLs as `base_url` calls are spread over these hosts, which serve the same model (see `Routing`).
     `api_key` goes to that server only. `timeout` is a `Timeout`, or the seconds an answer may take to begin.
 
         with Client("llamacpp") as client:
@@ -247,6 +250,14 @@ class Client:
         """Return an async client of the same server and model: what one has found, the other knows."""
         return AsyncClient(target=self.target)
 
+    def hosts(self) -> list[HostStatus]:
+        """Return how each of several hosts is, as far as known; asks nothing, and is empty for a client of one."""
+        return self.target.pool.statuses() if self.target.pool else []
+
+    def at(self, host: int | str) -> Client:
+        """Return a client of one of several hosts, by its place in the list or its URL."""
+        return Client(target=self.target.alone(host), http_transport=self._http_transport)
+
     def close(self) -> None:
         """Close the connections; the client may be used again."""
         if self._transport is not None:
@@ -267,6 +278,8 @@ class Client:
     def _connected(self, retries: Retries) -> Transport:
         """Return the connections to the server, which is found first if it isn't known."""
         target = self.target
+        if target.pool is not None:
+            return self._pooled(target.pool)
         if target.settle() is None:
             if target.address is None:
                 target.found(choose(discover(places=target.places())))
@@ -275,6 +288,16 @@ class Client:
                     run(target.recognise(target.address), probe, retries)
         if self._transport is None:
             self._transport = Transport(target.connection(target.server.address), self._http_transport)
+        return self._transport
+
+    def _pooled(self, pool: HostPool) -> Transport:
+        """Return the connections to several hosts."""
+        from vessel_core.pooled import PooledTransport  # only who has several hosts loads it
+
+        if not isinstance(self._transport, PooledTransport):
+            self._transport = PooledTransport(self.target, pool, self._http_transport)
+        if self.target.settle() is None:
+            self._transport.meet()
         return self._transport
 
     def _run(

@@ -22,6 +22,11 @@ from vessel_core.wire.turns import arranged
 
 Blank = Literal["refuse", "space"]
 
+OF_ONE_HOST = frozenset(
+    {"load", "unload", "pull", "create", "copy", "delete", "slots", "metrics", "lora_adapters", "scale_lora"}
+)
+"""The operations that concern one host, and can't be asked of several."""
+
 
 def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, ReplyStream]]:
     """Write a raw completion, or one that fills a gap."""
@@ -180,14 +185,21 @@ def fitting(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
 
 def feature(target: Target, name: str, needs: str, *arguments: Any) -> Any:
     """Return the flow or steps of an operation that not every server has."""
-    call: Callable[..., Any] = target.server.backend.feature(name, needs)
-    return call(*arguments)
+    return _of_host(target, name, needs)(*arguments)
 
 
 def of_model(target: Target, model: str | None, name: str, needs: str, *arguments: Any) -> Flow[Any]:
     """Follow an operation that not every server has and that is about a model, by default the one that would be used."""
-    call: Callable[..., Flow[Any]] = target.server.backend.feature(name, needs)
+    call: Callable[..., Flow[Any]] = _of_host(target, name, needs)
     return (yield from call(*arguments, model or (yield from target.choose("chat"))))
+
+
+def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
+    """Return an operation that not every server has; one that concerns a single host can't be asked of several."""
+    if target.pool is not None and name in OF_ONE_HOST:
+        hint = "Ask one of them: client.at(0)."
+        raise InvalidRequest(f"This client has several hosts, and can't {needs}.", hint=hint)
+    return target.server.backend.feature(name, needs)
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:

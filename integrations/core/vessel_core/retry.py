@@ -87,13 +87,17 @@ def host_of(root: str) -> Host:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads."""
+    """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads.
+
+    `elsewhere` tells, of several hosts, whether another one can take at once what failed with an error of its host's.
+    """
 
     most: int = 2
     timeout: Timeout = field(default_factory=Timeout)
     health: str = "/health"
     draw: Callable[[], float] = random.random
     host: Host = field(default_factory=Host)
+    elsewhere: Callable[[VesselError], bool] | None = None
 
 
 def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
@@ -116,7 +120,9 @@ def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
             policy.host.reward()
             return outcome
         error.attempts = tried
-        if isinstance(error, ModelLoading):
+        if policy.elsewhere is not None and retries < policy.most and policy.elsewhere(error):
+            retries += 1
+        elif isinstance(error, ModelLoading):
             yield from loading.wait(error)
         elif not stale and isinstance(error, ServerUnreachable) and error.stale:
             stale = True

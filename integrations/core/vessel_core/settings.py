@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from pydantic import SecretStr
@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from vessel_core.address import parse_address
 from vessel_core.backends import find_backend
 from vessel_core.errors import InvalidConfig
+from vessel_core.hosts import Routing
+from vessel_core.pool import HostPool
 from vessel_core.request import checked_quirks, checked_timeout
 from vessel_core.target import Target
 from vessel_core.types import Timeout
@@ -20,16 +22,18 @@ class TargetOptions(TypedDict, total=False):
     """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
 
     With `fetch_image_urls` pictures given by URL are fetched here, from the public internet only; without, a server that
-    fetches them gets the URL. `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
+    fetches them gets the URL. `routing` says how calls are spread over several `base_url`. `quirks` switches what is known of
+    the server, by the names of `vessel_core.wire.Quirks`.
     """
 
-    base_url: str | None
+    base_url: str | Sequence[str] | None
     model: str | None
     api_key: str | SecretStr | None
     headers: Mapping[str, str | SecretStr] | None
     timeout: Timeout | float | None
     max_retries: int
     verify: bool | str
+    routing: Routing | None
     together: bool
     fetch_image_urls: bool
     quirks: Mapping[str, Any] | None
@@ -38,7 +42,10 @@ class TargetOptions(TypedDict, total=False):
 def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
     """Return a checked target; raise `InvalidConfig` naming what can't be right."""
     base_url, model = options.get("base_url"), options.get("model")
-    for name, given in (("backend", backend), ("base_url", base_url), ("model", model)):
+    if isinstance(base_url, list | tuple) and not base_url:
+        raise InvalidConfig("base_url is an empty list.", hint="Name a server, or leave it out: then one is found.")
+    urls: list[Any] = list(base_url) if isinstance(base_url, list | tuple) else [base_url]
+    for name, given in (("backend", backend), *(("base_url", url) for url in urls), ("model", model)):
         if not isinstance(given, str | None) or (given is None and name == "backend"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidConfig(f"{name}={given!r} is a {type(given).__name__}, not a text.")
     max_retries, key = options.get("max_retries", 2), options.get("api_key")
@@ -47,15 +54,20 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
     key = SecretStr(key) if isinstance(key, str) else key
     if key is not None:
         _check_header("api_key", key)
+    addresses = [parse_address(url) for url in urls if url is not None]
+    routing = options.get("routing")
+    if routing is not None and len(addresses) < 2:
+        raise InvalidConfig("`routing` is for several hosts.", hint="Give a list of URLs as `base_url`.")
     return Target(
         backend=None if backend.strip().lower() == "auto" else find_backend(backend),
-        address=None if base_url is None else parse_address(base_url),
+        address=addresses[0] if addresses else None,
         model=model or None,
         api_key=key if key and key.get_secret_value() else None,
         headers=_headers(options.get("headers") or {}),
         timeout=checked_timeout(options.get("timeout")),
         max_retries=max_retries,
         verify=options.get("verify", True),
+        pool=HostPool(addresses, routing) if len(addresses) > 1 else None,
         together=options.get("together", True),
         fetch_image_urls=options.get("fetch_image_urls", False),
         switched=checked_quirks(options.get("quirks") or {}),

@@ -28,6 +28,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.hiding import hide_in, secret_texts
+from vessel_core.pool import HostPool
 from vessel_core.request import checked_timeout, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
@@ -51,7 +52,8 @@ class Target:
     """What a client talks to. Construction checks everything that can be checked and does no I/O.
 
     `known` is the server once it is found, `chosen` the model used for each kind when none was named, `described` what
-    the server said of its models. A sync and an async client may share one target.
+    the server said of its models. Of several hosts `address` is the first, and `pool` holds them all. A sync and an async
+    client may share one target.
     """
 
     backend: Backend | None
@@ -62,6 +64,7 @@ class Target:
     timeout: Timeout
     max_retries: int
     verify: bool | str = True
+    pool: HostPool | None = None
     together: bool = True
     fetch_image_urls: bool = False
     switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -163,7 +166,8 @@ class Target:
         health = self.known.backend.health if self.known else "/health"
         address = self.known.address if self.known else self.address
         host = host_of(address.root) if address else Host()
-        return Retries(self.max_retries, self.timeout, health, host=host)
+        elsewhere = self.pool.elsewhere if self.pool else None
+        return Retries(self.max_retries, self.timeout, health, host=host, elsewhere=elsewhere)
 
     def within(self, timeout: Timeout | float | None) -> Retries:
         """Return `retries` of a call that has a timeout of its own."""
@@ -171,16 +175,34 @@ class Target:
             self.retries if timeout is None else replace(self.retries, timeout=checked_timeout(timeout, self.timeout))
         )
 
+    def alone(self, host: int | str) -> Target:
+        """Return a target of one host, by its place or its URL; raise `InvalidConfig` if there is none."""
+        addresses = self.pool.addresses if self.pool else tuple(filter(None, [self.address]))
+        roots = [address.root for address in addresses]
+        try:
+            address = addresses[host if isinstance(host, int) else roots.index(parse_address(host, source="host").root)]
+        except (IndexError, ValueError):
+            raise InvalidConfig(f"There is no host {host!r}.", hint=f"Hosts: {', '.join(roots) or 'none'}.") from None
+        return replace(self.__deepcopy__({}), address=address, pool=None, known=None)
+
     def label(self) -> str:
         """Say what is talked to, for a `repr`: no key, no header."""
         backend = self.known.backend.name if self.known else self.backend.name if self.backend else "auto"
         address = self.known.address if self.known else self.address
         parts = [
             repr(backend),
-            f"base_url={address.root!r}" if address else "",
+            f"base_url={self.where!r}" if address else "",
             f"model={self.model!r}" if self.model else "",
         ]
         return ", ".join(part for part in parts if part)
+
+    @property
+    def where(self) -> str | list[str] | None:
+        """The URL of the server, or those of several, as far as known."""
+        if self.pool is not None:
+            return [address.root for address in self.pool.addresses]
+        address = self.known.address if self.known else self.address
+        return address.root if address else None
 
     def disconnected(self, error: VesselError) -> ServerInfo:
         """Return the state of a server that did not answer."""
@@ -206,16 +228,17 @@ class Target:
         if received and error.partial is None:
             error.partial = ChatReply.gather(received)
         address = self.known.address if self.known else self.address
-        if address is not None and error.url is None:
-            backend = self.known.backend if self.known else self.backend
-            error.backend, error.url = backend.title if backend else None, address.root
+        backend = self.known.backend if self.known else self.backend
+        if address is not None and (error.url is None or error.backend is None):
+            error.backend, error.url = backend.title if backend else None, error.url or address.root
             if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
                 error.hint = f"Start it: {backend.how_to_start}. Or give the right base_url."
         return error
 
     def secrets(self) -> list[str]:
         """Return the texts that nothing that is shown may hold: some servers repeat the key."""
-        logins = [address.authorization for address in (self.address, self.known and self.known.address) if address]
+        addresses = [self.address, self.known and self.known.address, *(self.pool.addresses if self.pool else ())]
+        logins = [address.authorization for address in addresses if address]
         return secret_texts([self.api_key, *self.headers.values(), *logins])
 
     def listed(self) -> Flow[list[ModelInfo]]:

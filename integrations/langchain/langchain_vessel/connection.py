@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
-from vessel_core import AsyncClient, Client, Timeout
-from vessel_core.address import without_login
+from vessel_core import AsyncClient, Client, Routing, Timeout
+from vessel_core.address import without_logins
 from vessel_core.errors import VesselError
 from vessel_core.settings import make_target
 
@@ -48,7 +48,8 @@ class ServerFields(BaseModel):
     """Which server and model to use; construction checks it and does no I/O.
 
     - `backend`: `"auto"`, `"llamacpp"`, `"lmstudio"`, `"ollama"` or `"openai"` (any other `/v1` server)
-    - `base_url`: where it is; without it a running one is found at first use
+    - `base_url`: where it is, or a list of hosts that serve the same model; without it a running one is found at first use
+    - `routing`: how calls are spread over several hosts, a `vessel_core.Routing`
     - `model`: the model's name; without it the loaded one is used
     - `api_key`, `headers`: sent to that server only; never shown, and not pickled unless `pickle_secrets`
     - `timeout`: a `vessel_core.Timeout`, or the seconds an answer may take to begin; a call may have its own
@@ -63,7 +64,8 @@ class ServerFields(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
 
     backend: str = "auto"
-    base_url: str | None = None
+    base_url: str | list[str] | None = None
+    routing: Routing | None = None
     model: str | None = None
     api_key: SecretStr | None = None
     headers: dict[str, SecretStr] | None = Field(default=None, repr=False)
@@ -94,8 +96,7 @@ class ServerFields(BaseModel):
         if not isinstance(values, dict):
             return values
         plain = plain_arguments(cast("dict[str, Any]", values), cls.model_fields, cls.__name__)
-        if isinstance(plain.get("base_url"), str):
-            _take_login(plain)
+        _take_login(plain)
         return plain
 
     @model_validator(mode="after")
@@ -108,6 +109,7 @@ class ServerFields(BaseModel):
         return make_target(
             self.backend,
             base_url=self.base_url,
+            routing=self.routing,
             model=self.model,
             api_key=self.api_key,
             headers=self.headers,
@@ -122,6 +124,7 @@ class ServerFields(BaseModel):
         """Return what decides which clients are needed."""
         headers = tuple((self.headers or {}).items())
         rest = (
+            self.routing,
             self.timeout,
             self.max_retries,
             self.verify,
@@ -129,7 +132,8 @@ class ServerFields(BaseModel):
             self.fetch_image_urls,
             id(self.client) if self.client else 0,
         )
-        return (self.backend, self.base_url, self.api_key, headers, *rest)
+        urls = tuple(self.base_url) if isinstance(self.base_url, list) else self.base_url
+        return (self.backend, urls, self.api_key, headers, *rest)
 
     @property
     def _sync(self) -> Client:
@@ -139,13 +143,13 @@ class ServerFields(BaseModel):
     def _async(self) -> AsyncClient:
         return self._connections.of(self)[1]
 
-    def _where(self) -> dict[str, str]:
+    def _where(self) -> dict[str, Any]:
         """Return the server and model as far as they are known, without a request."""
         target = self._sync.target
         known = target.known
         found = {
             "backend": known.backend.name if known else self.backend,
-            "base_url": known.address.root if known else (target.address.root if target.address else None),
+            "base_url": target.where,
             "model": self.model or target.model or target.chosen.get("chat"),
         }
         return {name: value for name, value in found.items() if value}
@@ -181,9 +185,16 @@ class ServerFields(BaseModel):
 
 def _take_login(arguments: dict[str, Any]) -> None:
     """Move a user name and password out of the URL, which is shown and stored, into a header, which is not."""
-    arguments["base_url"], login = without_login(arguments["base_url"])
+    urls = arguments.get("base_url")
+    if urls is None or not (isinstance(urls, str) or _is_texts(urls)):
+        return  # pydantic refuses what else there may be
+    arguments["base_url"], login = without_logins(urls)
     if login is not None and not arguments.get("api_key"):
         arguments["headers"] = {"Authorization": login, **(arguments.get("headers") or {})}
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in cast("list[Any]", value))
 
 
 def _is_secret(header: str) -> bool:

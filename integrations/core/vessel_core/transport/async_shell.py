@@ -41,7 +41,8 @@ class AsyncTransport:
     async def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
         body = [data async for data in self.pieces(incoming)]
-        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(body))
+        head = incoming.reply
+        return Reply(head.status, head.headers, b"".join(body), head.url)
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""

@@ -104,7 +104,10 @@ class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
     `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes.
+    `heard` is called with each read, where several hosts are looked after.
     """
+
+    heard: Callable[[], None] | None = None
 
     def __init__(self, response: httpx.Response, timeout: Timeout, since: float, *, generation: bool = True) -> None:
         self.response = response
@@ -121,7 +124,15 @@ class Incoming:
 
     def taker(self) -> Callable[[bytes], bytes]:
         """Return what takes the next bytes: a document must also be whole in time, however its bytes drip."""
-        return self.body.plain if self.streams else self._in_time
+        take = self.body.plain if self.streams else self._in_time
+        return take if self.heard is None else self._noted(take, self.heard)
+
+    def _noted(self, take: Callable[[bytes], bytes], heard: Callable[[], None]) -> Callable[[bytes], bytes]:
+        def taken(data: bytes) -> bytes:
+            heard()
+            return take(data)
+
+        return taken
 
     def _in_time(self, data: bytes) -> bytes:
         if self._deadline is not None and time.monotonic() > self._deadline:

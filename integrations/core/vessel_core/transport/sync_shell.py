@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import httpx
 
@@ -53,7 +54,8 @@ class Transport:
 
     def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
-        return Reply(incoming.reply.status, incoming.reply.headers, b"".join(self.pieces(incoming)))
+        head = incoming.reply
+        return Reply(head.status, head.headers, b"".join(self.pieces(incoming)), head.url)
 
     @contextmanager
     def open(self, call: Call, timeout: Timeout) -> Generator[Incoming]:
@@ -97,6 +99,17 @@ class Transport:
             for _ in islice(pieces, LAST_READS):
                 pass
         incoming.forget()
+
+    def hang_up(self) -> None:
+        """Shut all connections down: threads that wait for an answer wake up, which closing alone would not do."""
+        client = {} if self._client is None else self._client.__dict__
+        for transport in (client.get("_transport"), *client.get("_mounts", {}).values()):
+            pool: Any = getattr(transport, "_pool", None)
+            for connection in list(getattr(pool, "_connections", ())):
+                stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all connections."""

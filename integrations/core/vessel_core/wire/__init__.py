@@ -36,11 +36,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response as it came: `headers` by lower-case name, the whole `body`."""
+    """A response as it came: `headers` by lower-case name, the whole `body`. `url` tells which one of several hosts sent it."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = field(default=b"", repr=False)  # long, and some servers repeat the key
+    url: str | None = None
 
 
 class ReplyStream(Protocol):

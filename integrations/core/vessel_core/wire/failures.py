@@ -194,6 +194,7 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
         hint=_HINTS.get(cls) if failure.message else _SILENT_HINTS.get(reply.status, _HINTS.get(cls)),
         response=snapshot,
         request_id=reply.headers.get("x-request-id"),
+        url=reply.url,
     )
     _fill(error, failure, reply)
     return error

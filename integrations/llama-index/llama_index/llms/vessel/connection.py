@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
-from vessel_core import AsyncClient, Client, Timeout
-from vessel_core.address import without_login
+from vessel_core import AsyncClient, Client, Routing, Timeout
+from vessel_core.address import without_logins
 from vessel_core.errors import InvalidConfig
 from vessel_core.request import did_you_mean
 
@@ -43,7 +43,10 @@ class ServerConnection(BaseModel):
     aliases: ClassVar[Mapping[str, str]] = CONNECTION_ALIASES
 
     backend: str = Field(default="auto", description='"auto", "llamacpp", "lmstudio", "ollama" or "openai".')
-    base_url: str | None = Field(default=None, description="The server's address; found if it is left out.")
+    base_url: str | list[str] | None = Field(
+        default=None, description="The server's address, or those of several; found if it is left out."
+    )
+    routing: Routing | None = Field(default=None, description="How calls are spread over several servers.")
     api_key: str | SecretStr | None = Field(
         default=None, exclude=True, repr=False, description="Sent to this server only."
     )
@@ -125,7 +128,8 @@ class ServerConnection(BaseModel):
         if key is None and self.api_key_env:
             key = SecretStr(os.environ.get(self.api_key_env, ""))
         wanted = (
-            *(self.backend, self.base_url, key, tuple(self.headers.items()), self.timeout, self.max_retries),
+            *(self.backend, self.base_url, self.routing, key, tuple(self.headers.items())),
+            *(self.timeout, self.max_retries),
             *(
                 self.verify,
                 self.together,
@@ -139,6 +143,7 @@ class ServerConnection(BaseModel):
         client = Client(
             self.backend,
             base_url=self.base_url,
+            routing=self.routing,
             api_key=key,
             headers=self.headers,
             timeout=self.timeout,
@@ -153,7 +158,7 @@ class ServerConnection(BaseModel):
     def _hide(self) -> None:
         """Make secrets of what was set as plain text, and a header of a login in the URL, which is shown and stored."""
         if self.base_url is not None:
-            self.base_url, login = without_login(self.base_url)
+            self.base_url, login = without_logins(self.base_url)
             if login is not None and not self.api_key:
                 self.headers = {"Authorization": login, **self.headers}
         if isinstance(self.api_key, str):
@@ -169,8 +174,8 @@ class ServerConnection(BaseModel):
         """Say what is talked to, and what was set; no key, no header, none of core's own machinery."""
         known = self.client.target.known
         shown: dict[str, Any] = {"backend": known.backend.name if known else self.backend}
-        if (address := known.address if known else self.client.target.address) is not None:
-            shown["base_url"] = address.root
+        if (where := self.client.target.where) is not None:
+            shown["base_url"] = where
         for name, field in type(self).model_fields.items():
             value = self.__dict__.get(name)
             plain = isinstance(value, str | int | float | Timeout) or (

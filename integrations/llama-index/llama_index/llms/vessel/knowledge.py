@@ -55,7 +55,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     @property
     def _place(self) -> Place:
         """Which model on which server is meant, as far as it was said."""
-        return (self.backend, self.base_url or "", self.model or "")
+        return (self.backend, str(self.base_url or ""), self.model or "")
 
     def connect(self) -> Self:
         """Find the server now and read what it says of the model; `metadata` tells it from then on.

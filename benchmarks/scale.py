@@ -1,0 +1,171 @@
+"""Several hosts and whole corpora, measured: `python -m benchmarks.scale [routing scaling faults bulk kills]`.
+
+The hosts are processes of `benchmarks.scale_host` with slots and a fixed latency, so that what is ideal is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+import httpx
+from vessel_core import AsyncClient
+
+FAULTS = ("killed", "hang", "busy")
+
+
+class Host:
+    """A host in its own process."""
+
+    def __init__(self, slots: int, milliseconds: float, port: int = 0) -> None:
+        self.slots, self.milliseconds = slots, milliseconds
+        command = [sys.executable, "-m", "benchmarks.scale_host", str(slots), str(milliseconds), str(port)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ideal(self) -> float:
+        """Requests a second."""
+        return self.slots * 1000 / self.milliseconds
+
+    def set(self, mode: str) -> None:
+        httpx.post(f"{self.url}/control", json={"mode": mode}, trust_env=False)
+
+    def counts(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/counts", trust_env=False).json()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+async def ask_all(client: AsyncClient, count: int, concurrency: int, at: dict[int, Callable[[], Any]]) -> list[float]:
+    """Embed `count` texts; return when each was answered. `at` says what happens before which request."""
+    numbers = iter(range(count))
+    ended: list[float] = []
+
+    async def work() -> None:
+        for number in numbers:
+            if number in at:
+                await asyncio.to_thread(at[number])
+            await client.embed([f"text {number}"])
+            ended.append(time.monotonic())
+
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return ended
+
+
+async def rate(hosts: list[Host], count: int, concurrency: int) -> tuple[float, AsyncClient]:
+    """Return requests a second."""
+    async with AsyncClient("llamacpp", base_url=[host.url for host in hosts]) as client:
+        await client.embed(["first"])
+        since = time.monotonic()
+        ended = await ask_all(client, count, concurrency, {})
+        return count / (ended[-1] - since), client
+
+
+def routing() -> None:
+    """C2, C4: two uneven hosts."""
+    for concurrency in (10, 20, 40):
+        with Host(8, 50) as fast, Host(2, 100) as slow:
+            found, _ = asyncio.run(rate([fast, slow], 1500, concurrency))
+            ideal = fast.ideal + slow.ideal
+            most = [host.counts()["most"] for host in (fast, slow)]
+            print(
+                f"routing: 8 × 50 ms and 2 × 100 ms, {concurrency} at once: {found:.0f}/s, {found / ideal:.0%} of ideal;"
+            )
+            print(f"  most in flight {most} of 12 and 3 allowed")
+
+
+def scaling() -> None:
+    """C3: one host to eight equal ones."""
+    rates = {}
+    for many in (1, 2, 4, 8):
+        hosts = [Host(4, 200) for _ in range(many)]
+        try:
+            rates[many] = (
+                asyncio.run(rate(hosts, 150 * many, 6 * many))[0] if many > 1 else asyncio.run(alone(hosts[0]))
+            )
+        finally:
+            for host in hosts:
+                host.kill()
+        print(f"scaling: {many} hosts of 4 × 200 ms: {rates[many]:.1f}/s, {rates[many] / rates[1]:.2f} times one")
+
+
+async def alone(host: Host) -> float:
+    async with AsyncClient("llamacpp", base_url=host.url) as client:
+        await client.embed(["first"])
+        since = time.monotonic()
+        return 150 / ((await ask_all(client, 150, 6, {}))[-1] - since)
+
+
+def faults(count: int = 10_000) -> None:
+    """C5: one of three hosts is killed, hangs, or answers 503 in the middle, and comes back."""
+    for what in FAULTS:
+        hosts = [Host(4, 40) for _ in range(3)]
+        back: list[Host] = []
+        try:
+            print(asyncio.run(one_fault(what, hosts, count, back)), flush=True)
+        finally:
+            for host in (*hosts, *back):
+                host.kill()
+
+
+async def one_fault(what: str, hosts: list[Host], count: int, back: list[Host]) -> str:
+    times: dict[str, float] = {}
+
+    def fail() -> None:
+        hosts[0].kill() if what == "killed" else hosts[0].set(what)
+        times["failed"] = time.monotonic()
+
+    def mend() -> None:
+        back.append(Host(4, 40, hosts[0].port)) if what == "killed" else hosts[0].set("well")
+        times["mended"] = time.monotonic()
+
+    async with AsyncClient("llamacpp", base_url=[host.url for host in hosts]) as client:
+        await client.embed(["first"])
+        watcher = asyncio.ensure_future(returned(client, times))
+        ended = await ask_all(client, count, 24, {count * 3 // 10: fail, count * 6 // 10: mend})
+        await asyncio.wait([watcher], timeout=10)
+        again = watcher.result() - times["mended"] if watcher.done() else float("nan")
+    texts: dict[str, int] = {}
+    for host in {host.url: host for host in [*hosts, *back]}.values():
+        with suppress(httpx.HTTPError):
+            for text, often in host.counts()["texts"].items():
+                texts[text] = texts.get(text, 0) + often
+    twice = sum(often > 1 for often in texts.values())
+    before = sum(times["failed"] - 3 <= at < times["failed"] for at in ended) / 3
+    after = sum(times["failed"] + 2 <= at < times["failed"] + 5 for at in ended) / 3
+    seconds = [sum(times["failed"] + at <= end < times["failed"] + at + 1 for end in ended) for at in range(-2, 12)]
+    print(f"  answers in each second from 2 s before it: {seconds}")
+    return (
+        f"faults: {what}: {len(ended)} of {count} answered, {twice} of them by two hosts; {before:.0f}/s before, "
+        f"{after:.0f}/s from 2 s after it: {after / (before * 2 / 3):.0%} of what two hosts did; taken back after {again:.1f} s"
+    )
+
+
+async def returned(client: AsyncClient, times: dict[str, float]) -> float:
+    """Return when the first host was ready again after it was mended."""
+    while "mended" not in times or client.hosts()[0].state != "ready":  # noqa: ASYNC110 - there is no event
+        await asyncio.sleep(0.02)
+    return time.monotonic()
+
+
+PARTS: dict[str, Callable[[], None]] = {"routing": routing, "scaling": scaling, "faults": faults}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()

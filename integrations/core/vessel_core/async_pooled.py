@@ -1,0 +1,168 @@
+"""Calls on several hosts: `AsyncTransport` over a pool of them, the twin of `pooled`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+
+from vessel_core.async_drive import arun
+from vessel_core.errors import VesselError
+from vessel_core.hosts import PoolHost
+from vessel_core.pool import HostPool, Ticket
+from vessel_core.pooled import PROBE, TICK, WAKING, asked_pause, begin, fault_in, lost_error, none_free, refusal, shown
+from vessel_core.target import Target
+from vessel_core.transport import AsyncHTTPTransport, AsyncTransport, Incoming
+from vessel_core.transport.calls import longest_queue
+from vessel_core.types import Timeout
+from vessel_core.vetting import beginnings, probe
+from vessel_core.wire import Call
+
+
+class AsyncPooledTransport(AsyncTransport):
+    """Makes each call on the host that the pool says. Each event loop looks after the hosts while it has calls."""
+
+    def __init__(self, target: Target, pool: HostPool, http_transport: AsyncHTTPTransport | None = None) -> None:
+        self.pool = pool
+        self._target = target
+        self._http_transport = http_transport
+        self.hosts = {host: AsyncTransport(target.connection(host.address), http_transport) for host in pool.hosts}
+        self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._probes: set[asyncio.Task[None]] = set()
+
+    async def meet(self) -> None:
+        """Wait until a host can be used."""
+        self.pool.leave(await self.enter(WAKING, self._target.timeout), time.monotonic())
+
+    def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
+        """Make a call on the host that has the most room; its place is given back when the context is left."""
+        return _Placed(self, call, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        for transport in self.hosts.values():
+            await transport.aclose()
+
+    async def enter(self, call: Call, timeout: Timeout) -> Ticket:
+        """Wait for a place."""
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        prefix = beginnings(call) if self.pool.routing.affinity else ()
+        ticket = self.pool.enter(
+            time.monotonic(),
+            _waker(loop, lambda: woken.done() or woken.set_result(None)),
+            prefix,
+            counted=call.method != "GET",
+        )
+        try:
+            self._look_after(loop)
+            if ticket.host is None:
+                await _in_time(woken, call, timeout)
+            if ticket.error is not None:
+                raise ticket.error
+        except BaseException:
+            self.pool.leave(ticket, time.monotonic())
+            raise
+        return ticket
+
+    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop not in self._watching:
+            self._watching.add(loop)
+            self._watch(loop)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Probe and rescue until nobody has needed it for a while. A timer and no task: nothing is left when a loop ends."""
+        now = time.monotonic()
+        for host in self.pool.due(now):
+            task = loop.create_task(self._probe(host))
+            self._probes.add(task)
+            task.add_done_callback(self._probes.discard)
+        for ticket in self.pool.hung(now):
+            if (abort := ticket.abort) is not None:
+                abort()
+        if self.pool.busy(now):
+            loop.call_later(TICK, self._watch, loop)
+        else:
+            self._watching.discard(loop)
+
+    async def _probe(self, host: PoolHost) -> None:
+        transport = AsyncTransport(self._target.connection(host.address), self._http_transport)
+        try:
+            slots = await arun(probe(self._target, self.pool, host), transport, PROBE)
+        except asyncio.CancelledError:
+            host.claimed = None
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
+            self.pool.failed(host, time.monotonic(), shown(error, self._target))
+        else:
+            self.pool.passed(host, time.monotonic(), slots)
+        finally:
+            await transport.aclose()
+
+
+class _Placed:
+    """One call of a pool: no generator, as an `AsyncTransport`'s own is none."""
+
+    def __init__(self, pooled: AsyncPooledTransport, call: Call, timeout: Timeout) -> None:
+        self._pooled = pooled
+        self._call = call
+        self._timeout = timeout
+        self._fault: VesselError | None = None
+
+    async def __aenter__(self) -> Incoming:
+        ticket = self._ticket = await self._pooled.enter(self._call, self._timeout)
+        self._exchange = self._pooled.hosts[ticket.at].open(self._call, self._timeout)
+        try:
+            incoming = await self._head(ticket)
+            begin(self._pooled.pool, ticket, incoming)
+        except (VesselError, TimeoutError) as error:
+            lost = lost_error(ticket, error, self._pooled.pool)
+            self._leave(fault_in(lost))
+            raise lost from (error.__cause__ if lost is error else None)
+        except BaseException:
+            self._leave(None)
+            raise
+        self._fault = refusal(incoming.reply)
+        return incoming
+
+    async def _head(self, ticket: Ticket) -> Incoming:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as scope:
+
+            def end() -> None:
+                if ticket.abort is not None:
+                    scope.reschedule(loop.time())
+
+            ticket.abort = _waker(loop, end)
+            try:
+                return await self._exchange.__aenter__()
+            finally:
+                ticket.abort = None
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            await self._exchange.__aexit__(None, None, None)
+        finally:
+            self._leave(self._fault or (fault_in(error) if isinstance(error, VesselError) else None))
+
+    def _leave(self, fault: VesselError | None) -> None:
+        self._pooled.pool.leave(self._ticket, time.monotonic(), fault, asked_pause(fault))
+
+
+def _waker(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> Callable[[], None]:
+    """Return what does something in a loop, from whatever thread; the loop may be closed by then."""
+
+    def wake() -> None:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(what)
+
+    return wake
+
+
+async def _in_time(woken: asyncio.Future[None], call: Call, timeout: Timeout) -> None:
+    """Wait for a place, as long as such a call may."""
+    await asyncio.wait([woken], timeout=longest_queue(call, timeout))
+    if not woken.done():
+        raise none_free(call)

@@ -1,0 +1,182 @@
+"""Calls on several hosts: `Transport` over a pool of them; `async_pooled` is the async twin."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from vessel_core.drive import run
+from vessel_core.errors import FirstTokenTimeout, ServerTimeout, StreamInterrupted, VesselError
+from vessel_core.hiding import hide_in
+from vessel_core.hosts import PoolHost, Silent, is_hosts_fault
+from vessel_core.pool import HostPool, Ticket
+from vessel_core.retry import Retries
+from vessel_core.target import Target
+from vessel_core.transport import HTTPTransport, Incoming, Transport
+from vessel_core.transport.calls import longest_queue
+from vessel_core.types import Timeout
+from vessel_core.vetting import beginnings, probe
+from vessel_core.wire import Call, Reply
+from vessel_core.wire.failures import error_from, retry_after
+
+TICK = 0.05
+"""Seconds between two looks after the hosts, while calls are under way."""
+
+LONGEST_ASIDE = 60.0
+"""Seconds that a host is left alone at most because it asked for it."""
+
+WAKING = Call("GET", "/")
+PROBE = Retries(most=0, timeout=Timeout(connect=2.0, request=2.0, load=0.0))
+
+
+class PooledTransport(Transport):
+    """Makes each call on the host that the pool says. A thread looks after the hosts while there are calls."""
+
+    def __init__(self, target: Target, pool: HostPool, http_transport: HTTPTransport | None = None) -> None:
+        self._target = target
+        self._pool = pool
+        self._http_transport = http_transport
+        self._hosts = {host: Transport(target.connection(host.address), http_transport) for host in pool.hosts}
+        self._renew()
+
+    def _renew(self) -> None:
+        self._pid = os.getpid()
+        self._starting = threading.Lock()
+        self._warden: threading.Thread | None = None
+
+    def meet(self) -> None:
+        """Wait until a host can be used."""
+        self._pool.leave(self._enter(WAKING, self._target.timeout), time.monotonic())
+
+    @contextmanager
+    def open(self, call: Call, timeout: Timeout) -> Generator[Incoming]:
+        """Make a call on the host that has the most room; its place is given back when the context is left."""
+        ticket = self._enter(call, timeout)
+        transport, fault = self._hosts[ticket.at], None
+        ticket.abort = transport.hang_up
+        try:
+            with transport.open(call, timeout) as incoming:
+                begin(self._pool, ticket, incoming)
+                fault = refusal(incoming.reply)
+                yield incoming
+        except VesselError as error:
+            lost = lost_error(ticket, error, self._pool)
+            fault = fault or fault_in(lost)
+            if lost is not error:
+                raise lost from None
+            raise
+        finally:
+            self._pool.leave(ticket, time.monotonic(), fault, asked_pause(fault))
+
+    def close(self) -> None:
+        """Close all connections."""
+        for transport in self._hosts.values():
+            transport.close()
+
+    def _enter(self, call: Call, timeout: Timeout) -> Ticket:
+        woken = threading.Event()
+        prefix = beginnings(call) if self._pool.routing.affinity else ()
+        ticket = self._pool.enter(time.monotonic(), woken.set, prefix, counted=call.method != "GET")
+        try:
+            self._look_after()
+            if ticket.host is None and not woken.wait(longest_queue(call, timeout)):
+                raise none_free(call)
+            if ticket.error is not None:
+                raise ticket.error
+        except BaseException:
+            self._pool.leave(ticket, time.monotonic())
+            raise
+        return ticket
+
+    def _look_after(self) -> None:
+        if self._pid != os.getpid():
+            self._renew()
+        if self._warden is None:
+            with self._starting:
+                if self._warden is None:
+                    self._warden = threading.Thread(target=self._watch, name="vessel-hosts", daemon=True)
+                    self._warden.start()
+
+    def _watch(self) -> None:
+        """Probe and rescue until nobody has needed it for a while."""
+        while True:
+            now = time.monotonic()
+            for host in self._pool.due(now):
+                threading.Thread(target=self._probe, args=(host,), name="vessel-probe", daemon=True).start()
+            for ticket in self._pool.hung(now):
+                if (abort := ticket.abort) is not None:
+                    abort()
+            with self._starting:
+                if not self._pool.busy(now):
+                    self._warden = None
+                    return
+            time.sleep(TICK)
+
+    def _probe(self, host: PoolHost) -> None:
+        try:
+            with closing(Transport(self._target.connection(host.address), self._http_transport)) as transport:
+                slots = run(probe(self._target, self._pool, host), transport, PROBE)
+        except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
+            self._pool.failed(host, time.monotonic(), shown(error, self._target))
+        else:
+            self._pool.passed(host, time.monotonic(), slots)
+
+
+def begin(pool: HostPool, ticket: Ticket, incoming: Incoming) -> None:
+    """Note that a reply has begun, and let each of its reads be noted."""
+    host = ticket.at
+    pool.hear(ticket, time.monotonic())
+    incoming.reply = replace(incoming.reply, url=host.address.root)
+    incoming.heard = partial(_hear, host)
+
+
+def _hear(host: PoolHost) -> None:
+    host.hear(time.monotonic())
+
+
+def refusal(reply: Reply) -> VesselError | None:
+    """Return what a reply's status says of its host, if it is no good."""
+    if reply.status < 300:
+        return None
+    error = error_from(reply)
+    return error if is_hosts_fault(error) else None
+
+
+def fault_in(error: VesselError) -> VesselError | None:
+    """Return an error that is the host's fault: also a stream whose connection broke."""
+    broke = isinstance(error, StreamInterrupted) and error.__cause__ is not None
+    return error if broke or is_hosts_fault(error) else None
+
+
+def asked_pause(fault: VesselError | None) -> float:
+    """Return how many seconds a host asked to be left alone."""
+    asked = retry_after(fault.response.headers) if fault is not None and fault.response else None
+    return min(asked or 0.0, LONGEST_ASIDE)
+
+
+def lost_error(ticket: Ticket, error: BaseException, pool: HostPool) -> VesselError:
+    """Return an error with its host on it; what ended because it was aborted is the silence of its host."""
+    if ticket.lost and not ticket.heard:
+        error = Silent(f"It said nothing for {pool.routing.hang:g} s, its health page neither.")
+    assert isinstance(error, VesselError)  # noqa: S101 - others are never lost
+    error.url = error.url or ticket.at.address.root
+    return error
+
+
+def none_free(call: Call) -> VesselError:
+    """Return the error of a call for which no host became free."""
+    message = "No host became free in time: all have as many calls as their limit allows."
+    hint = "Send fewer at once, add hosts, or raise `Routing(overcommit=…)`."
+    return FirstTokenTimeout(message, hint=hint) if call.stream else ServerTimeout(message, hint=hint)
+
+
+def shown(error: Exception, target: Target) -> VesselError:
+    """Return an error that may be shown with a host's state."""
+    found = error if isinstance(error, VesselError) else VesselError(f"{type(error).__name__}: {error}")
+    hide_in(found, target.secrets())
+    return found
