@@ -42,6 +42,13 @@ def chat_server() -> Iterator[LocalServer]:
 
 
 @pytest.fixture(scope="session")
+def assistant_server() -> Iterator[LocalServer]:
+    """The trained model: what it says makes sense."""
+    with LocalServer.demo("assistant") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def thinking_server() -> Iterator[LocalServer]:
     """A model that opens `<think>` itself, unless `enable_thinking` is false."""
     with LocalServer.demo("thinking") as server:

@@ -31,7 +31,13 @@ def main() -> int:
             report.line(f"{type(error).__name__}: {error}", "bold red")
             return 1
         report.strict = places.embedded
-        for job, place in (("chat", places.chat), ("embeddings", places.embedding), ("reasoning", places.thinking)):
+        jobs = {
+            "chat": places.chat,
+            "pictures": places.seeing,
+            "embeddings": places.embedding,
+            "reasoning": places.thinking,
+        }
+        for job, place in jobs.items():
             report.note(job, str(place))
         with report.waiting("Importing LangChain…"):
             from tour.through_langchain import ThroughLangChain

@@ -54,6 +54,7 @@ def test_the_demo_builds_its_models_and_every_step_does_what_it_says(tmp_path: P
     assert len(re.findall(r"(?m)^ +0\.\d\d +docs/[\w-]+\.md: ", done.stdout)) == 6  # three passages in each framework
     for said in (
         "Building the demo model chat.gguf",
+        "demo-assistant on llama.cpp",
         "demo-chat on llama.cpp",
         "demo-embedding on llama.cpp",
         "demo-thinking on llama.cpp",

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 
 from vessel_core import Capabilities, Client, LocalServer, ModelInfo, ServerInfo, demo_models, discover
 from vessel_core.backends import find_backend
+from vessel_core.local import DemoKind
 
 from tour.report import Missing, Report
 
@@ -47,16 +48,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Who answers: chat, what is embedded, what is thought about. `embedded` tells that all of it is our own server."""
+    """Who answers: chat, what is seen, embedded, thought about. `embedded` tells that all of it is our own server."""
 
     chat: Place
+    seeing: Place
     embedding: Place
     thinking: Place
     embedded: bool
 
     def need(self, ability: Literal["tools", "vision", "structured_output", "reasoning", "embeddings"]) -> None:
         """Raise `Missing` if the model for it is known not to have an ability."""
-        place = {"reasoning": self.thinking, "embeddings": self.embedding}.get(ability, self.chat)
+        places = {"vision": self.seeing, "reasoning": self.thinking, "embeddings": self.embedding}
+        place = places.get(ability, self.chat)
         if getattr(place.can, ability) is False:
             raise Missing(f"{place.model.id} has no {ability.replace('_', ' ')}.")
 
@@ -70,9 +73,9 @@ def find_places(report: Report, stack: ExitStack) -> Places:
     if usable := [server for server in found if server.connected and server.models]:
         return _on(usable)
     report.line(
-        "No server with a model is running, so this starts the embedded one: llama.cpp and small models built here."
+        "No server with a model is running, so this starts the embedded one: llama.cpp and small models of our own."
     )
-    report.line("They show that everything works; they know nothing. Their sentences were written beforehand.", "dim")
+    report.line("One is trained to talk about Vessel and to use tools; the others show that everything works.", "dim")
     return _embedded(report, stack)
 
 
@@ -92,7 +95,7 @@ def _on(running: list[ServerInfo]) -> Places:
     embedding = next(
         (Place(server, model) for server in running for model in server.models if model.kind == "embedding"), chat
     )
-    return Places(chat, embedding, thinking=chat, embedded=False)
+    return Places(chat, seeing=chat, embedding=embedding, thinking=chat, embedded=False)
 
 
 def _loaded(model: ModelInfo) -> bool:
@@ -104,10 +107,11 @@ def _embedded(report: Report, stack: ExitStack) -> Places:
     with report.waiting("Building the models…"):
         for kind in ("chat", "vision", "embedding", "thinking"):
             demo_models.path(kind, progress=lambda line: report.line(f"  {line}", "dim"))
-    chat, embedding, thinking = (
-        _place(_started(stack.enter_context(LocalServer.demo(kind)))) for kind in ("chat", "embedding", "thinking")
+    kinds: tuple[DemoKind, ...] = ("assistant", "chat", "embedding", "thinking")
+    chat, seeing, embedding, thinking = (
+        _place(_started(stack.enter_context(LocalServer.demo(kind)))) for kind in kinds
     )
-    return Places(chat, embedding, thinking, embedded=True)
+    return Places(chat, seeing, embedding, thinking, embedded=True)
 
 
 def _started(server: LocalServer) -> ServerInfo:

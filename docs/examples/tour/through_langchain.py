@@ -104,7 +104,7 @@ class ThroughLangChain:
         self.report.note("picture", " a green square ", "white on green")
         picture = {"type": "image", "base64": material.in_base64(material.square("green")), "mime_type": "image/png"}
         text = {"type": "text", "text": material.PICTURE_QUESTION}
-        answer = self.chat.invoke([HumanMessage(content=[text, picture])]).text
+        answer = ChatVessel(**self.places.seeing.options).invoke([HumanMessage(content=[text, picture])]).text
         self.report.note("answer", answer)
         return checks.right_colour(answer, "green")
 

@@ -100,7 +100,8 @@ class ThroughLlamaIndex:
         self.places.need("vision")
         self.report.note("picture", " a blue square ", "white on blue")
         blocks = [TextBlock(text=material.PICTURE_QUESTION), ImageBlock(image=material.square("blue"))]
-        answer = self.llm.chat([ChatMessage(role=MessageRole.USER, blocks=blocks)]).message.content or ""
+        seeing = Vessel(**self.places.seeing.options)
+        answer = seeing.chat([ChatMessage(role=MessageRole.USER, blocks=blocks)]).message.content or ""
         self.report.note("answer", answer)
         return checks.right_colour(answer, "blue")
 
