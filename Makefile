@@ -8,6 +8,7 @@ MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/l
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures bench bench-check compare fuzz audit soak clean
+.PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -115,6 +116,22 @@ soak: $(READY) ## fifty streams in parallel for MINUTES=30, one in twenty broken
 .venv-docs/.ready .venv-fuzz/.ready .venv-audit/.ready: .venv-%/.ready: requirements/%.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+train-demo-model: .venv-train/.ready ## train the demo assistant anew, MINUTES=75 on one core, put it into the package, evaluate it
+	.venv-train/bin/python -m demo_model.train --minutes $(or $(MINUTES),75)
+	.venv-train/bin/python -m demo_model.export
+	.venv-train/bin/python -m demo_model.evaluate --write
+
+eval-demo-model: $(READY) ## ask the demo assistant what it never saw, COUNT=200 of each kind
+	$(RUN)/python -m demo_model.evaluate --count $(or $(COUNT),200)
+
+# Which wheel of torch fits, with CUDA or without, depends on the machine: it is pinned, but not by its hash.
+.venv-train/.ready: requirements/train.txt $(MANIFESTS)
+	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/train.txt
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 clean: ## remove what was built

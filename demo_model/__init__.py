@@ -1,0 +1,1 @@
+"""How the demo assistant is made: its texts, its vocabulary, its network, its training, its evaluation."""

@@ -1,0 +1,151 @@
+"""Train the demo model: `python -m demo_model.train --minutes 80`, on one core. It says how far it is, and keeps a checkpoint.
+
+The schedule follows the clock: the data come in the same order in every run, and a faster machine sees more of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demo_model.corpus import case
+from demo_model.dialogue import parts
+from demo_model.draw import Draw
+from demo_model.network import Network, Shape
+from demo_model.optimiser import Muon
+from demo_model.vocabulary import CONTROL, PAD, VISIBLE, Vocabulary, learn
+
+LENGTHS = (48, 64, 96, 128, 160, 208, 256, 320, 448, 640, 1024)
+#: Tokens in a batch, about, and cases that are sorted by their length at a time.
+BATCH, POOL = 2560, 2048
+#: Where the learning rates begin to fall, and where weights begin to be rounded as the file will hold them.
+FALL, ROUND = 0.45, 0.75
+SEED = 2026
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Token ids (cases, length), what follows each, and how much it counts."""
+
+    ids: Tensor
+    following: Tensor
+    weights: Tensor
+
+
+def encoded(vocabulary: Vocabulary, pieces: list[tuple[str, float]]) -> tuple[list[int], list[float]]:
+    """Cut a conversation into tokens; each has the weight of the text it begins in."""
+    cut = vocabulary.tokenizer.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+    weights = [weight for text, weight in pieces for _ in text]
+    return cut.ids, [weights[start] for start, _ in cut.offsets]
+
+
+def batches(vocabulary: Vocabulary, draw: Draw) -> Iterator[Batch]:
+    """Yield batches without end, the cases of each of similar length."""
+    while True:
+        pool = sorted((encoded(vocabulary, list(parts(case(draw)))) for _ in range(POOL)), key=lambda one: len(one[0]))
+        waiting: dict[int, list[tuple[list[int], list[float]]]] = {length: [] for length in LENGTHS}
+        made: list[Batch] = []
+        for one in pool:
+            length = next((length for length in LENGTHS if len(one[0]) <= length), None)
+            if length is None:
+                continue
+            waiting[length].append(one)
+            if len(waiting[length]) == max(1, BATCH // length):
+                made.append(_padded(waiting.pop(length), length, vocabulary.id(PAD)))
+                waiting[length] = []
+        made += [_padded(rest, length, vocabulary.id(PAD)) for length, rest in waiting.items() if rest]
+        draw.shuffle(made)
+        yield from made
+
+
+def _padded(cases: list[tuple[list[int], list[float]]], length: int, pad: int) -> Batch:
+    ids = torch.full((len(cases), length), pad)
+    weights = torch.zeros(len(cases), length)
+    for row, (tokens, counts) in enumerate(cases):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        weights[row, : len(tokens) - 1] = torch.tensor(counts[1:])
+    return Batch(ids, ids.roll(-1, 1), weights)
+
+
+def losses(network: Network, batch: Batch) -> Tensor:
+    """Return the mean loss of what the model itself writes."""
+    written = batch.weights > 0
+    logits = network(batch.ids, network.turns(batch.ids.shape[1]), written).float()
+    return F.cross_entropy(logits, batch.following[written])
+
+
+def train(folder: Path, minutes: float, *, compiled: bool) -> None:
+    """Train for so many minutes; `folder` gets the vocabulary and a checkpoint every two minutes."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = _vocabulary(folder / "vocabulary.json")
+    network = Network(Shape(vocabulary=len(vocabulary.tokens)))
+    print(f"{sum(one.numel() for one in network.parameters()):,} parameters", flush=True)
+    if compiled:
+        for block in network.blocks:
+            block.compile(dynamic=True)
+    matrices = Muon(network.matrices(), lr=0.02)
+    others = [one for one in network.parameters() if all(one is not matrix for matrix in network.matrices())]
+    adam = torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    rates = [(group, group["lr"]) for optimiser in (matrices, adam) for group in optimiser.param_groups]
+    started = saved = said = time.monotonic()
+    tokens, recent = 0, 3.0
+    for step, batch in enumerate(batches(vocabulary, Draw(SEED)), 1):
+        done = (time.monotonic() - started) / (60 * minutes)
+        if done >= 1:
+            break
+        network.round = done > ROUND
+        for group, rate in rates:
+            group["lr"] = rate * min(1.0, step / 50) * min(1.0, (1.02 - done) / (1 - FALL))
+        loss = losses(network, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimiser in (matrices, adam):
+            optimiser.step()
+            optimiser.zero_grad()
+        tokens += int((batch.ids != vocabulary.id(PAD)).sum())
+        recent += 0.02 * (float(loss.detach()) - recent)
+        now = time.monotonic()
+        if now - said > 20:
+            said = now
+            print(
+                f"{(now - started) / 60:6.1f} min  step {step:5}  {tokens / 1e6:6.2f} M tokens  {tokens / (now - started):6.0f}/s  loss {recent:.4f}",
+                flush=True,
+            )
+        if now - saved > 120:
+            saved = now
+            torch.save(network.state_dict(), folder / "checkpoint.pt")
+    torch.save(network.state_dict(), folder / "checkpoint.pt")
+
+
+def _vocabulary(file: Path) -> Vocabulary:
+    if not file.exists():
+        draw = Draw(SEED)
+        special = CONTROL + VISIBLE
+        texts = ("".join(text for text, _ in parts(case(draw))) for _ in range(6000))
+        cleaned = (line for text in texts for line in _without(text, special))
+        file.write_text(learn(cleaned).to_json(), encoding="utf-8")
+    return Vocabulary.from_json(file.read_text(encoding="utf-8"))
+
+
+def _without(text: str, special: tuple[str, ...]) -> list[str]:
+    for token in special:
+        text = text.replace(token, "\0")
+    return text.split("\0")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
+    parser.add_argument("--compile", action="store_true", help="let torch compile the network (needs a C++ compiler)")
+    given = parser.parse_args()
+    train(given.folder, given.minutes, compiled=given.compile)
