@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures bench bench-check compare fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures container-network bench bench-check compare fuzz audit soak clean
 .PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
@@ -67,6 +67,9 @@ notebooks: $(READY) ## run the notebooks again, and keep what they print
 
 pictures: $(READY) ## draw the pictures of the command again
 	$(RUN)/python docs/examples/command_pictures.py
+
+container-network: $(READY) ## as root: try the way from a container to the host's servers, in a network namespace
+	$(RUN)/python -m tests.containers.network
 
 bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)

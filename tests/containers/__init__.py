@@ -1,0 +1,1 @@
+"""The compose file, and the way out of a container."""
