@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures container-network bench bench-check compare fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz audit soak clean
 .PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
@@ -77,6 +77,9 @@ bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of t
 compare: $(VENV_BENCH)/.ready ## measure the table of docs/langchain-compared.md again, for us and the peers
 	$(VENV_BENCH)/bin/python -m tests.contract.langchain_table --write
 
+compare-llamaindex: .venv-llamaindex/.ready ## measure the table of docs/llamaindex-compared.md again, for us and the peers
+	.venv-llamaindex/bin/python -m tests.contract.llama_index_table --write
+
 bench-check: $(READY) ## compare the calls a token takes with the stored baseline
 	$(RUN)/python -m benchmarks.counts
 
@@ -84,6 +87,14 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	test -x $(VENV_BENCH)/bin/python || $(PYTHON) -m venv $(VENV_BENCH)
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+.venv-llamaindex/.ready: requirements/llamaindex.txt $(MANIFESTS)
+	test -x .venv-llamaindex/bin/python || $(PYTHON) -m venv .venv-llamaindex
+	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/llamaindex.txt
+	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . -e integrations/langchain -e integrations/llama-index
 	touch $@
 

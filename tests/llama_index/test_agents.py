@@ -19,9 +19,9 @@ from llama_index.llms.vessel import Vessel
 from pydantic import BaseModel
 from vessel_core.errors import InvalidOutput
 
-from tests.llama_index.answers import answer, call_piece, calls, ending, in_turn
-from tests.llama_index.pictures import png
-from tests.llama_index.scripted import scripted, sent
+from tests.llama_index.conformance.answers import answer, call_piece, calls, ending
+from tests.llama_index.conformance.pictures import png
+from tests.llama_index.scripted import in_turn, scripted, sent
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 

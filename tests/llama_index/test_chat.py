@@ -10,7 +10,7 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlo
 from llama_index.llms.vessel import Vessel
 from vessel_core.errors import InvalidRequest
 
-from tests.llama_index.looking import extra, raw, usage
+from tests.llama_index.conformance.looking import extra, raw, usage
 
 HELLO = [ChatMessage("Hello, who are you?")]
 

@@ -20,7 +20,7 @@ from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig, InvalidRequest
 
 from tests.fake_server import openai_server
-from tests.llama_index.answers import answer
+from tests.llama_index.conformance.answers import answer
 from tests.llama_index.scripted import scripted, sent
 
 CLASSES: list[Callable[..., Any]] = [Vessel, VesselEmbedding, VesselRerank]

@@ -19,8 +19,8 @@ from vessel_core.errors import (
 from vessel_core.local import LocalServer
 
 from tests.fake_server import Response
-from tests.llama_index.answers import answer, event, in_turn
-from tests.llama_index.scripted import scripted
+from tests.llama_index.conformance.answers import answer, event
+from tests.llama_index.scripted import in_turn, scripted
 from tests.servers import KEY
 
 HELLO = [ChatMessage("Hello")]

@@ -28,7 +28,7 @@ from pydantic import BaseModel, SecretStr
 from vessel_core.errors import ServerError
 
 from tests.fake_server import Response
-from tests.llama_index.answers import COUNTS, answer, event
+from tests.llama_index.conformance.answers import COUNTS, answer, event
 from tests.llama_index.reference import Reference
 from tests.llama_index.scripted import scripted
 

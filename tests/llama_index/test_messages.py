@@ -28,8 +28,8 @@ from llama_index.llms.vessel.messages import to_wire
 from vessel_core.errors import InvalidMedia, InvalidRequest
 
 from tests.fake_server import ollama_server
-from tests.llama_index.answers import answer
-from tests.llama_index.pictures import png
+from tests.llama_index.conformance.answers import answer
+from tests.llama_index.conformance.pictures import png
 from tests.llama_index.scripted import scripted, sent
 
 RED = png(255, 0, 0)

@@ -17,7 +17,7 @@ from vessel_core.errors import ModelNotFound, ServerUnreachable
 from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, lmstudio_server, ollama_server
-from tests.llama_index.answers import answer
+from tests.llama_index.conformance.answers import answer
 from tests.llama_index.scripted import scripted, sent
 
 HELLO = [ChatMessage("Hello")]

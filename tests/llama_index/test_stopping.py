@@ -18,7 +18,7 @@ from llama_index.llms.vessel import Vessel
 from pydantic import BaseModel
 
 from tests.fake_server import FakeServer, Request, Response
-from tests.llama_index.answers import answer, event
+from tests.llama_index.conformance.answers import answer, event
 from tests.llama_index.scripted import scripted
 
 HELLO = [ChatMessage("Hello")]

@@ -19,8 +19,8 @@ from vessel_core import Delta
 from vessel_core.errors import InvalidOutput
 from vessel_core.types import ToolCallDelta
 
-from tests.llama_index.answers import answer, call_piece, calls, ending
-from tests.llama_index.looking import extra
+from tests.llama_index.conformance.answers import answer, call_piece, calls, ending
+from tests.llama_index.conformance.looking import extra
 from tests.llama_index.scripted import scripted, sent
 
 

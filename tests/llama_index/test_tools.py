@@ -10,7 +10,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.vessel import Vessel
 from vessel_core.errors import InvalidOutput, InvalidRequest
 
-from tests.llama_index.looking import extra
+from tests.llama_index.conformance.looking import extra
 
 
 def get_weather(city: str) -> str:

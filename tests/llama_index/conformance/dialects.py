@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from tests.fake_server import Chat, FakeServer, Request, Response, ollama_server, openai_server
-from tests.llama_index.answers import answer, call_piece, calls, ending, event
+from .answers import answer, call_piece, calls, ending, event
+from .server import NDJSON, SSE, Answer, Reply, Request, ScriptedServer, openai_vectors, texts_of, vector_of
+
+#: What a test makes a server say: the bytes of a stream, or a whole reply.
+Script = bytes | Reply
 
 
 class Dialect(Protocol):
@@ -20,8 +22,13 @@ class Dialect(Protocol):
         """Where chats are asked for."""
         ...
 
-    def server(self, chat: Chat) -> FakeServer:
-        """Return a server with the model "demo" that plays `chat`."""
+    @property
+    def embedding_path(self) -> str:
+        """Where vectors are asked for."""
+        ...
+
+    def server(self, script: Script = b"", *, shuffled: bool = False) -> ScriptedServer:
+        """Return a server with the model "demo" that answers chats by `script`, and embeds; `shuffled`, out of order."""
         ...
 
     def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
@@ -40,7 +47,7 @@ class Dialect(Protocol):
         """Return an answer in whose middle the server fails, saying "out of memory"."""
         ...
 
-    def endless(self) -> Response:
+    def endless(self) -> Reply:
         """Return an answer that begins and never ends."""
         ...
 
@@ -50,14 +57,28 @@ class OpenAI:
     """`/v1/chat/completions`, streamed by server-sent events."""
 
     path: str = "/v1/chat/completions"
+    embedding_path: str = "/v1/embeddings"
 
-    def server(self, chat: Chat) -> FakeServer:
-        def counted_if_asked(request: Request) -> Response:
+    def server(self, script: Script = b"", *, shuffled: bool = False) -> ScriptedServer:
+        def chat(request: Request) -> Reply:
+            if isinstance(script, Reply):
+                return script
             options: Any = request.json().get("stream_options") or {}
-            script = cast("bytes", chat)
-            return Response.stream(script if options.get("include_usage") else _without_counts(script))
+            return Reply(script if options.get("include_usage") else _without_counts(script), content_type=SSE)
 
-        return openai_server(counted_if_asked if isinstance(chat, bytes) else chat)
+        def embed(request: Request) -> Reply:
+            data = openai_vectors(request)
+            counts = {"prompt_tokens": len(data), "total_tokens": len(data)}
+            document = {"object": "list", "model": "demo", "usage": counts, "data": data[::-1] if shuffled else data}
+            return Reply.json(document)
+
+        models = {"object": "list", "data": [{"id": "demo", "object": "model", "owned_by": "somebody"}]}
+        answers: dict[tuple[str, str], Answer] = {
+            ("GET", "/v1/models"): Reply.json(models),
+            ("POST", self.path): chat,
+            ("POST", self.embedding_path): embed,
+        }
+        return ScriptedServer(answers)
 
     def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
         return answer(*pieces, reasoning=reasoning)
@@ -96,8 +117,8 @@ class OpenAI:
     def failing(self) -> bytes:
         return event({"content": "Hello"}) + b'data: {"error": {"message": "out of memory", "code": 500}}\n\n'
 
-    def endless(self) -> Response:
-        return Response.stream(event({"content": "Hello"}), threading.Event())
+    def endless(self) -> Reply:
+        return Reply(event({"content": "Hello"}), content_type=SSE, endless=True)
 
 
 def _without_counts(script: bytes) -> bytes:
@@ -110,9 +131,25 @@ class Ollama:
     """Ollama's own API, streamed as lines of JSON."""
 
     path: str = "/api/chat"
+    embedding_path: str = "/api/embed"
 
-    def server(self, chat: Chat) -> FakeServer:
-        return ollama_server(chat, models=("demo",))
+    def server(self, script: Script = b"", *, shuffled: bool = False) -> ScriptedServer:
+        def embed(request: Request) -> Reply:
+            vectors = [vector_of(text) for text in texts_of(request)]
+            return Reply.json({"model": "demo", "embeddings": vectors, "prompt_eval_count": len(vectors)})
+
+        model = {"name": "demo", "model": "demo", "size": 1, "digest": "d", "details": {"family": "demo"}}
+        info = {"general.architecture": "demo", "demo.context_length": 4096}
+        shown = {"details": model["details"], "model_info": info, "capabilities": ["completion", "tools", "thinking"]}
+        answers: dict[tuple[str, str], Answer] = {
+            ("GET", "/api/version"): Reply.json({"version": "0.32.5"}),
+            ("GET", "/api/tags"): Reply.json({"models": [model]}),
+            ("GET", "/api/ps"): Reply.json({"models": [{**model, "context_length": 4096}]}),
+            ("POST", "/api/show"): Reply.json(shown),
+            ("POST", self.path): script if isinstance(script, Reply) else Reply(script, content_type=NDJSON),
+            ("POST", self.embedding_path): embed,
+        }
+        return ScriptedServer(answers)
 
     def text(self, *pieces: str, reasoning: Sequence[str] = ()) -> bytes:
         thoughts = b"".join(self._line({"thinking": piece, "content": ""}) for piece in reasoning)
@@ -131,8 +168,8 @@ class Ollama:
     def failing(self) -> bytes:
         return self._line({"content": "Hello"}) + b'{"error": "out of memory"}\n'
 
-    def endless(self) -> Response:
-        return Response.stream(self._line({"content": "Hello"}), threading.Event(), content_type="application/x-ndjson")
+    def endless(self) -> Reply:
+        return Reply(self._line({"content": "Hello"}), content_type=NDJSON, endless=True)
 
     def _line(self, message: dict[str, Any], **more: Any) -> bytes:
         document = {"model": "demo", "message": {"role": "assistant", **message}, "done": False, **more}

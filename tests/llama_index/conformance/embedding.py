@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
-from tests.llama_index.conformance.dialects import OPENAI, Dialect, OpenAI
+from .dialects import OPENAI, Dialect
+from .server import ScriptedServer, texts_of, vector_of
 
 TEXTS = [f"Fact {number} is this." for number in range(7)]
 
@@ -31,31 +30,17 @@ class EmbeddingConformance(ABC):
         """Return an object for the model "demo" at this address, which has no `/v1`."""
 
     @contextmanager
-    def answering(self, batch_size: int = 3, shuffled: bool = False) -> Generator[tuple[BaseEmbedding, FakeServer]]:
+    def answering(self, batch_size: int = 3, shuffled: bool = False) -> Generator[tuple[BaseEmbedding, ScriptedServer]]:
         """Yield an object on a server that answers with the vectors of `vector_of`."""
-
-        def answer(request: Request) -> Response:
-            document = openai_embeddings(request)
-            if not shuffled:
-                return document
-            body: Any = json.loads(document.body)
-            return Response.json({**body, "data": body["data"][::-1]})
-
-        if isinstance(self.dialect, OpenAI):
-            server = openai_server(routes={("POST", "/v1/embeddings"): answer})
-        else:
-            server = ollama_server(models=("demo",))
-        with server:
+        with self.dialect.server(shuffled=shuffled) as server:
             embedding = self.make(server.base_url, batch_size)
             yield embedding, server
             if callable(close := getattr(embedding, "close", None)):
                 close()
 
-    def inputs(self, server: FakeServer) -> list[str]:
+    def inputs(self, server: ScriptedServer) -> list[str]:
         """Return all texts that were sent."""
-        path = "/v1/embeddings" if isinstance(self.dialect, OpenAI) else "/api/embed"
-        given = [request.json()["input"] for request in server.asked(path)]
-        return [text for batch in given for text in ([batch] if isinstance(batch, str) else cast("list[str]", batch))]
+        return [text for request in server.asked(self.dialect.embedding_path) for text in texts_of(request)]
 
     def test_a_text_is_sent_as_it_is(self) -> None:
         with self.answering() as (embedding, server):
@@ -70,8 +55,7 @@ class EmbeddingConformance(ABC):
         with self.answering(batch_size=3) as (embedding, server):
             embedding.get_text_embedding_batch(TEXTS)
             assert sorted(self.inputs(server)) == sorted(TEXTS)
-            path = "/v1/embeddings" if isinstance(self.dialect, OpenAI) else "/api/embed"
-            assert len(server.asked(path)) == 3
+            assert len(server.asked(self.dialect.embedding_path)) == 3
 
     def test_async_gives_the_same(self) -> None:
         with self.answering() as (embedding, _):

@@ -19,8 +19,8 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
-from tests.llama_index.looking import extra, raw
-from tests.llama_index.pictures import png
+from .looking import extra, raw
+from .pictures import png
 
 
 class Place(BaseModel):

@@ -25,10 +25,10 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
-from tests.fake_server import Chat, FakeServer, Response
-from tests.llama_index.conformance.dialects import OPENAI, Dialect, OpenAI
-from tests.llama_index.looking import extra, raw
-from tests.llama_index.pictures import png
+from .dialects import OPENAI, Dialect, OpenAI, Script
+from .looking import extra, raw
+from .pictures import png
+from .server import Reply, ScriptedServer
 
 HELLO = [ChatMessage("Hello")]
 
@@ -62,21 +62,21 @@ class WireConformance(ABC):
         """Return an object for the model "demo" at this address, which has no `/v1`."""
 
     @contextmanager
-    def playing(self, chat: Chat) -> Generator[tuple[FunctionCallingLLM, FakeServer]]:
-        """Yield an object on a server that plays this chat."""
-        with self.dialect.server(chat) as server:
+    def playing(self, script: Script) -> Generator[tuple[FunctionCallingLLM, ScriptedServer]]:
+        """Yield an object on a server that answers chats by this script."""
+        with self.dialect.server(script) as server:
             llm = self.make(server.base_url)
             yield cast("FunctionCallingLLM", llm), server
             if callable(close := getattr(llm, "close", None)):
                 close()
 
-    def sent(self, server: FakeServer, number: int = -1) -> Any:
+    def sent(self, server: ScriptedServer, number: int = -1) -> Any:
         """Return the body of a chat request."""
         return server.asked(self.dialect.path)[number].json()
 
-    def last_of(self, chat: bytes) -> ChatResponse:
-        """Return the last chunk of a stream that plays this chat."""
-        with self.playing(chat) as (llm, _):
+    def last_of(self, script: bytes) -> ChatResponse:
+        """Return the last chunk of a stream."""
+        with self.playing(script) as (llm, _):
             *_, last = llm.stream_chat(HELLO)
         return last
 
@@ -128,7 +128,7 @@ class WireConformance(ABC):
         assert time.monotonic() - started < 2
 
     def test_a_generation_is_not_sent_twice(self) -> None:
-        failing = Response.json({"error": {"message": "broken", "code": 400}}, 400)
+        failing = Reply.json({"error": {"message": "broken", "code": 400}}, 400)
         with self.playing(failing) as (llm, server):
             with pytest.raises(Exception):  # noqa: B017, PT011
                 llm.chat(HELLO)

@@ -14,7 +14,7 @@ from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer, Request, Response, ollama_server
 from tests.llama_index.conformance.dialects import OLLAMA
-from tests.llama_index.pictures import png
+from tests.llama_index.conformance.pictures import png
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.txt"))
 

@@ -1,12 +1,10 @@
-"""Answers to play, in the form of `/v1/chat/completions`."""
+"""What servers answer, in the form of `/v1/chat/completions`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from typing import Any
-
-from tests.fake_server import Chat, Request, Response
 
 COUNTS = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 
@@ -54,15 +52,3 @@ def calls(*wanted: tuple[str, dict[str, Any]], ids: Sequence[str | None] = ()) -
         call_id = ids[index] if ids else f"id-{index}"
         out += call_piece(index, text[:3], name=name, call_id=call_id) + call_piece(index, text[3:])
     return out + ending("tool_calls")
-
-
-def in_turn(*answers: Chat) -> Any:
-    """Return a chat that plays one answer after the other, the last one again and again."""
-    left = list(answers)
-
-    def chat(_: Request) -> Response:
-        played = left.pop(0) if len(left) > 1 else left[0]
-        assert isinstance(played, bytes)
-        return Response.stream(played)
-
-    return chat

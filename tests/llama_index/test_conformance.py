@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from llama_index.core.llms import LLM
@@ -10,16 +13,34 @@ from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
 from vessel_core.local import LocalServer
 
-from tests.llama_index.conformance.dialects import OLLAMA, Dialect
-from tests.llama_index.conformance.embedding import EmbeddingConformance, OpenAIEmbeddingConformance
-from tests.llama_index.conformance.llm import (
+from tests.llama_index.conformance import (
+    OLLAMA,
+    Dialect,
+    EmbeddingConformance,
     LLMConformance,
+    OpenAIEmbeddingConformance,
+    OpenAIWireConformance,
     ParallelToolConformance,
     StructuredConformance,
     ThinkingConformance,
     VisionConformance,
+    WireConformance,
 )
-from tests.llama_index.conformance.wire import OpenAIWireConformance, WireConformance
+
+SUITE = Path(__file__).parent / "conformance"
+
+
+def test_the_suite_stands_alone() -> None:
+    """It can be copied to another project: it needs pytest, pydantic and LlamaIndex's core."""
+    needed: set[str] = set()
+    for source in SUITE.glob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                needed.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                needed.add(str(node.module))
+    others = {name for name in needed if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert {".".join(name.split(".")[:2]) for name in others} == {"pytest", "pydantic", "llama_index.core"}
 
 
 class OnLlamaCpp:
