@@ -86,8 +86,8 @@ def native_events(bench: Bench) -> bool:
 
 @ANSWERS.add("Answers", "the same token again and again is no fault")
 def repeated(bench: Bench) -> bool:
-    with bench.at(Said(("a",) * 150)) as (chat, _):
-        return total(chat.stream("Hi")).text == "a" * 150
+    with bench.at(Said(("very ",) * 150)) as (chat, _):
+        return total(chat.stream("Hi")).text == "very " * 150
 
 
 # ------------------------------------------------------------------------------------------------------------ faults

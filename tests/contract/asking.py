@@ -1,4 +1,4 @@
-"""Rows on asking: tools, structured answers, pictures, options, embeddings, and what is known of the server."""
+"""Rows on asking: tools, structured answers, pictures, options."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
 from tests.contract.measuring import NO, PARTLY, YES, Bench, Rows, parts
-from tests.contract.stand import COUNTED, Said, answered, inside
-from tests.fake_server import Request, Response, vector_of
+from tests.contract.stand import SERVED_V1, Said, answered, inside
+from tests.fake_server import Request, Response
 from tests.langchain.media import picture
 from tests.langchain.scripted import ending, piece
 
 ASKING = Rows()
-SERVED_V1 = ("llamacpp",)
 
 
 def weather(city: str) -> str:
@@ -110,6 +109,13 @@ def not_parallel(bench: Bench) -> str:
     return YES if len(message.tool_calls) == 1 else PARTLY if asked else NO
 
 
+@ASKING.add("Tools", "`strict` goes along with a tool", SERVED_V1)
+def strict_tools(bench: Bench) -> bool:
+    with bench.at(Said()) as (chat, server):
+        chat.bind_tools([weather], strict=True).invoke("Hi")
+        return bench.body(server)["tools"][0]["function"].get("strict") is True
+
+
 @ASKING.add("Tools", "no tools are no field, not an empty list")
 def no_tools(bench: Bench) -> bool:
     with bench.at(Said()) as (chat, server):
@@ -188,6 +194,15 @@ def pictures(bench: Bench) -> str:
         return parts(*(shows(bench, block, png) for block in blocks))
 
 
+@ASKING.add("Pictures and files", "a picture's URL goes to a server that fetches it", SERVED_V1)
+def picture_url(bench: Bench) -> bool:
+    url = "https://example.org/cat.png"
+    with bench.at(Said()) as (chat, server):
+        chat.invoke([HumanMessage(content=[{"type": "image", "url": url}])])
+        [part] = bench.body(server)["messages"][0]["content"]
+        return part["image_url"]["url"] == url
+
+
 @ASKING.add("Pictures and files", "a text in a message is never opened as a file")
 def no_file_is_read(bench: Bench) -> bool:
     png = picture("green")
@@ -242,6 +257,21 @@ def samplers(bench: Bench) -> str:
     return parts(*held)
 
 
+@ASKING.add("Options", "`id_slot` and `cache_prompt` are options like any other", SERVED_V1)
+def slots(bench: Bench) -> bool:
+    with bench.at(Said(), id_slot=1, cache_prompt=False) as (chat, server):
+        chat.invoke("Hi")
+        body = bench.body(server)
+        return (body.get("id_slot"), body.get("cache_prompt")) == (1, False)
+
+
+@ASKING.add("Options", "of two alternatives (`n=2`), a stream gives the first, not a mixture", SERVED_V1)
+def two_choices(bench: Bench) -> bool:
+    stream = piece({"content": "Hel"}) + piece({"content": "B"}, index=1) + piece({"content": "lo"})
+    with bench.at(Response.stream(stream + piece({"content": "ye"}, index=1) + ending()), n=2) as (chat, _):
+        return "".join(str(chunk.content) for chunk in chat.stream("Hi")) == "Hello"
+
+
 @ASKING.add("Options", "`stop` may be set twice: for all calls, and for one")
 def stop_twice(bench: Bench) -> bool:
     with bench.at(Said(), stop=["A"]) as (chat, server):
@@ -250,13 +280,17 @@ def stop_twice(bench: Bench) -> bool:
         return "B" in (inside(body, "options") or body)["stop"]
 
 
-@ASKING.add("Options", "a cached answer is not given for another model")
-def cache_key(bench: Bench) -> bool:
+@ASKING.add("Options", "a cached answer is not given for another model, another length, another server")
+def cache_key(bench: Bench) -> str:
     cache = InMemoryCache()
-    with bench.at(Said(), cache=cache) as (chat, server):
+    with bench.at(Said(), cache=cache) as (chat, server), bench.at(Said()) as (_, elsewhere):
         chat.invoke("Hi")
-        bench.candidate.chat(server.base_url, model="other", cache=cache).invoke("Hi")
-        return len(server.asked(bench.path)) == 2
+        held: list[bool] = []
+        for where, options in ((server, {"model": "other"}), (server, {"max_tokens": 5}), (elsewhere, {})):
+            before = len(where.asked(bench.path))
+            bench.candidate.chat(where.base_url, **cast("Any", {"cache": cache, **options})).invoke("Hi")
+            held.append(len(where.asked(bench.path)) > before)
+        return parts(*held)
 
 
 @ASKING.add("Options", "traces name the model of the call")
@@ -276,59 +310,3 @@ def copied(bench: Bench) -> str:
             except Exception:
                 held.append(False)
         return parts(*held)
-
-
-# ----------------------------------------------------------------------------------------------------- server, vectors
-
-
-@ASKING.add("The server", "no key has to be made up")
-def no_key(bench: Bench) -> bool:
-    with bench.at(Said(), api_key=None) as (chat, _):
-        return chat.invoke("Hi").text == "Hello"
-
-
-@ASKING.add("The server", "no model has to be named: the one that is there is used")
-def no_model(bench: Bench) -> bool:
-    with bench.at(Said(), model=None) as (chat, server):
-        chat.invoke("Hi")
-        return bench.body(server)["model"] == "demo"
-
-
-@ASKING.add("The server", "the size of its context is known (`profile`)")
-def context(bench: Bench) -> bool:
-    with bench.at(Said()) as (chat, _):
-        return chat.profile["max_input_tokens"] in (1024, 4096)
-
-
-@ASKING.add("The server", "tokens are counted by its own tokenizer", SERVED_V1)
-def counting(bench: Bench) -> str:
-    with bench.at(Said()) as (chat, _):
-        try:
-            texts = chat.get_num_tokens("How many?") == COUNTED
-        except Exception:
-            texts = False
-        return parts(texts, chat.get_num_tokens_from_messages([HumanMessage("How many?")]) == COUNTED)
-
-
-@ASKING.add("Embeddings", "texts are sent as texts, without setting anything")
-def texts_as_texts(bench: Bench) -> bool:
-    with bench.embedding(adapted=False) as (made, server):
-        return made.embed_documents(["a", "bc"]) == [vector_of("a"), vector_of("bc")] and server.requests != []
-
-
-@ASKING.add("Embeddings", "2500 texts go in several requests")
-def batches(bench: Bench) -> bool:
-    with bench.embedding() as (made, server):
-        made.embed_documents([f"text {at}" for at in range(2500)])
-        return len([request for request in server.requests if "embed" in request.path]) > 1
-
-
-@ASKING.add("Embeddings", "vectors that come in another order are put right", SERVED_V1)
-def shuffled(bench: Bench) -> bool:
-    def play(request: Request) -> Response:
-        given = request.json()["input"]
-        made = [{"index": at, "embedding": [float(at), 1.0], "object": "embedding"} for at in range(len(given))]
-        return Response.json({"object": "list", "model": "demo", "data": made[::-1], "usage": {"prompt_tokens": 1}})
-
-    with bench.embedding({("POST", "/v1/embeddings"): play}) as (made, _):
-        return [vector[0] for vector in made.embed_documents(["a", "b", "c"])] == [0.0, 1.0, 2.0]

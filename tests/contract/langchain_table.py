@@ -16,11 +16,12 @@ from pathlib import Path
 from tests.contract.answers import ANSWERS
 from tests.contract.asking import ASKING
 from tests.contract.measuring import Row, measure
+from tests.contract.serving import SERVING
 from tests.contract.stand import PACKAGES, PEERS, VESSEL, Candidate
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/langchain-compared.md"
 BEGIN, END = "<!-- compared -->", "<!-- end -->"
-ROWS: list[Row] = [*ANSWERS, *ASKING]
+ROWS: list[Row] = [*ANSWERS, *ASKING, *SERVING]
 
 
 def installed() -> list[Candidate]:

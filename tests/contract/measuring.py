@@ -39,6 +39,12 @@ class Bench:
         with serving(self.kind, Said(), routes) as server:
             yield self.candidate.embeddings(server.base_url, adapted=adapted), server
 
+    @contextmanager
+    def other(self, name: str, routes: Routes) -> Generator[tuple[Any, FakeServer]]:
+        """Give one of the candidate's further classes and the server that answers it; raises if it has none."""
+        with serving(self.kind, Said(), routes) as server:
+            yield self.candidate.others[name](server.base_url), server
+
     @property
     def path(self) -> str:
         """Where this server is asked to chat."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_vessel import ChatVessel, VesselEmbeddings
+from langchain_vessel import ChatVessel, VesselEmbeddings, VesselLLM, VesselRerank
 
 from tests.fake_server import NDJSON, Answer, FakeServer, Request, Response, Routes, llamacpp_server, ollama_server
 from tests.langchain.scripted import TIMINGS, USAGE, ending, ollama_lines, piece
 
 Kind = Literal["llamacpp", "ollama"]
 BOTH: tuple[Kind, ...] = ("llamacpp", "ollama")
+SERVED_V1: tuple[Kind, ...] = ("llamacpp",)
 COUNTED = 7
 """How many tokens the scripted tokenizer makes of any text."""
 
@@ -111,13 +113,15 @@ Make = Callable[..., Any]
 class Candidate:
     """A pair of classes; `chat` is made with the URL and what a probe sets.
 
-    `embeddings` are made as they come, or `adapted` to local servers as their users learn to.
+    `embeddings` are made as they come, or `adapted` to local servers as their users learn to. `others` are its further
+    classes: what ranks (`rerank`) and what completes text (`llm`).
     """
 
     title: str
     kinds: tuple[Kind, ...]
     chat: Make
     embeddings: Make
+    others: Mapping[str, Make] = field(default_factory=dict[str, Make])
 
 
 def _vessel(url: str, **options: Any) -> Any:
@@ -130,7 +134,15 @@ def _vessel_embeddings(url: str, *, adapted: bool) -> Any:
     return VesselEmbeddings(base_url=url, model="demo")
 
 
-VESSEL = Candidate("ChatVessel", BOTH, _vessel, _vessel_embeddings)
+def _vessel_rerank(url: str) -> Any:
+    return VesselRerank(base_url=url, model="demo")
+
+
+def _vessel_llm(url: str) -> Any:
+    return VesselLLM(base_url=url, model="demo")
+
+
+VESSEL = Candidate("ChatVessel", BOTH, _vessel, _vessel_embeddings, {"rerank": _vessel_rerank, "llm": _vessel_llm})
 
 
 def _of(module: str, name: str) -> Any:
@@ -157,8 +169,29 @@ def _ollama_embeddings(url: str, *, adapted: bool) -> Any:
     return _of("langchain_ollama", "OllamaEmbeddings")(base_url=url, model="demo")
 
 
+def _openai_llm(url: str) -> Any:
+    return _of("langchain_openai", "OpenAI")(base_url=f"{url}/v1", model="demo", api_key="x")
+
+
+def _litellm(url: str, **options: Any) -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it downloads a list of prices
+    made = {"model": "demo", "api_key": "x", **options}
+    return _of("langchain_litellm", "ChatLiteLLM")(api_base=f"{url}/v1", **{**made, "model": f"openai/{made['model']}"})
+
+
+def _litellm_embeddings(url: str, *, adapted: bool) -> Any:
+    del adapted  # nothing has to be
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    return _of("langchain_litellm", "LiteLLMEmbeddings")(api_base=f"{url}/v1", model="openai/demo", api_key="x")
+
+
 PEERS: Sequence[Candidate] = (
-    Candidate("ChatOpenAI(base_url)", ("llamacpp",), _openai, _openai_embeddings),
+    Candidate("ChatOpenAI(base_url)", SERVED_V1, _openai, _openai_embeddings, {"llm": _openai_llm}),
     Candidate("ChatOllama", ("ollama",), _ollama, _ollama_embeddings),
+    Candidate("ChatLiteLLM", SERVED_V1, _litellm, _litellm_embeddings),
 )
-PACKAGES = {"ChatOpenAI(base_url)": "langchain-openai", "ChatOllama": "langchain-ollama"}
+PACKAGES = {
+    "ChatOpenAI(base_url)": "langchain-openai",
+    "ChatOllama": "langchain-ollama",
+    "ChatLiteLLM": "langchain-litellm",
+}

@@ -71,6 +71,20 @@ def test_a_misspelt_option_names_the_right_one() -> None:
         ChatVessel(temperature="hot")  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.parametrize(
+    ("cls", "arguments", "hint"),
+    [
+        (ChatVessel, {"http_client": object()}, "`verify` and `timeout`"),
+        (ChatVessel, {"organization": "o"}, "no local server knows it"),
+        (ChatVessel, {"custom_llm_provider": "openai"}, "`backend=`"),
+        (VesselEmbeddings, {"temperature": 0.5}, "no effect on vectors"),
+    ],
+)
+def test_what_others_have_and_cannot_be_taken_over_says_what_to_do(cls: Any, arguments: Any, hint: str) -> None:
+    with pytest.raises(InvalidConfig, match=hint):
+        cls(**arguments)
+
+
 def test_a_misspelt_option_of_a_call_is_refused_before_anything_is_sent() -> None:
     with llamacpp_server(answer("Hi")) as server:
         with pytest.raises(ModelInvalidRequestError, match="did you mean 'temperature'"):

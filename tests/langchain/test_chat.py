@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration
 from langchain_core.tools import tool
 from langchain_vessel import ChatVessel, image_block
 from pydantic import BaseModel
@@ -150,3 +151,19 @@ def test_the_repr_says_what_is_talked_to(chat: ChatVessel, chat_server: LocalSer
     chat.invoke("Hello")
     shown = f"backend='llamacpp', base_url='{chat_server.base_url}', model='demo-chat'"
     assert repr(chat) == f"ChatVessel({shown}, max_tokens=80, temperature=0.0)"
+
+
+def test_several_answers_tell_their_tokens_together(chat_server: LocalServer) -> None:
+    made = ChatVessel(base_url=chat_server.base_url, max_tokens=20).generate(
+        [[HumanMessage("Hi")], [HumanMessage("Ho")]]
+    )
+    each = [cast("AIMessage", cast("ChatGeneration", one[0]).message).usage_metadata for one in made.generations]
+    told = made.llm_output or {}
+    assert told["model_name"] == "demo-chat"
+    assert told["token_usage"]["total_tokens"] == sum(usage["total_tokens"] for usage in each if usage)
+
+
+async def test_the_server_can_be_asked_itself(chat_server: LocalServer) -> None:
+    chat = ChatVessel(base_url=chat_server.base_url)
+    assert chat.server.health()
+    assert [model.id for model in await chat.aserver.models()] == ["demo-chat"]

@@ -11,7 +11,7 @@ from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_vessel import VesselEmbeddings
 from vessel_core.local import LocalServer
 
-from tests.fake_server import Request, Response, llamacpp_server, openai_embeddings, vector_of
+from tests.fake_server import Request, Response, llamacpp_server, ollama_server, openai_embeddings, vector_of
 from tests.metering import Meter
 
 
@@ -103,3 +103,19 @@ def test_an_empty_text_is_refused_or_becomes_a_space() -> None:
         embeddings.blank = "space"
         embeddings.embed_documents(["a", ""])
         assert server.asked("/v1/embeddings")[0].json()["input"] == ["a", " "]
+
+
+def test_options_of_the_runner_reach_ollama() -> None:
+    with ollama_server(models=("nomic-embed-text",)) as server:
+        embeddings = VesselEmbeddings(
+            base_url=server.base_url, model="nomic-embed-text", num_ctx=2048, keep_alive="10m", truncate=True
+        )
+        embeddings.embed_query("cats")
+        body = server.asked("/api/embed")[-1].json()
+    assert (body["options"], body["keep_alive"], body["truncate"]) == ({"num_ctx": 2048}, "10m", True)
+
+
+def test_what_is_no_option_goes_into_the_body() -> None:
+    with llamacpp_server() as server:
+        VesselEmbeddings(base_url=server.base_url, extra_body={"embd_normalize": -1}).embed_query("cats")
+        assert server.asked("/v1/embeddings")[-1].json()["embd_normalize"] == -1

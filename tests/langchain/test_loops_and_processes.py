@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 from langchain_vessel import ChatVessel
-from run_notebook import run
+from run_notebook import kernel
 
 from tests.fake_server import llamacpp_server
 from tests.langchain.scripted import answer
@@ -99,7 +99,8 @@ def test_a_model_works_in_a_jupyter_kernel_cell_after_cell() -> None:
         sources = [cell.replace("URL", server.base_url) for cell in CELLS]
         new: Any = nbformat.v4
         notebook = new.new_notebook(cells=[new.new_code_cell(source) for source in sources])
-        run(notebook, times=2)
+        with kernel() as run:
+            run(notebook, 2)
     outputs: list[Any] = [output for cell in notebook.cells for output in cell.outputs]
     assert {output.output_type for output in outputs} == {"stream"}
     assert {output.name for output in outputs} == {"stdout"}, "no warning is printed"

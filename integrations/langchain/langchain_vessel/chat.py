@@ -29,7 +29,7 @@ from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import to_messages
-from langchain_vessel.replies import Check, Chunks, to_result
+from langchain_vessel.replies import Check, Chunks, combined, to_result
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -101,7 +101,7 @@ class ChatVessel(ToolBinding, ServerLimits):
     def _is_open(self, model: str | None) -> bool:
         """Tell whether it is not known yet which server or model answers."""
         target = self._sync.target
-        return not (target.known or target.address) or not (model or target.model or "chat" in target.chosen)
+        return not target.where or not (model or target.model or "chat" in target.chosen)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -118,6 +118,9 @@ class ChatVessel(ToolBinding, ServerLimits):
             if name not in ("api_key", "headers") and value is not None
         }
         return written
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        return combined(llm_outputs)
 
     # ------------------------------------------------------------------------------------------------------- answers
 

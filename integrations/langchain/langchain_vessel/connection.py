@@ -136,6 +136,20 @@ class ServerFields(BaseModel):
         return (self.backend, urls, self.api_key, headers, *rest)
 
     @property
+    def server(self) -> Client:
+        """The server as the core knows it: its health, its models, and how they are loaded, unloaded and downloaded.
+
+        chat.server.health()
+        for progress in chat.server.pull("qwen3:8b"): print(progress)
+        """
+        return self._sync
+
+    @property
+    def aserver(self) -> AsyncClient:
+        """The same, asynchronous."""
+        return self._async
+
+    @property
     def _sync(self) -> Client:
         return self._connections.of(self)[0]
 

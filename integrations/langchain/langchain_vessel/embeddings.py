@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, cast
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
+from vessel_core.options import EmbedOptions
 
 from langchain_vessel.connection import ServerFields
 from langchain_vessel.errors import langchain_errors
 
 
-class EmbedFields(TypedDict):
+class EmbedFields(EmbedOptions):
     """What goes with the texts of one call."""
 
     model: str | None
@@ -28,7 +29,8 @@ class VesselEmbeddings(ServerFields, Embeddings):
     Texts travel as texts, `batch_size` in a request and `concurrency` requests at a time, and vectors come back in the order
     of the texts. `dimensions` shortens vectors where the model can. `query_prefix` and `document_prefix` are put before each
     text: many models want them, such as `"search_query: "` and `"search_document: "`. An empty text is refused, or embedded as a
-    space with `blank="space"`.
+    space with `blank="space"`. The other options are those of `vessel_core.options.EmbedOptions`: Ollama's `num_ctx` and
+    `keep_alive` among them, and `truncate`, without which a text that is too long is an error.
 
         VesselEmbeddings(model="nomic-embed-text").embed_documents(["One text", "Another"])
     """
@@ -39,6 +41,17 @@ class VesselEmbeddings(ServerFields, Embeddings):
     query_prefix: str = ""
     document_prefix: str = ""
     blank: Literal["refuse", "space"] = "refuse"
+
+    truncate: bool | None = None
+    keep_alive: int | str | None = None
+    num_ctx: int | None = None
+    num_batch: int | None = None
+    num_gpu: int | None = None
+    main_gpu: int | None = None
+    use_mmap: bool | None = None
+    num_thread: int | None = None
+    ttl: int | None = None
+    extra_body: dict[str, Any] | None = None
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, in order; none for none. Raises `InvalidRequest` for an empty text."""
@@ -65,10 +78,4 @@ class VesselEmbeddings(ServerFields, Embeddings):
             return (await self._async.embed(texts, **self._how())).vectors
 
     def _how(self) -> EmbedFields:
-        return {
-            "model": self.model,
-            "dimensions": self.dimensions,
-            "batch_size": self.batch_size,
-            "concurrency": self.concurrency,
-            "blank": self.blank,
-        }
+        return cast("EmbedFields", {name: vars(self)[name] for name in EmbedFields.__annotations__})

@@ -49,13 +49,34 @@ MEANT_ANYWAY = frozenset(
         "check_embedding_ctx_length",  # texts go as texts
         "tiktoken_enabled",
         "skip_empty",
+        "embedding_ctx_length",
+        "tiktoken_model_name",  # the server's tokenizer counts
+        "disabled_params",  # nothing is sent that was not asked for
+        "stream_options",
     }
 )
 """Options of the peers that ask for what happens anyway, or switch off what never happens."""
 
+_OF_THE_CLOUD = "It is a matter of a cloud's, and no local server knows it: leave it out."
+_NO_VECTOR = "It has no effect on vectors: leave it out."
+_OWN_CLIENT = "Say `headers`, `verify` and `timeout`, or `client=vessel_core.Client(…, http_transport=…)`."
+INSTEAD: Mapping[str, str] = {
+    **dict.fromkeys(("http_client", "http_async_client", "http_socket_options"), _OWN_CLIENT),
+    "openai_proxy": "The environment's HTTPS_PROXY is followed, for hosts that are not local.",
+    "stream_chunk_timeout": "Say `timeout=vessel_core.Timeout(first_token=…, between_tokens=…)`.",
+    "custom_llm_provider": "Say `backend=`.",
+    **dict.fromkeys(("organization", "openai_organization", "service_tier", "store", "verbosity"), _OF_THE_CLOUD),
+    **dict.fromkeys(("use_previous_response_id", "include", "truncation", "context_management"), _OF_THE_CLOUD),
+    **dict.fromkeys(("api_version", "openai_api_version", "openai_api_type", "deployment"), _OF_THE_CLOUD),
+    **dict.fromkeys(("temperature", "top_k", "top_p", "stop", "mirostat", "mirostat_eta", "mirostat_tau"), _NO_VECTOR),
+    **dict.fromkeys(("repeat_last_n", "repeat_penalty"), _NO_VECTOR),
+}
+"""Options of the peers that can't be taken over, and what to do. Sampling is refused by embeddings alone."""
+
 RUNNER_ONLY = frozenset({"tfs_z"})
 """Options of ChatOllama that only Ollama's runner knows: they travel as `extra_body={"options": {…}}`."""
 
+_ELSE = "What only your server knows goes into `extra_body={…}`."
 _HTTP_KWARGS = ("client_kwargs", "sync_client_kwargs", "async_client_kwargs")
 
 
@@ -77,7 +98,7 @@ def plain_arguments(given: Mapping[str, Any], known: Iterable[str], owner: str) 
         elif name not in MEANT_ANYWAY:
             raise InvalidConfig(
                 f"{owner} has no argument {name!r}{did_you_mean(name, known | ALIASES.keys())}",
-                hint="What only your server knows goes into `extra_body={…}`." if "extra_body" in known else None,
+                hint=INSTEAD.get(name, _ELSE if "extra_body" in known else None),
             )
     return plain
 

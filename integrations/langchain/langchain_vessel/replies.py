@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -221,6 +222,16 @@ def token_usage(usage: Usage | None) -> dict[str, int] | None:
         return None
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
     return {name: cast("int", getattr(usage, name)) for name in names}
+
+
+def combined(outputs: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """Return what is told of several answers at once: the model, and all their tokens."""
+    told = [output for output in outputs if output]
+    models = [output["model_name"] for output in told if output.get("model_name")]
+    counts: Counter[str] = Counter()
+    for output in told:
+        counts.update(output.get("token_usage") or {})
+    return {"model_name": models[0] if models else None, "token_usage": dict(counts)}
 
 
 def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
