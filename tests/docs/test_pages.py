@@ -18,7 +18,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "integrations").rglob("README.md")), *DOCS]
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<language>.*)$")
 #: The languages a block may have. What is none of these is misspelt, and would not run.
-LANGUAGES = {"python", "sh", "text", "toml", "yaml", "json"}
+LANGUAGES = {"python", "sh", "text", "toml", "yaml", "json", "diff"}
 
 
 def blocks(page: Path) -> list[tuple[int, str, str]]:

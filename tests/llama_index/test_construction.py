@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig, InvalidRequest
 
-from tests.fake_server import openai_server
+from tests.fake_server import ollama_server, openai_server
 from tests.llama_index.conformance.answers import answer
 from tests.llama_index.scripted import scripted, sent
 
@@ -128,11 +129,41 @@ def test_the_arguments_of_lm_studios_class_and_of_embeddings_are_understood() ->
         assert VesselEmbedding(**{name: "nomic"}, **arguments).model_name == "nomic"
 
 
+def test_what_ollamas_embeddings_take_is_sent() -> None:
+    with ollama_server(models=["nomic"]) as server:
+        embedding = VesselEmbedding(
+            model_name="nomic",
+            base_url=server.base_url,
+            backend="ollama",
+            keep_alive="10m",
+            ollama_additional_kwargs={"mirostat": 0, "num_ctx": 512},
+            client_kwargs={"headers": {"X-Team": "boats"}, "timeout": 9.0},
+        )
+        embedding.get_text_embedding("Hello")
+        asyncio.run(asked(embedding))
+        for request in server.asked("/api/embed"):
+            body = request.json()
+            assert (body["keep_alive"], body["options"]) == (
+                "10m",
+                {"num_ctx": 512},
+            )  # sampling has no part in a vector
+            assert request.headers["x-team"] == "boats"
+        assert len(server.asked("/api/embed")) == 2
+        assert embedding.timeout == 9.0
+        embedding.close()
+
+
+async def asked(embedding: VesselEmbedding) -> None:
+    await embedding.aget_query_embedding("Hello")
+    await embedding.aclose()
+
+
 def test_what_has_no_counterpart_says_what_to_do() -> None:
-    with pytest.raises(InvalidConfig, match="leave them out"):
-        VesselEmbedding(model_name="nomic", ollama_additional_kwargs={"mirostat": 0})  # pyright: ignore[reportCallIssue]
-    with pytest.raises(InvalidConfig, match="headers"):
-        VesselEmbedding(model_name="nomic", client_kwargs={"timeout": 9})  # pyright: ignore[reportCallIssue]
+    with pytest.raises(InvalidRequest, match="num_ctx"):
+        VesselEmbedding(model_name="nomic", additional_kwargs={"num_ctxx": 1})
+    for kind in (Vessel, VesselEmbedding):
+        with pytest.raises(InvalidConfig, match="http_transport="):
+            kind(model="nomic", http_client=object())  # pyright: ignore[reportCallIssue]
 
 
 def test_an_option_that_is_left_out_is_not_sent() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,28 +14,9 @@ from vessel_core.local import LocalServer
 from tests.fake_server import FakeServer, Request, Response, ollama_server
 from tests.llama_index.conformance.dialects import OLLAMA
 from tests.llama_index.conformance.pictures import png
-
-PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.txt"))
+from tests.llama_index.drop_in.porting import PROGRAMS, ported
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
-
-#: What the page on coming from another class says to change: the import, and the name.
-CHANGES = (
-    (r"llama_index\.llms\.(ollama|openai_like|lmstudio) import \w+", "llama_index.llms.vessel import Vessel"),
-    (
-        r"llama_index\.embeddings\.(ollama|openai_like) import \w+",
-        "llama_index.embeddings.vessel import VesselEmbedding",
-    ),
-    (r"\b(OllamaEmbedding|OpenAILikeEmbedding)\b", "VesselEmbedding"),
-    (r"\b(Ollama|OpenAILike|LMStudio)\b", "Vessel"),
-)
-
-
-def ported(program: str) -> str:
-    """Return a program with the import and the class changed."""
-    for pattern, ours in CHANGES:
-        program = re.sub(pattern, ours, program)
-    return program
 
 
 def answered(request: Request) -> Response:

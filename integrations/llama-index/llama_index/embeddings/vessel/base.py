@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -16,15 +16,20 @@ from llama_index.core.utils import get_tqdm_iterable  # pyright: ignore[reportUn
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
 from llama_index_instrumentation import get_dispatcher
 from pydantic import Field, PrivateAttr
+from vessel_core.errors import InvalidRequest
 from vessel_core.operations import Blank
+from vessel_core.options import EmbedOptions
+from vessel_core.request import OPTION_NAMES, did_you_mean
 
 with_progress = cast("Callable[[list[list[str]], bool, str], Iterable[list[str]]]", get_tqdm_iterable)
 
 #: Where core sends its own events of embeddings, so that handlers find these too.
 dispatcher = get_dispatcher("llama_index.core.base.embeddings.base")
 
+OPTIONS = frozenset(EmbedOptions.__annotations__)
 
-class EmbedOptions(TypedDict):
+
+class Asked(EmbedOptions, total=False):
     """What one embedding request says besides its texts."""
 
     model: str | None
@@ -44,12 +49,21 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         embedding.get_query_embedding("Where is it?")       # a list of floats
     """
 
-    aliases: ClassVar[Mapping[str, str]] = {**CONNECTION_ALIASES, "model": "model_name"}
+    aliases: ClassVar[Mapping[str, str]] = {
+        **CONNECTION_ALIASES,
+        "model": "model_name",
+        "ollama_additional_kwargs": "additional_kwargs",
+    }
 
     model_name: str = Field(default="unknown", description='The model\'s name; "unknown" means the loaded one.')
     embed_batch_size: int = Field(default=64, gt=0, le=2048, description="How many texts one request holds.")
     concurrency: int = Field(default=4, gt=0, description="How many requests may be under way at once.")
     dimensions: int | None = Field(default=None, gt=0, description="The length of the vectors.")
+    keep_alive: int | str | None = Field(default=None, description='Ollama: seconds, or "5m".')
+    num_ctx: int | None = Field(default=None, gt=0, description="Ollama: the context to allocate, in tokens.")
+    truncate: bool | None = Field(default=None, description="Ollama: cut a text that is too long; else it is refused.")
+    extra_body: dict[str, Any] = Field(default_factory=dict[str, Any], description="Merged into the JSON body.")
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict[str, Any], description="More options, by name.")
     query_instruction: str | None = Field(default=None, description="Put before a query.")
     text_instruction: str | None = Field(default=None, description="Put before a text.")
 
@@ -57,20 +71,14 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         default_factory=WeakKeyDictionary["asyncio.AbstractEventLoop", asyncio.Semaphore]
     )
 
-    if TYPE_CHECKING:  # `model` is `model_name` here as everywhere else; the other fields go by name too
-
-        def __init__(self, *, model: str = "unknown", **arguments: Any) -> None: ...
-
     @classmethod
     def class_name(cls) -> str:
         """Return the name by which LlamaIndex stores it."""
         return "VesselEmbedding"
 
-    @classmethod
-    def _hint(cls, name: str) -> str | None:
-        if name in ("ollama_additional_kwargs", "additional_kwargs"):
-            return "They are sampling options of Ollama, which an embedding has no use for: leave them out."
-        return "Headers go into `headers={…}`." if name == "client_kwargs" else None
+    def __init__(self, /, *args: Any, **arguments: Any) -> None:
+        super().__init__(*args, **arguments)
+        self._options()  # raises for an additional_kwargs that there isn't
 
     def to_payload(self) -> dict[str, Any]:
         """Return what traces show of this object: no key, no header."""
@@ -156,10 +164,21 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         async with gate:  # all batches are started at once
             return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
 
-    def _asked(self, count: int, blank: Blank) -> EmbedOptions:
+    def _asked(self, count: int, blank: Blank) -> Asked:
         """Return the options of one request. An empty page must not end an ingestion; an empty query is a mistake."""
         model = None if self.model_name in ("unknown", "") else self.model_name
-        return {"model": model, "dimensions": self.dimensions, "batch_size": max(1, count), "blank": blank}
+        asked: Asked = {"model": model, "dimensions": self.dimensions, "batch_size": max(1, count), "blank": blank}
+        return {**asked, **self._options()}
+
+    def _options(self) -> EmbedOptions:
+        """Return the server's options: the fields, with `additional_kwargs` over them. Sampling has no part in a vector."""
+        given = {"keep_alive": self.keep_alive, "num_ctx": self.num_ctx, "truncate": self.truncate}
+        given |= {"extra_body": self.extra_body, **self.additional_kwargs}
+        for name in given.keys() - OPTIONS - OPTION_NAMES:
+            close = did_you_mean(name, sorted(OPTIONS))
+            hint = "What only this server knows goes into `extra_body={…}`."
+            raise InvalidRequest(f"There is no option {name!r} of embeddings{close}", hint=hint)
+        return cast("EmbedOptions", {name: value for name, value in given.items() if name in OPTIONS})
 
     def _get_query_embedding(self, query: str) -> Embedding:
         return self._embed([_with(self.query_instruction, query)], "refuse")[0]

@@ -23,7 +23,20 @@ CONNECTION_ALIASES = {
 }
 
 #: Arguments of other classes that have no meaning here: what they switch is always so, or is the core's own business.
-WITHOUT_MEANING = frozenset({"api_version", "reuse_client", "should_use_structured_outputs", "strict"})
+WITHOUT_MEANING = frozenset(
+    {
+        "api_version",
+        "client_kwargs",
+        "prompt_key",
+        "reuse_client",
+        "should_use_structured_outputs",
+        "strict",
+        "tokenizer",
+    }
+)
+
+#: Clients of other libraries, which can't be used; what they were made for can be said in another way.
+CLIENTS = re.compile(r"(async_)?(http_|openai_)?client")
 
 #: Not pickled: secrets, and what carries connections.
 _LEFT_OUT = frozenset({"api_key", "headers", "http_transport", "async_http_transport"})
@@ -79,6 +92,7 @@ class ServerConnection(BaseModel):
     def _known(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by our own names; raise `InvalidConfig` for one that there isn't."""
         known: dict[str, Any] = {}
+        arguments = {**arguments, **(arguments.get("client_kwargs") or {})}  # what OllamaEmbedding hands to its client
         for name, value in arguments.items():
             if name in WITHOUT_MEANING:
                 continue
@@ -93,6 +107,10 @@ class ServerConnection(BaseModel):
 
     @classmethod
     def _hint(cls, name: str) -> str | None:
+        if CLIENTS.fullmatch(name):
+            return (
+                "Vessel has its own. Say timeout=, headers=, verify=; or bring http_transport=, async_http_transport=."
+            )
         return None
 
     @property

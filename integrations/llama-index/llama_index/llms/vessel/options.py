@@ -78,7 +78,7 @@ class VesselOptions(ServerConnection):
 
     @classmethod
     def _hint(cls, name: str) -> str | None:
-        return "What only this server knows goes into `extra_body={…}`."
+        return super()._hint(name) or "What only this server knows goes into `extra_body={…}`."
 
     def chat_fields(self, call: Mapping[str, Any]) -> ChatFields:
         """Return what a request says besides its messages: the object's fields, with the call's own put over them.

@@ -1,0 +1,57 @@
+"""The twenty programs on docs/migration-llamaindex.md: what changes in each when `Vessel` takes the place of another class.
+
+`python docs/examples/migration_llamaindex.py` prints them; with `--write` they take their place on the page. They are the
+programs that tests/llama_index/drop_in runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.llama_index.drop_in.porting import PROGRAMS, ported  # noqa: E402 - found by the line above
+
+PAGE = ROOT / "docs/migration-llamaindex.md"
+BEGIN, END = "<!-- programs -->", "<!-- end -->"
+
+
+def changed(program: str) -> str:
+    """Return a whole program as a difference: a line that goes, a line that comes, the rest as it is."""
+    before, after = program.splitlines(), ported(program).splitlines()
+    lines = difflib.unified_diff(before, after, n=len(before), lineterm="")
+    return "\n".join(list(lines)[3:])  # without the names of files and the place
+
+
+def heading(path: Path) -> str:
+    """Return the title of a program, from its file's name."""
+    number, name = path.stem.split("_", 1)
+    words = name.replace("openai_like", "OpenAILike").replace("ollama", "Ollama").replace("lmstudio", "LMStudio")
+    return f"{int(number)}. {words.replace('_', ', ', 1).replace('_', ' ')}"
+
+
+def programs() -> str:
+    """Return all programs as Markdown."""
+    return "\n\n".join(f"### {heading(path)}\n\n```diff\n{changed(path.read_text('utf-8'))}\n```" for path in PROGRAMS)
+
+
+def with_programs(page: str) -> str:
+    """Return the page with the programs as they are now between its marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n\n{programs()}\n\n{end}{after}"
+
+
+def main() -> None:
+    """Print the programs, or write them into the page."""
+    if "--write" not in sys.argv:
+        sys.stdout.write(programs() + "\n")
+        return
+    PAGE.write_text(with_programs(PAGE.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
