@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from vessel_core import Client
 from vessel_core.backends import BACKENDS, OLLAMA, recognise
-from vessel_core.errors import VesselError
+from vessel_core.errors import Unsupported, VesselError
 
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO
@@ -130,6 +131,61 @@ def test_the_error_of_a_list_that_is_not_there_says_it_too(connect: Connect) -> 
     with llamacpp_server() as server:
         with pytest.raises(VesselError, match=r"points to llama\.cpp, and not to Ollama"):
             connect("ollama", base_url=server.base_url).models()
+
+
+TEXT = transcript("llamacpp/text.sse")
+OF_OLLAMA = TEXT.replace(b'"b1-0c1e570"', b'"fp_ollama"')
+OF_LMSTUDIO = TEXT.replace(b'"b1-0c1e570"', b'"plain.gguf"')
+STRANGERS: list[tuple[str, Callable[[], FakeServer], str]] = [
+    ("lmstudio", lambda: llamacpp_server(TEXT), "llama.cpp, and not to LM Studio"),
+    ("vllm", lambda: openai_server(TEXT), "llama.cpp, and not to vLLM"),
+    ("lmstudio", lambda: openai_server(OF_OLLAMA), "Ollama, and not to LM Studio"),
+    ("llamacpp", lambda: openai_server(OF_LMSTUDIO), "LM Studio, and not to llama.cpp"),
+]
+
+
+@pytest.mark.parametrize(("backend", "made", "said"), STRANGERS, ids=[said for _, _, said in STRANGERS])
+def test_the_first_answer_tells_another_server_without_a_request_more(
+    connect: Connect, caplog: pytest.LogCaptureFixture, backend: str, made: Callable[[], FakeServer], said: str
+) -> None:
+    with made() as server:
+        client = connect(backend, base_url=server.base_url, model="m")
+        for _ in range(2):
+            client.chat([HELLO])
+        assert len(server.requests) == 2
+    assert caplog.text.count(f"points to {said}. Say backend=") == 1
+
+
+@pytest.mark.parametrize("backend", ["openai", "llamaswap", "litellm", "llamafile"])
+def test_who_hands_answers_on_or_is_known_by_name_only_is_not_told_by_them(
+    connect: Connect, caplog: pytest.LogCaptureFixture, backend: str
+) -> None:
+    with llamacpp_server(TEXT) as server:
+        connect(backend, base_url=server.base_url, model="m").chat([HELLO])
+    assert "points to" not in caplog.text
+
+
+Ask = Callable[[Client], object]
+ASKED: list[tuple[str, Callable[[], FakeServer], Ask]] = [
+    ("ollama", lambda: llamacpp_server(), lambda client: client.chat([HELLO])),
+    ("ollama", lambda: lmstudio_server(), lambda client: client.embed(["a"])),
+    ("ollama", lambda: lmstudio_server(), lambda client: list(client.load("m"))),
+    ("llamacpp", lambda: ollama_server(), lambda client: list(client.load("m"))),
+    ("llamacpp", lambda: lmstudio_server(), lambda client: client.count_tokens("a")),
+    ("llamacpp", lambda: lmstudio_server(), lambda client: client.unload("m")),
+    ("lmstudio", lambda: ollama_server(), lambda client: client.complete("a")),
+]
+
+
+@pytest.mark.parametrize(("backend", "made", "ask"), ASKED)
+def test_an_error_of_another_server_says_that_it_is_one(
+    connect: Connect, backend: str, made: Callable[[], FakeServer], ask: Ask
+) -> None:
+    with made() as server:
+        client = connect(backend, base_url=server.base_url, model="m")
+        for _ in range(2):
+            with pytest.raises(Unsupported, match=rf"{server.base_url} points to .*and not to .*Say backend="):
+                ask(client)
 
 
 RIGHT: list[tuple[str, Callable[[], FakeServer], int]] = [

@@ -13,7 +13,7 @@ from vessel_core.async_drive import adeltas_of, arun, awatch
 from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
 from vessel_core.discovery import adiscover, choose
-from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.errors import VesselError
 from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
 from vessel_core.pool import HostPool
@@ -367,10 +367,11 @@ class _Explained:
         self._since = time.monotonic()
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, VesselError):
-            if isinstance(error, ModelNotFound) and self._model is not None:
-                flow = self._target.nearest(error, self._model)
-                await arun(flow, await self._connected(self._target.look), self._target.look)
+        if error is None:
+            self._target.hear_answer(self._received)
+        elif isinstance(error, VesselError):
+            if (advice := self._target.advice(error, self._model)) is not None:
+                await arun(advice, await self._connected(self._target.look), self._target.look)
             self._target.explain(error, self._since, self._received)
 
 

@@ -17,7 +17,7 @@ from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
 from vessel_core.discovery import choose, discover
 from vessel_core.drive import deltas_of, run, watch
-from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.errors import VesselError
 from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
 from vessel_core.pool import HostPool
@@ -334,9 +334,10 @@ class Client:
         since = time.monotonic()
         try:
             yield
+            self.target.hear_answer(received)
         except VesselError as error:
-            if isinstance(error, ModelNotFound) and model is not None:
-                run(self.target.nearest(error, model), self._connected(self.target.look), self.target.look)
+            if (advice := self.target.advice(error, model)) is not None:
+                run(advice, self._connected(self.target.look), self.target.look)
             raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
 
     def _deltas(

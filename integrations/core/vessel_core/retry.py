@@ -90,6 +90,7 @@ class Retries:
     """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads.
 
     `elsewhere` tells, of several hosts, whether another one can take at once what failed with an error of its host's.
+    `hear` is told of every reply.
     """
 
     most: int = 2
@@ -98,6 +99,7 @@ class Retries:
     draw: Callable[[], float] = random.random
     host: Host = field(default_factory=Host)
     elsewhere: Callable[[VesselError], bool] | None = None
+    hear: Callable[[Reply], None] = lambda _: None
 
 
 def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
@@ -113,7 +115,9 @@ def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
     while True:
         outcome = yield ask(call)
         tried += 1
-        policy.host.answered = policy.host.answered or isinstance(outcome, Reply)
+        if isinstance(outcome, Reply):
+            policy.host.answered = True
+            policy.hear(outcome)
         error = _error(outcome)
         if error is None:
             assert isinstance(outcome, Reply)  # noqa: S101 - what `_error` has just told

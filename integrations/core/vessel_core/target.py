@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from vessel_core.address import Address, parse_address
-from vessel_core.backends import COMPATIBLE, Backend, find_backend
-from vessel_core.backends.base import Flow, choose_model, noting, unrecognised
+from vessel_core.backends import Backend, find_backend
+from vessel_core.backends.base import Flow, choose_model, noting
 from vessel_core.discovery import Candidate, candidates, identify
+from vessel_core.doubt import Doubt
 from vessel_core.errors import (
     InvalidConfig,
     ModelNotFound,
@@ -33,10 +33,8 @@ from vessel_core.request import checked_timeout, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
 from vessel_core.types import Capabilities, ChatOptions, ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
-from vessel_core.wire import Quirks
+from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.options import RUNNER
-
-logger = logging.getLogger("vessel_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Target:
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
-    doubted: bool = field(default=False, repr=False)
+    doubted: Doubt | None = field(default=None, repr=False)
     runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +83,7 @@ class Target:
             "chosen": {},
             "described": {},
             "seen": {},
-            "doubted": False,
+            "doubted": None,
             "runner": {},
         }
         return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten
@@ -167,7 +165,7 @@ class Target:
         address = self.known.address if self.known else self.address
         host = host_of(address.root) if address else Host()
         elsewhere = self.pool.elsewhere if self.pool else None
-        return Retries(self.max_retries, self.timeout, health, host=host, elsewhere=elsewhere)
+        return Retries(self.max_retries, self.timeout, health, host=host, elsewhere=elsewhere, hear=self.hear)
 
     def within(self, timeout: Timeout | float | None) -> Retries:
         """Return `retries` of a call that has a timeout of its own."""
@@ -247,31 +245,40 @@ class Target:
         try:
             found = yield from noting(self.server.backend.models(), evidence)
         except (Unsupported, ProtocolError) as error:
-            yield from self.doubt(error)
+            yield from self.doubt().explain(error)
             raise
-        if not (self.doubted or self.server.backend.recognises(evidence)):
-            yield from self.doubt()
+        if not self.server.backend.recognises(evidence):
+            yield from self.doubt().ask()
         self.seen = {one.id: one for one in found}
         return found
 
-    def doubt(self, error: VesselError | None = None) -> Flow[None]:
-        """Ask what kind of server answers, once, and warn if it is not the one that was configured."""
-        backend = self.server.backend
-        if self.doubted or backend.recognises in (unrecognised, COMPATIBLE.recognises):
-            return
-        self.doubted = True
-        try:
-            other = yield from identify()
-        except VesselError:
-            return
-        if other not in (backend, COMPATIBLE):
+    def doubt(self) -> Doubt:
+        """Return what there is to say of who answers in the place of the server."""
+        if self.doubted is None:
             source = next((place.source for place in self.places() if not self.address), None)
-            where = source or self.server.address.root
-            said = f"{where} points to {other.title}, and not to {backend.title}."
-            hint = f"Say backend={other.name!r}, or give the right address."
-            logger.warning("%s %s", said, hint)
-            if error is not None:
-                error.hint = f"{said} {hint}"
+            self.doubted = Doubt(self.server.backend, source or self.server.address.root)
+        return self.doubted
+
+    def hear(self, reply: Reply) -> None:
+        """Take a reply: the first one may tell that another server answers."""
+        if self.known is not None:
+            self.doubt().hear(reply)
+
+    def hear_answer(self, received: Sequence[Delta]) -> None:
+        """Take an answer that has come, which may tell it too."""
+        if received:
+            self.doubt().hear_answer(received[0])
+
+    def advice(self, error: VesselError, model: str | None) -> Flow[None] | None:
+        """Return what to ask the server in order to say more of an error, `None` if there is nothing.
+
+        Where the server has no such route, another server may answer.
+        """
+        if isinstance(error, ModelNotFound) and model is not None:
+            return self.nearest(error, model)
+        if isinstance(error, Unsupported) and error.status_code in (200, 404, 405):
+            return self.doubt().explain(error)
+        return None
 
     def choose(self, kind: ModelKind) -> Flow[str | None]:
         """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""
@@ -322,20 +329,19 @@ class Target:
         missing = {name: value for name, value in kept.items() if name not in options}
         return cast("ChatOptions", {**options, **missing}) if missing else options
 
-    def nearest(self, error: ModelNotFound, name: str) -> Flow[ModelNotFound]:
+    def nearest(self, error: ModelNotFound, name: str) -> Flow[None]:
         """Put the names nearest to the missing one on the error, if the server lists any."""
         try:
             names = [model.id for model in (yield from self.listed())]
         except VesselError:
-            return error
+            return
         if name in names:
             error.hint = f"The server has it: load it with `load({name!r})`, or see the server's log."
-            return error
+            return
         error.nearest = tuple(sorted(names, key=lambda known: _distance(name, known))[:3])
         error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"
         listed = ", ".join(repr(known) for known in names[:10]) or "none"
         error.hint = f"It has: {listed}. {error.hint or ''}".strip()
-        return error
 
 
 def _distance(name: str, known: str) -> float:

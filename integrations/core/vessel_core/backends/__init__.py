@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from vessel_core.backends.base import Backend, Evidence, Flow, parse_backend
 from vessel_core.backends.compatible import BACKEND as COMPATIBLE
 from vessel_core.backends.koboldcpp import BACKEND as KOBOLDCPP
@@ -52,3 +54,17 @@ def recognise(evidence: Evidence) -> Backend | None:
     players = (LLAMASWAP, KOBOLDCPP, LOCALAI)
     others = [backend for backend in BACKENDS[:-1] if backend not in players]
     return next((backend for backend in (*players, *others) if backend.recognises(evidence)), None)
+
+
+def told_by_header(server: str) -> Backend | None:
+    """Return the backend whose `Server` header this is, `None` if it is nobody's own."""
+    return recognise({"": server})
+
+
+def told_by_answer(fingerprint: str, model: str | None) -> Backend | None:
+    """Return the backend whose `system_fingerprint` an answer has: Ollama's word, llama.cpp's build, LM Studio's model."""
+    if fingerprint == "fp_ollama":
+        return OLLAMA
+    if re.fullmatch(r"b\d+-[0-9a-f]{6,40}", fingerprint):
+        return LLAMACPP
+    return LMSTUDIO if fingerprint == model else None

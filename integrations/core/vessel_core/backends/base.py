@@ -36,6 +36,7 @@ class Backend:
     - `health`: the path that answers 200 once a model can be used
     - `recognises`: whether the evidence is this server's
     - `models`: lists its models; `model`: describes one; `version`: asks for its version
+    - `hands_on`: whether it hands on what other servers answer, so that an answer does not tell who it is
     - `features`: what not every server has, by name (see `vessel_core.operations`)
     """
 
@@ -54,6 +55,7 @@ class Backend:
     urls: tuple[str, ...] = ()
     probed: bool = False
     health: str = "/health"
+    hands_on: bool = False
     features: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
     def feature(self, name: str, needs: str) -> Callable[..., Any]:
@@ -116,6 +118,13 @@ def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None =
     except (ResponseError, Unsupported):
         return {}
     return mapping(document)
+
+
+def tell(path: str, body: Mapping[str, Any] | Sequence[Any], *, method: str = "POST") -> Generator[Call, Any, None]:
+    """Make a call whose reply says no more than that it went well; raise what went wrong, with status 200 too (quirk 22)."""
+    reply = yield Call(method, path, body)
+    if reply is not None and reply.body.strip():
+        json_body(reply)
 
 
 def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:

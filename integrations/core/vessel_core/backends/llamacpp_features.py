@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from vessel_core.backends.base import Flow, get_json, items
+from vessel_core.backends.base import Flow, get_json, items, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Unsupported
 from vessel_core.types import ChatRequest, TokenCount
@@ -103,7 +103,7 @@ def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
             f"The server has no LoRA adapter {unknown[0]}; its ids are {known}.", hint="Start it with `--lora FILE`."
         )
     try:
-        yield Call("POST", "/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
+        yield from tell("/lora-adapters", [{"id": key, "scale": scale} for key, scale in scales.items()])
     except ModelNotFound as error:
         raise Unsupported(
             "A llama.cpp router can't scale the adapters of its models.", hint="Give `lora={id: scale}` with a request."
@@ -113,35 +113,36 @@ def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
 def load(model: str, _options: Mapping[str, Any]) -> Steps:
     """Load a model of a router; one that runs already is loaded."""
     try:
-        yield Call("POST", "/models/load", {"model": model})
+        yield from tell("/models/load", {"model": model})
     except BadRequest as error:
         if "already running" not in error.message:
             raise
-    except Unsupported:
-        yield from _why_not(model)
+    except Unsupported as error:
+        yield from _why_not(model, error)
     yield from until_loaded(model)
 
 
 def unload(model: str) -> Flow[None]:
     """Unload a model of a router; one that does not run is unloaded."""
     try:
-        yield Call("POST", "/models/unload", {"model": model})
+        yield from tell("/models/unload", {"model": model})
     except BadRequest as error:
         if "not running" not in error.message:
             raise
-    except Unsupported:
-        yield from _why_not(model)
+    except Unsupported as error:
+        yield from _why_not(model, error)
 
 
-def _why_not(model: str) -> Generator[Call, Any, None]:
+def _why_not(model: str, error: Unsupported) -> Generator[Call, Any, None]:
     """Raise what a 404 means: a router's that it has no such model, another server's that it is no router."""
     reply = yield Call("GET", "/v1/models")
     if routed(items(mapping(json_body(reply)), "data")):
-        raise ModelNotFound(f"There is no model {model!r} on this server.")
+        raise ModelNotFound(f"There is no model {model!r} on this server.", response=error.response) from error
     raise Unsupported(
         "This llama-server has one model, and loads and unloads none.",
         hint="Start it as a router: `llama-server --models-dir FOLDER`, without `-m`.",
-    )
+        response=error.response,
+    ) from error
 
 
 def completion_stream() -> ReplyStream:

@@ -57,5 +57,6 @@ BACKEND = Backend(
     recognises=recognises,
     start="llama-swap --config config.yaml",
     health="/health",
+    hands_on=True,
     features=FEATURES,
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.backends.base import Flow, items, same_model, try_json
+from vessel_core.backends.base import Flow, items, same_model, tell, try_json
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
-from vessel_core.wire import Call, ReplyStream
+from vessel_core.wire import Call, Reply, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ollama
+from vessel_core.wire.failures import json_body
 from vessel_core.wire.reading import count, mapping
 
 
@@ -42,23 +43,24 @@ def load(model: str, options: Mapping[str, Any]) -> Steps:
     if runner := {name: value for name, value in options.items() if name != "keep_alive"}:
         body["options"] = runner
     yield Progress("loading")
-    yield Call("POST", "/api/chat", body, stream=True)
+    reply = yield Call("POST", "/api/chat", body, stream=True)
+    json_body(reply or Reply(500))
     yield Progress("loaded")
 
 
 def unload(model: str) -> Flow[None]:
     """Unload a model now."""
-    yield Call("POST", "/api/chat", {"model": model, "messages": [], "stream": False, "keep_alive": 0})
+    yield from tell("/api/chat", {"model": model, "messages": [], "stream": False, "keep_alive": 0})
 
 
 def copy(model: str, to: str) -> Flow[None]:
     """Give a model a second name."""
-    yield Call("POST", "/api/copy", {"source": model, "destination": to})
+    yield from tell("/api/copy", {"source": model, "destination": to})
 
 
 def delete(model: str) -> Flow[None]:
     """Remove a model from the disk."""
-    yield Call("DELETE", "/api/delete", {"model": model})
+    yield from tell("/api/delete", {"model": model}, method="DELETE")
 
 
 def completion_stream() -> ReplyStream:
