@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from vessel_core.backends import COMPATIBLE, Backend, told_by_answer, told_by_header
 from vessel_core.backends.base import Flow, unrecognised
@@ -23,10 +24,13 @@ class Doubt:
     def __init__(self, backend: Backend, where: str) -> None:
         self._backend = backend
         self._where = where
-        self._believed = backend.recognises in (unrecognised, COMPATIBLE.recognises)
-        self._heard = self._believed or backend.hands_on
-        self._asked = self._believed
+        self._over = backend.recognises in (unrecognised, COMPATIBLE.recognises)
+        self._heard = backend.hands_on
         self._said: str | None = None
+
+    def believe(self) -> None:
+        """Take that it is the right one, since its list of models says so."""
+        self._over = True
 
     def hear(self, reply: Reply) -> None:
         """Take the first reply of any kind."""
@@ -36,18 +40,15 @@ class Doubt:
 
     def hear_answer(self, first: Delta) -> None:
         """Take the first delta of an answer."""
-        if first.system_fingerprint is not None and not (self._believed or self._backend.hands_on):
+        if first.system_fingerprint is not None and not self._backend.hands_on:
             self._tell(told_by_answer(first.system_fingerprint, first.model))
 
     def ask(self) -> Flow[None]:
-        """Ask what kind of server it is, unless that was done or told."""
-        if self._asked:
-            return
-        self._asked = True
-        try:
-            self._tell((yield from identify()))
-        except VesselError:
-            return
+        """Ask what kind of server it is, unless that is known."""
+        if not self._over:
+            with suppress(VesselError):
+                self._tell((yield from identify()))
+            self._over = True
 
     def explain(self, error: VesselError) -> Flow[None]:
         """Ask, and put on an error that it came from another server, if it did."""
@@ -55,10 +56,10 @@ class Doubt:
         error.hint = self._said or error.hint
 
     def _tell(self, other: Backend | None) -> None:
-        """Say that another server answers, if it does; after that nothing more is asked."""
-        if self._said is not None or other is None or other in (self._backend, COMPATIBLE):
+        """Say that another server answers, if it does."""
+        if self._over or other is None or other in (self._backend, COMPATIBLE):
             return
-        self._asked = True
+        self._over = True
         self._said = (
             f"{self._where} points to {other.title}, and not to {self._backend.title}. "
             f"Say backend={other.name!r}, or give the right address."

@@ -247,7 +247,9 @@ class Target:
         except (Unsupported, ProtocolError) as error:
             yield from self.doubt().explain(error)
             raise
-        if not self.server.backend.recognises(evidence):
+        if self.server.backend.recognises(evidence):
+            self.doubt().believe()
+        else:
             yield from self.doubt().ask()
         self.seen = {one.id: one for one in found}
         return found
