@@ -10,6 +10,8 @@ from typing import Any, cast
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server, ollama_server
 from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
 
+OLLAMA_MODELS = ("llama3.1", "llava", "qwen3:8b", "nomic-embed-text")
+
 
 def sensible_server() -> FakeServer:
     """Return the server; `requests` holds what it was asked."""
@@ -18,12 +20,13 @@ def sensible_server() -> FakeServer:
 
 def sensible_ollama() -> FakeServer:
     """Return an Ollama server that does the same."""
-    models = ("llama3.1", "llava", "qwen3:8b", "nomic-embed-text")
-    return ollama_server(_ollama_chat, models=models, capabilities=("completion", "tools", "thinking", "vision"))
+    return ollama_server(_ollama_chat, models=OLLAMA_MODELS, capabilities=("completion", "tools", "thinking", "vision"))
 
 
 def _ollama_chat(request: Request) -> Response:
     body: dict[str, Any] = request.json()
+    if (model := body["model"]) not in OLLAMA_MODELS:
+        return Response.json({"error": f"model '{model}' not found"}, 404)
     question = _last_question(body["messages"])
     thought = [{"content": "", "thinking": "Let me think."}] if body.get("think") else []
     if (form := body.get("format")) is not None:

@@ -1,7 +1,8 @@
-"""Twenty programs for ChatOllama, ChatOpenAI(base_url=…) and their embeddings run with only import and class name changed.
+"""Programs for ChatOllama, ChatOpenAI(base_url=…), ChatLiteLLM and their embeddings run with import and class name changed.
 
 Each is in `programs/`, as its author would have it, with its own asserts. It runs on a scripted server of the kind it was
-written for and on a real llama.cpp server. Two of them can't be taken over as they are everywhere: `REASONS` says why.
+written for and on a real llama.cpp server. Three of them can't be taken over as they are everywhere: `REASONS` says why.
+docs/migration-langchain.md is made from all this.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.exceptions import ModelInvalidRequestError, ModelNotFoundError
 from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer
@@ -23,27 +24,41 @@ PROGRAMS = sorted(Path(__file__).with_name("programs").glob("*.py.txt"))
 CLASSES = {
     "ChatOllama": "ChatVessel",
     "ChatOpenAI": "ChatVessel",
+    "ChatLiteLLM": "ChatVessel",
     "OllamaEmbeddings": "VesselEmbeddings",
     "OpenAIEmbeddings": "VesselEmbeddings",
 }
+TIMINGS = '`eval_duration`: the timings are the same for every server, `response_metadata["timings"]`'
 REASONS: dict[tuple[str, str], tuple[type[Exception], str]] = {
-    ("ollama_durations", "scripted"): (KeyError, "eval_duration: our timings are the same for every server"),
-    ("ollama_durations", "real"): (KeyError, "eval_duration: our timings are the same for every server"),
-    ("ollama_context", "real"): (ModelInvalidRequestError, "num_ctx: llama.cpp's context is set when it starts"),
+    ("ollama_durations", "scripted"): (KeyError, TIMINGS),
+    ("ollama_durations", "real"): (KeyError, TIMINGS),
+    ("ollama_context", "real"): (
+        ModelInvalidRequestError,
+        "`num_ctx`: a llama.cpp server's context is set when it starts, so it is refused there",
+    ),
+    ("litellm_ollama", "scripted"): (
+        ModelNotFoundError,
+        '`ollama_chat/llama3.1`: the model has no prefix here; say `backend="ollama"`, or nothing',
+    ),
 }
+"""Where a program can't be taken over as it is: the error, and what it names and why."""
 
 
 def name_of(program: Path) -> str:
     return program.name.removesuffix(".py.txt")
 
 
-def taken_over(program: Path, url: str) -> str:
-    """Return the program with import and class name changed, and the place of the server."""
-    text = program.read_text()
-    text = re.sub(r"from langchain_(ollama|openai) import", "from langchain_vessel import", text)
+def renamed(program: Path) -> str:
+    """Return the program with import and class name changed."""
+    text = re.sub(r"from langchain_(ollama|openai|litellm) import", "from langchain_vessel import", program.read_text())
     for theirs, ours in CLASSES.items():
         text = re.sub(rf"\b{theirs}\b", ours, text)
-    return re.sub(r"http://localhost:\d+", url, text)
+    return text
+
+
+def taken_over(program: Path, url: str) -> str:
+    """Return the renamed program at the place of the server."""
+    return re.sub(r"http://localhost:\d+", url, renamed(program))
 
 
 def run(program: Path, url: str, where: str) -> None:
@@ -53,13 +68,13 @@ def run(program: Path, url: str, where: str) -> None:
     if reason is None:
         exec(code, names)
         return
-    with pytest.raises(reason[0], match=reason[1].partition(":")[0]):
+    with pytest.raises(reason[0], match=reason[1].split("`")[1]):
         exec(code, names)
 
 
 @contextmanager
 def scripted(program: Path) -> Generator[FakeServer]:
-    make = sensible_ollama if name_of(program).startswith("ollama") else sensible_server
+    make = sensible_ollama if "ollama" in name_of(program) else sensible_server
     with make() as server:
         yield server
 
@@ -90,7 +105,8 @@ def test_a_program_runs_on_a_real_server(
     run(program, server.base_url, "real")
 
 
-def test_there_are_twenty_and_at_least_eighteen_need_no_other_change() -> None:
-    assert len(PROGRAMS) == 20
+def test_there_are_enough_and_nearly_all_need_no_other_change() -> None:
+    assert len(PROGRAMS) == 22
     changed = {name for name, _ in REASONS}
+    assert changed <= {name_of(program) for program in PROGRAMS}
     assert len(PROGRAMS) - len(changed) >= 18
