@@ -118,8 +118,8 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(@D) -r $<
 	touch $@
 
-fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 for each target (TARGETS="events lines")
-	.venv-fuzz/bin/python -m tests.fuzz $(or $(SECONDS),60) $(TARGETS)
+fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 or RUNS=1000000 for each target (TARGETS="events lines")
+	.venv-fuzz/bin/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
 
 audit: .venv-audit/.ready ## known advisories on what is locked, and the core's bill of materials
 	.venv-audit/bin/python tests/security/audit.py

@@ -212,6 +212,12 @@ def talks_on_after_the_end(talk: Talk) -> None:
         talk.pause(0.01)
 
 
+def endless(talk: Talk) -> None:
+    talk.head()
+    talk.chunk(HEL)
+    talk.hold()
+
+
 def short_of_its_length(talk: Talk) -> None:
     talk.head("application/json", framing="500")
     talk.say(b'{"choices": [{"message": {"content": "Hel')

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, cast
 
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
@@ -23,6 +23,7 @@ from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
 from vessel_core import AsyncClient, ChatReply, Client, Tool
 from vessel_core.errors import InvalidOutput, VesselError
+from vessel_core.owned import owned
 
 HELLO = "Hello"
 TOOL: Tool = {
@@ -59,6 +60,20 @@ class Outcome:
         return reply.text if reply is not None else None
 
 
+def answered(outcome: Outcome, text: str = "Hello") -> None:
+    """Hold that a call gave this text."""
+    assert (outcome.error, outcome.answer) == (None, Answer(text))
+
+
+How = Callable[..., float]
+"""A way to stop: it gets what begins a stream (and what runs the event loop), and returns when it stopped."""
+
+
+async def opened(stream: Any) -> Any:
+    """Return a stream of any face: LlamaIndex's must be awaited first."""
+    return await stream if asyncio.iscoroutine(stream) else stream
+
+
 class Session(Protocol):
     """An object of a face, and the ways to use it."""
 
@@ -72,8 +87,16 @@ class Session(Protocol):
         """Embed texts; raise what goes wrong."""
         ...
 
-    def stop(self) -> None:
-        """Take the first piece of a stream and stop, as a caller that loses interest."""
+    def told(self) -> list[str]:
+        """Stream an answer, and return what was told of how far the server is."""
+        ...
+
+    def stop(self, how: How) -> float:
+        """Begin a stream and stop it that way; return when that was."""
+        ...
+
+    def hold(self, count: int) -> None:
+        """Begin so many streams, have the first piece of each, and then stop them all."""
         ...
 
     def many(self, count: int) -> list[Outcome]:
@@ -106,6 +129,7 @@ class _Sync:
     asking: Callable[..., Answer]
     embedding: Callable[[Any, Sequence[str]], list[list[float]]]
     streaming: Callable[[Any], Any]
+    progress: Callable[[Any], Any]
 
     def ask(self, *, tools: bool = False, **call: Any) -> Outcome:
         started = time.monotonic()
@@ -118,10 +142,18 @@ class _Sync:
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return self.embedding(self.made, texts)
 
-    def stop(self) -> None:
-        stream = self.streaming(self.made)
-        next(stream)
-        stream.close()
+    def told(self) -> list[str]:
+        return self.progress(self.made)
+
+    def stop(self, how: How) -> float:
+        return how(lambda: self.streaming(self.made))
+
+    def hold(self, count: int) -> None:
+        streams = [self.streaming(self.made) for _ in range(count)]
+        for stream in streams:
+            next(stream)
+        for stream in streams:
+            stream.close()
 
     def many(self, count: int) -> list[Outcome]:
         with ThreadPoolExecutor(32) as pool:
@@ -129,7 +161,7 @@ class _Sync:
             return [call.result() for call in calls]
 
     def again(self, made: Any) -> Session:
-        return _Sync(made, self.asking, self.embedding, self.streaming)
+        return _Sync(made, self.asking, self.embedding, self.streaming, self.progress)
 
 
 @dataclass
@@ -139,6 +171,7 @@ class _Async:
     asking: Callable[..., Awaitable[Answer]]
     embedding: Callable[[Any, Sequence[str]], Awaitable[list[list[float]]]]
     streaming: Callable[[Any], Any]
+    progress: Callable[[Any], Any]
 
     async def asked(self, tools: bool = False, **call: Any) -> Outcome:
         started = time.monotonic()
@@ -157,14 +190,20 @@ class _Async:
 
         return self.runner.run(embedded())
 
-    def stop(self) -> None:
-        async def stopped() -> None:
-            stream = self.streaming(self.made)
-            stream = await stream if asyncio.iscoroutine(stream) else stream
-            await anext(stream)
-            await stream.aclose()
+    def told(self) -> list[str]:
+        return self.runner.run(self.progress(self.made))
 
-        self.runner.run(stopped())
+    def stop(self, how: How) -> float:
+        return how(lambda: self.streaming(self.made), self.runner)
+
+    def hold(self, count: int) -> None:
+        async def held() -> None:
+            streams = [await opened(self.streaming(self.made)) for _ in range(count)]
+            await asyncio.gather(*(anext(stream) for stream in streams))
+            for stream in streams:
+                await stream.aclose()
+
+        self.runner.run(held())
 
     def many(self, count: int) -> list[Outcome]:
         async def asked() -> list[Outcome]:
@@ -173,7 +212,7 @@ class _Async:
         return self.runner.run(asked())
 
     def again(self, made: Any) -> Session:
-        return _Async(made, self.runner, self.asking, self.embedding, self.streaming)
+        return _Async(made, self.runner, self.asking, self.embedding, self.streaming, self.progress)
 
 
 # ------------------------------------------------------------------------------------------------------------- the core
@@ -198,6 +237,7 @@ def _core(options: dict[str, Any]) -> Generator[Session]:
             ask,
             lambda made, texts: made.embed(texts).vectors,
             lambda made: made.stream(MESSAGES),
+            lambda made: [delta.progress.status for delta in made.stream(MESSAGES) if delta.progress],
         )
 
 
@@ -209,9 +249,12 @@ def _core_async(options: dict[str, Any]) -> Generator[Session]:
     async def embed(made: AsyncClient, texts: Sequence[str]) -> list[list[float]]:
         return (await made.embed(texts)).vectors
 
+    async def progress(made: AsyncClient) -> list[str]:
+        return [delta.progress.status async for delta in made.stream(MESSAGES) if delta.progress]
+
     with asyncio.Runner() as runner:
         client = AsyncClient(**options)
-        yield _Async(client, runner, ask, embed, lambda made: made.stream(MESSAGES))
+        yield _Async(client, runner, ask, embed, lambda made: made.stream(MESSAGES), progress)
         runner.run(client.aclose())
 
 
@@ -239,11 +282,15 @@ def _langchain(options: dict[str, Any]) -> Generator[Session]:
     def ask(made: ChatVessel, tools: bool, **call: Any) -> Answer:
         return _langchain_answer(_bound(made, tools).invoke(HELLO, **call))
 
+    def progress(made: ChatVessel) -> list[str]:
+        return [each["status"] for chunk in made.stream(HELLO) for each in chunk.response_metadata.get("progress", ())]
+
     yield _Sync(
         ChatVessel(**options),
         ask,
         lambda made, texts: _embeddings(made).embed_documents(list(texts)),
         lambda made: made.stream(HELLO),
+        progress,
     )
 
 
@@ -255,8 +302,26 @@ def _langchain_async(options: dict[str, Any]) -> Generator[Session]:
     async def embed(made: ChatVessel, texts: Sequence[str]) -> list[list[float]]:
         return await _embeddings(made).aembed_documents(list(texts))
 
+    async def progress(made: ChatVessel) -> list[str]:
+        chunks = [event["data"]["chunk"] async for event in _tokens(made)]
+        return [each["status"] for chunk in chunks for each in chunk.response_metadata.get("progress", ())]
+
     with asyncio.Runner() as runner:
-        yield _Async(ChatVessel(**options), runner, ask, embed, lambda made: made.astream(HELLO))
+        yield _Async(ChatVessel(**options), runner, ask, embed, lambda made: made.astream(HELLO), progress)
+
+
+@contextmanager
+def _langchain_events(options: dict[str, Any]) -> Generator[Session]:
+    """Stream as `astream_events` does, which runs the model in a task of its own."""
+    with _langchain_async(options) as session:
+        yield replace(cast("_Async", session), streaming=_tokens)
+
+
+async def _tokens(chat: Any) -> AsyncGenerator[Any]:
+    async with owned(chat.astream_events(HELLO, version="v2")) as events:
+        async for event in events:
+            if event["event"] == "on_chat_model_stream":
+                yield event
 
 
 # ----------------------------------------------------------------------------------------------------------- LlamaIndex
@@ -283,6 +348,12 @@ PARALLEL: Any = {"allow_parallel_tool_calls": True}
 LLAMA_INDEX_TOOLS = [FunctionTool.from_defaults(get_weather)]
 
 
+def _status(response: Any) -> list[str]:
+    """Return what a piece of a stream tells of how far the server is."""
+    progress = response.additional_kwargs.get("progress")
+    return [progress["status"]] if progress else []
+
+
 def _embedding(llm: Vessel) -> VesselEmbedding:
     fields = {name: getattr(llm, name) for name in ("backend", "base_url", "model", "timeout", "max_retries", "verify")}
     return VesselEmbedding(**fields)
@@ -303,6 +374,7 @@ def _llama_index(options: dict[str, Any]) -> Generator[Session]:
         ask,
         lambda made, texts: _embedding(made).get_text_embedding_batch(list(texts)),
         lambda made: made.stream_chat(LLAMA_INDEX_MESSAGES),
+        lambda made: [status for response in made.stream_chat(LLAMA_INDEX_MESSAGES) for status in _status(response)],
     )
     llm.close()
 
@@ -319,9 +391,13 @@ def _llama_index_async(options: dict[str, Any]) -> Generator[Session]:
     async def embed(made: Vessel, texts: Sequence[str]) -> list[list[float]]:
         return await _embedding(made).aget_text_embedding_batch(list(texts))
 
+    async def progress(made: Vessel) -> list[str]:
+        stream = await made.astream_chat(LLAMA_INDEX_MESSAGES)
+        return [status async for response in stream for status in _status(response)]
+
     llm = Vessel(**options)
     with asyncio.Runner() as runner:
-        yield _Async(llm, runner, ask, embed, lambda made: made.astream_chat(LLAMA_INDEX_MESSAGES))
+        yield _Async(llm, runner, ask, embed, lambda made: made.astream_chat(LLAMA_INDEX_MESSAGES), progress)
         runner.run(llm.aclose())
 
 
@@ -333,3 +409,5 @@ DRIVERS = (
     Driver("llama_index sync", VesselError, _llama_index),
     Driver("llama_index async", VesselError, _llama_index_async),
 )
+EVENTS = Driver("langchain events", ModelError, _langchain_events)
+"""One more way, where it is another way to stop."""

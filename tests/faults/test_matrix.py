@@ -6,7 +6,6 @@ import copy
 import pickle
 import socket
 import threading
-import time
 import tracemalloc
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from vessel_core.errors import (
     VesselError,
 )
 
+from tests.faults import test_stopping
 from tests.faults.catalogue import (
     CATALOGUE,
     DONE,
@@ -36,13 +36,14 @@ from tests.faults.catalogue import (
     SOON,
     STOP,
     Fault,
+    endless,
     event,
     ok,
     raw,
     says,
     slow_first_token,
 )
-from tests.faults.drivers import Answer, Driver, Outcome
+from tests.faults.drivers import Driver, Outcome, answered
 from tests.faults.fault_server import CERTIFICATE, LOADING, FaultServer, Script, Talk
 
 MEGABYTE = 1024 * 1024
@@ -56,10 +57,6 @@ def failed(driver: Driver, outcome: Outcome, kind: type[VesselError]) -> VesselE
     assert isinstance(outcome.error, driver.base)
     assert KEY not in f"{outcome.error!r} {outcome.error}"
     return outcome.error
-
-
-def answered(outcome: Outcome, text: str = "Hello") -> None:
-    assert (outcome.error, outcome.answer) == (None, Answer(text))
 
 
 @contextmanager
@@ -231,9 +228,11 @@ def test_12_https_on_a_plain_port(driver: Driver) -> None:
 
 
 def test_15_the_wait_for_a_model_is_told(driver: Driver, caplog: pytest.LogCaptureFixture) -> None:
+    """To the log, and to who reads the stream, in the way of each face."""
     caplog.set_level("INFO", "vessel_core")
     with FaultServer(says(LOADING, 503), ok, health=(503, 200)) as server, driver.session(server.url) as session:
-        answered(session.ask())
+        assert session.told() == ["waiting for the model to load"] * 2
+        assert server.posts == 2
     assert [record.message for record in caplog.records if record.name == "vessel_core"] == [
         "waiting for the model to load (0 of 300 seconds)"
     ] * 2
@@ -337,45 +336,6 @@ def test_57_a_call_after_the_server_died_in_the_middle_of_one(driver: Driver) ->
         assert server.posts == 2
 
 
-def endless(talk: Talk) -> None:
-    talk.head()
-    talk.chunk(HEL)
-    talk.hold()
-
-
-def test_58_who_stops_stops_the_server(driver: Driver) -> None:
-    with FaultServer(endless) as server, driver.session(server.url) as session:
-        session.stop()
-        since = time.monotonic()
-        assert server.gone.wait(5)
-        assert time.monotonic() - since <= 0.25
-
-
-def test_59_many_that_stop_leave_nothing_behind(driver: Driver) -> None:
-    def script(talk: Talk) -> None:
-        endless(talk) if server.posts <= 100 else ok(talk)
-
-    with FaultServer(script) as server, driver.session(server.url) as session:
-        for _ in range(100):
-            session.stop()
-        answered(session.ask())
-        assert all(outcome.error is None for outcome in session.many(20))
-
-
-def test_60_one_object_in_many_loops_or_threads(driver: Driver) -> None:
-    with FaultServer(ok) as server:
-        with driver.session(server.url) as session:
-            answered(session.ask())
-            for _ in range(20):
-                with driver.session(server.url) as other:
-                    answered(other.again(session.made).ask())
-            threads = [threading.Thread(target=answered, args=(session.ask(),)) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-                thread.join()
-        assert server.posts == 25
-
-
 @pytest.mark.parametrize("how", ["pickle", "deepcopy", "copy"])
 def test_61_a_copy_of_a_used_object(driver: Driver, how: str) -> None:
     with FaultServer(ok) as server, driver.session(server.url) as session:
@@ -418,6 +378,7 @@ def test_64_no_more_files(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_all_64_are_here() -> None:
     """Each number has a row of the catalogue or a test of its name."""
-    named = {int(name[5:7]) for name in globals() if name.startswith("test_") and name[5:7].isdigit()}
+    tests = [*globals(), *vars(test_stopping)]
+    named = {int(name[5:7]) for name in tests if name.startswith("test_") and name[5:7].isdigit()}
     assert named | {fault.number for fault in CATALOGUE} == set(range(1, 65))
     assert (SOON, LO, STOP) != (None, None, None)

@@ -1,4 +1,4 @@
-"""Fuzz: `python -m tests.fuzz SECONDS [TARGET…]`, each target in a process of its own for so many seconds.
+"""Fuzz: `python -m tests.fuzz [--seconds 60 | --runs 1000000] [TARGET…]`, each target in a process of its own.
 
 It begins with the transcripts and `tests/fuzz/corpus`; what it finds new is kept outside of the tree, in the folder of
 `VESSEL_FUZZ_CORPUS` (a temporary one without it). A crash prints the input and ends with an error.
@@ -6,6 +6,7 @@ It begins with the transcripts and `tests/fuzz/corpus`; what it finds new is kep
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import re
@@ -20,11 +21,11 @@ NAMES = ["events", "lines", "openai_chat", "ollama_chat", "documents", "argument
 SEEDS = (HERE / "corpus", HERE.parent / "transcripts")
 
 
-def fuzz(name: str, seconds: int, folder: Path) -> bool:
-    """Fuzz one target; tell whether nothing was found."""
+def fuzz(name: str, until: str, folder: Path) -> bool:
+    """Fuzz one target until a limit of libFuzzer's; tell whether nothing was found."""
     (found := folder / name).mkdir(parents=True, exist_ok=True)
     arguments = [
-        f"-max_total_time={seconds}",
+        until,
         "-max_len=4096",
         "-timeout=10",
         "-rss_limit_mb=1024",
@@ -56,9 +57,14 @@ def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         one(sys.argv[2], sys.argv[3:])
         return
-    seconds, names = int((sys.argv[1:] or ["60"])[0]), sys.argv[2:] or NAMES
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--runs", type=int, help="of each target, in place of seconds")
+    parser.add_argument("names", nargs="*", metavar="TARGET", help=f"{', '.join(NAMES)}; all without")
+    given = parser.parse_args()
+    until = f"-runs={given.runs}" if given.runs else f"-max_total_time={given.seconds}"
     folder = Path(os.environ.get("VESSEL_FUZZ_CORPUS") or tempfile.mkdtemp(prefix="vessel-fuzz-"))
-    good = [fuzz(name, seconds, folder) for name in names]  # all of them, whatever the first finds
+    good = [fuzz(name, until, folder) for name in given.names or NAMES]  # all of them, whatever the first finds
     sys.exit(0 if all(good) else 1)
 
 

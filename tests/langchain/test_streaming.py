@@ -108,6 +108,50 @@ def test_events_number_the_blocks_and_name_model_and_message() -> None:
     assert str(stream.reasoning) == "Hmm"
 
 
+LOADING = Response.json({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, 503)
+
+
+def loading_server(times: int) -> FakeServer:
+    """Return a server that says so many times that its model loads."""
+    answers: list[Any] = [*[LOADING] * times, Response.stream(answer("Hel", "lo"))]
+    return llamacpp_server(routes={("POST", "/v1/chat/completions"): answers})
+
+
+class Heard(BaseCallbackHandler):
+    """Hears what is told of how far the server is."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+        self.told.append((name, data["status"]))
+
+
+async def test_who_waits_for_a_whole_answer_is_told_by_callback_that_the_model_loads() -> None:
+    for ask in ("invoke", "ainvoke", "stream_events"):
+        heard = Heard()
+        with loading_server(1) as server:
+            chat = ChatVessel(backend="llamacpp", base_url=server.base_url, model="demo")
+            config: Any = {"callbacks": [heard]}
+            if ask == "ainvoke":
+                await chat.ainvoke("Hello", config)
+            elif ask == "invoke":
+                chat.invoke("Hello", config)
+            else:
+                list(chat.stream_events("Hello", config, version="v3"))
+        assert heard.told == [("vessel_progress", "waiting for the model to load")]
+
+
+def test_a_stream_tells_that_the_model_loads_in_chunks_without_words() -> None:
+    with loading_server(2) as server:
+        chat = ChatVessel(backend="llamacpp", base_url=server.base_url, model="demo")
+        chunks: list[Any] = list(chat.stream("Hello"))
+    assert [each.text for each in chunks if "progress" in each.response_metadata] == ["", ""]
+    whole = total(chunks)
+    assert whole.text == "Hello"
+    assert [each["unit"] for each in whole.response_metadata["progress"]] == ["seconds"] * 2
+
+
 def test_a_summed_stream_is_the_message_of_invoke() -> None:
     with llamacpp_server(TURN) as server:
         chat = model(server)

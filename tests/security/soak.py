@@ -152,10 +152,22 @@ async def worker(number: int, asks: list[Ask], until: float, seen: Counter[str])
 
 
 async def phase(asks: list[Ask], seconds: float, seen: Counter[str]) -> dict[str, float]:
-    """Let all streams run, wait until idle connections are dropped, and say what is held."""
+    """Let all streams run, telling every minute what is held, and say what is held at the end."""
     until = time.monotonic() + seconds
+    telling = asyncio.create_task(tell(seen))
     await asyncio.gather(*(worker(number, asks, until, seen) for number in range(STREAMS)))
+    telling.cancel()
+    await asyncio.wait([telling])
     return held()
+
+
+async def tell(seen: Counter[str]) -> None:
+    """Say how far it is."""
+    minutes = 0
+    while True:
+        await asyncio.sleep(60)
+        minutes += 1
+        print(f"{minutes} min, {seen.total():,} streams: {held()}", flush=True)
 
 
 def soak(minutes: float) -> bool:

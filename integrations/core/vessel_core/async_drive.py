@@ -56,7 +56,6 @@ async def adeltas_of(
     It is the only generator of a stream: a loop that ends closes all there are at once, those in use by others too.
     """
     async with explained, AsyncExitStack() as stack:
-        clock = Clock()
         flow, transport, retries = await begin()
         opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
         while (progress := await opening.progress()) is not None:
@@ -66,7 +65,7 @@ async def adeltas_of(
             for delta in reply.whole((await transport.read(incoming)).body):
                 yield delta
             return
-        pieces = transport.pieces(incoming)
+        pieces, clock = transport.pieces(incoming), Clock(incoming.since)
         async for data in pieces:
             deltas = reply.feed(data)
             if not incoming.patience.answering:

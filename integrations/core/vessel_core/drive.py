@@ -81,12 +81,11 @@ def deltas_of(
     While a model loads, deltas say how long that has taken.
     """
     with ExitStack() as stack:
-        clock = Clock()
         reply, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
         if not incoming.streams:
             yield from reply.whole(transport.read(incoming).body)
             return
-        pieces = transport.pieces(incoming)
+        pieces, clock = transport.pieces(incoming), Clock(incoming.since)
         for data in pieces:
             deltas = reply.feed(data)
             if not incoming.patience.answering:
@@ -186,15 +185,15 @@ def log(step: Wait) -> None:
 
 
 class Clock:
-    """Puts the time to the first token on the timings of a stream."""
+    """Puts the time to the first token on the timings of a stream, from when its request was begun."""
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
+    def __init__(self, since: float) -> None:
+        self._started = since
         self._first: float | None = None
 
     def mark(self, deltas: Sequence[Delta]) -> None:
         """Take the deltas of one read; how far the prompt is read is no token yet."""
         if self._first is None and any(delta.progress is None for delta in deltas):
-            self._first = (time.perf_counter() - self._started) * 1000
+            self._first = (time.monotonic() - self._started) * 1000
         if deltas and (timings := deltas[-1].timings) is not None:
             timings.first_token_ms = self._first

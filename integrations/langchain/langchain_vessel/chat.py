@@ -21,7 +21,7 @@ from pydantic import model_validator
 from vessel_core import Routing, Timeout
 from vessel_core.errors import InvalidOutput, ResponseError, Unsupported
 from vessel_core.owned import owned
-from vessel_core.types import ChatReply
+from vessel_core.types import ChatReply, Gathering
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
@@ -29,6 +29,7 @@ from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import to_messages
+from langchain_vessel.progress import atell, tell
 from langchain_vessel.replies import Check, Chunks, combined, to_result
 
 if TYPE_CHECKING:
@@ -151,7 +152,12 @@ class ChatVessel(ToolBinding, ServerLimits):
     ) -> ChatResult:
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
-            return to_result(self._sync.chat(to_messages(messages), validate=False, **fields), check)
+            gathering = Gathering()
+            for delta in self._sync.stream(to_messages(messages), **fields):
+                gathering.add(delta)
+                if delta.progress is not None:
+                    tell(run_manager, delta.progress)
+            return to_result(gathering.reply(), check)
 
     async def _agenerate(
         self,
@@ -162,7 +168,13 @@ class ChatVessel(ToolBinding, ServerLimits):
     ) -> ChatResult:
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
-            return to_result(await self._async.chat(to_messages(messages), validate=False, **fields), check)
+            gathering = Gathering()
+            async with owned(self._async.stream(to_messages(messages), **fields)) as deltas:
+                async for delta in deltas:
+                    gathering.add(delta)
+                    if delta.progress is not None:
+                        await atell(run_manager, delta.progress)
+            return to_result(gathering.reply(), check)
 
     def _stream(
         self,
@@ -219,6 +231,8 @@ class ChatVessel(ToolBinding, ServerLimits):
             with closing(deltas):
                 for delta in deltas:
                     yield from events.of(delta)
+                    if delta.progress is not None:
+                        tell(run_manager, delta.progress)
             yield from events.end()
 
     async def _astream_chat_model_events(
@@ -237,6 +251,8 @@ class ChatVessel(ToolBinding, ServerLimits):
                 async for delta in pieces:
                     for event in events.of(delta):
                         yield event
+                    if delta.progress is not None:
+                        await atell(run_manager, delta.progress)
             for event in events.end():
                 yield event
 

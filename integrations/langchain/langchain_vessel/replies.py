@@ -98,10 +98,10 @@ class Chunks:
         if delta.index:
             return None
         self._ending.add(delta)
-        if not (delta.tool_calls or delta.text or delta.reasoning or delta.logprobs):
+        if not (delta.tool_calls or delta.text or delta.reasoning or delta.logprobs or delta.progress):
             return None
         calls = [self._call(piece) for piece in delta.tool_calls] if delta.tool_calls else None
-        metadata = {"logprobs": {"content": list(delta.logprobs)}} if delta.logprobs else None
+        metadata = _beside(delta) if delta.logprobs or delta.progress else None
         return chunk(delta.text, reasoning=delta.reasoning, calls=calls, metadata=metadata)
 
     def last(self) -> ChatGenerationChunk:
@@ -125,6 +125,12 @@ class Chunks:
             call["error"] = piece.error
             arguments += unparsable(so_far)
         return tool_call_chunk(name=piece.name, args=arguments, id=piece.id, index=piece.index)
+
+
+def _beside(delta: Delta) -> dict[str, Any]:
+    """Return what a chunk says beside its words. Progress is a list, so that chunks which are added up keep all of it."""
+    said: dict[str, Any] = {"logprobs": {"content": list(delta.logprobs)}} if delta.logprobs else {}
+    return {**said, "progress": [asdict(delta.progress)]} if delta.progress else said
 
 
 def unparsable(text: str) -> str:

@@ -103,14 +103,15 @@ class Patience:
 class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
-    `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes.
-    `heard` is called with each read, where several hosts are looked after.
+    `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes;
+    `since` is when the call began. `heard` is called with each read, where several hosts are looked after.
     """
 
     heard: Callable[[], None] | None = None
 
     def __init__(self, response: httpx.Response, timeout: Timeout, since: float, *, generation: bool = True) -> None:
         self.response = response
+        self.since = since
         self.reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
         if 300 <= response.status_code < 400:
             raise _sends_on(self.reply)

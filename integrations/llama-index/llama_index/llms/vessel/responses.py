@@ -69,8 +69,8 @@ class Answer:
     def chat(self, delta: Delta | None = None) -> ChatResponse:
         """Return the answer so far as a chat response; with the `delta` that came last, as a chunk of a stream."""
         extra = self._told
-        if delta is not None and delta.reasoning:
-            extra = {**extra, "thinking_delta": delta.reasoning}
+        if delta is not None and (delta.reasoning or delta.progress):
+            extra = {**extra, **_of_this_piece(delta)}
         fields = {
             "message": self.message(),
             "raw": self._raw,
@@ -83,8 +83,8 @@ class Answer:
     def completion(self, delta: Delta | None = None) -> CompletionResponse:
         """Return the answer so far as a completion."""
         extra = {**self._extra, **self._told}
-        if delta is not None and delta.reasoning:
-            extra["thinking_delta"] = delta.reasoning
+        if delta is not None and (delta.reasoning or delta.progress):
+            extra.update(_of_this_piece(delta))
         fields = {
             "text": self.text,
             "additional_kwargs": extra,
@@ -189,6 +189,12 @@ class _Call:
 
     def invalid(self) -> dict[str, Any]:
         return {"id": self.id, "name": self.name, "arguments": self.arguments, "error": self.error}
+
+
+def _of_this_piece(delta: Delta) -> dict[str, Any]:
+    """Return what belongs to one piece of a stream, and not to the answer: the next thoughts, how far the server is."""
+    told: dict[str, Any] = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
+    return {**told, "progress": asdict(delta.progress)} if delta.progress else told
 
 
 def _text_block(text: str) -> TextBlock:

@@ -1,0 +1,170 @@
+"""The ways in which a caller stops a stream: each begins one, has its first piece, stops, and returns when that was."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.faults.drivers import How, opened
+
+Begin = Callable[[], Any]
+"""Begins a stream of whatever face."""
+
+
+def close(begin: Begin) -> float:
+    """Close the stream."""
+    stream = begin()
+    next(stream)
+    since = time.monotonic()
+    stream.close()
+    return since
+
+
+def leave(begin: Begin) -> float:
+    """Break out of the loop."""
+    for _ in begin():
+        break
+    return time.monotonic()
+
+
+def drop(begin: Begin) -> float:
+    """Drop the stream."""
+    stream = begin()
+    next(stream)
+    del stream
+    return time.monotonic()
+
+
+def fail(begin: Begin) -> float:
+    """Fail at what was read."""
+
+    def use(stream: Iterator[Any]) -> None:
+        for _ in stream:
+            raise LookupError("a fault of the reader")
+
+    with pytest.raises(LookupError):
+        use(begin())
+    return time.monotonic()
+
+
+def interrupt(begin: Begin) -> float:
+    """Press Ctrl-C while the next piece is waited for."""
+    stream = begin()
+    next(stream)
+    _press_soon()
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    return time.monotonic()
+
+
+def _press_soon() -> None:
+    """Press Ctrl-C once this thread waits."""
+    threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def aclose(begin: Begin, runner: asyncio.Runner) -> float:
+    """Close the stream."""
+
+    async def closed() -> float:
+        stream = await opened(begin())
+        await anext(stream)
+        since = time.monotonic()
+        await stream.aclose()
+        return since
+
+    return runner.run(closed())
+
+
+def aleave(begin: Begin, runner: asyncio.Runner) -> float:
+    """Break out of the loop, and go on with something else."""
+
+    async def left() -> float:
+        async for _ in await opened(begin()):
+            break
+        since = time.monotonic()
+        await asyncio.sleep(0.02)
+        return since
+
+    return runner.run(left())
+
+
+def adrop(begin: Begin, runner: asyncio.Runner) -> float:
+    """Drop the stream, and go on with something else."""
+
+    async def dropped() -> float:
+        stream = await opened(begin())
+        await anext(stream)
+        del stream
+        since = time.monotonic()
+        await asyncio.sleep(0.02)
+        return since
+
+    return runner.run(dropped())
+
+
+async def _read(begin: Begin, begun: Callable[[], None]) -> None:
+    async for _ in await opened(begin()):
+        begun()
+
+
+def cancel(begin: Begin, runner: asyncio.Runner) -> float:
+    """Cancel the task; what it ends with is the cancellation itself."""
+
+    async def cancelled() -> float:
+        first = asyncio.Event()
+        task = asyncio.create_task(_read(begin, first.set))
+        await first.wait()
+        since = time.monotonic()
+        task.cancel("by the test")
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+        return since
+
+    return runner.run(cancelled())
+
+
+def time_out(begin: Begin, runner: asyncio.Runner) -> float:
+    """Let a timeout of the caller's own run out."""
+
+    since = 0.0
+
+    async def read() -> None:
+        async with asyncio.timeout(None) as limit:
+
+            def end() -> None:
+                nonlocal since
+                since = time.monotonic()
+                limit.reschedule(asyncio.get_running_loop().time())
+
+            await _read(begin, end)
+
+    async def late() -> float:
+        with pytest.raises(TimeoutError):
+            await read()
+        return since
+
+    return runner.run(late())
+
+
+def ainterrupt(begin: Begin, runner: asyncio.Runner) -> float:
+    """Press Ctrl-C, which `asyncio.run` makes a cancellation."""
+
+    async def interrupted() -> None:
+        async for _ in await opened(begin()):
+            _press_soon()
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(interrupted())
+    return time.monotonic()
+
+
+WAYS: tuple[How, ...] = (close, leave, drop, fail, interrupt)
+ASYNC_WAYS: tuple[How, ...] = (aclose, aleave, adrop, cancel, time_out, ainterrupt)
