@@ -436,9 +436,8 @@ def test_a_gap_is_filled(connect: Connect, tapped: Tap) -> None:
 
 
 def test_how_far_the_prompt_is_read_is_no_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter([0.0, 2.0])
-    monkeypatch.setattr("vessel_core.drive.time.perf_counter", lambda: next(ticks))
-    clock, timings = Clock(), Timings()
+    monkeypatch.setattr("vessel_core.drive.time.monotonic", lambda: 12.0)
+    clock, timings = Clock(since=10.0), Timings()
     clock.mark([Delta(progress=Progress("reading the prompt", 1, 2, "tokens"))])
     clock.mark([Delta("Hi"), Delta(timings=timings)])
     clock.mark([])
