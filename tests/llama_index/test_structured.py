@@ -9,9 +9,13 @@ from typing import Literal
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
+from llama_index.core.types import PydanticProgramMode
 from llama_index.llms.vessel import Vessel
 from pydantic import BaseModel, Field
 from vessel_core.errors import InvalidOutput
+
+from tests.llama_index.conformance.answers import answer, calls
+from tests.llama_index.scripted import scripted, sent
 
 
 class Place(BaseModel):
@@ -32,8 +36,15 @@ class Trip(BaseModel):
 PROMPT = PromptTemplate("Invent a place in {country}.")
 
 
+BY_ANSWER, BY_CALL = PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION
+
+
+@pytest.mark.parametrize("mode", [BY_ANSWER, BY_CALL])
 @pytest.mark.parametrize("output_cls", [Place, Trip])
-async def test_an_object_comes_in_all_four_ways(llm: Vessel, output_cls: type[BaseModel]) -> None:
+async def test_an_object_comes_in_all_four_ways(
+    llm: Vessel, output_cls: type[BaseModel], mode: PydanticProgramMode
+) -> None:
+    llm.pydantic_program_mode = mode
     assert type(await asyncio.to_thread(llm.structured_predict, output_cls, PROMPT, country="Peru")) is output_cls
     assert type(await llm.astructured_predict(output_cls, PROMPT, country="Peru")) is output_cls
     streamed = await asyncio.to_thread(lambda: list(llm.stream_structured_predict(output_cls, PROMPT, country="Peru")))
@@ -43,7 +54,9 @@ async def test_an_object_comes_in_all_four_ways(llm: Vessel, output_cls: type[Ba
     assert [one async for one in stream][-1] == streamed[-1]
 
 
-def test_a_streamed_object_fills_up_and_changes_with_each_step(llm: Vessel) -> None:
+@pytest.mark.parametrize("mode", [BY_ANSWER, BY_CALL])
+def test_a_streamed_object_fills_up_and_changes_with_each_step(llm: Vessel, mode: PydanticProgramMode) -> None:
+    llm.pydantic_program_mode = mode
     dumps = [one.model_dump() for one in llm.stream_structured_predict(Place, PROMPT, country="Peru")]
     assert dumps[0] == {"name": None, "kind": None, "size": None}
     assert all(before != after for before, after in pairwise(dumps[:-1]))
@@ -52,22 +65,54 @@ def test_a_streamed_object_fills_up_and_changes_with_each_step(llm: Vessel) -> N
     assert known[-1] == 3
 
 
-async def test_a_structured_llm_answers_with_json(llm: Vessel) -> None:
+@pytest.mark.parametrize("mode", [BY_ANSWER, BY_CALL])
+async def test_a_structured_llm_answers_with_json(llm: Vessel, mode: PydanticProgramMode) -> None:
+    llm.pydantic_program_mode = mode
     structured = llm.as_structured_llm(Place)
     response = await structured.achat([ChatMessage("Invent a place.")])
     assert isinstance(response.raw, Place)
     assert Place.model_validate_json(response.message.content or "") == response.raw
     whole = await asyncio.to_thread(structured.complete, "Invent a place.")
     assert Place.model_validate_json(whole.text)
+    *_, last = [chunk async for chunk in await structured.astream_chat([ChatMessage("Invent a place.")])]
+    assert isinstance(last.raw, Place)
 
 
-def test_an_answer_that_was_cut_off_is_an_error_that_says_so(llm: Vessel) -> None:
+async def test_as_a_call_it_is_forced_and_behind_the_system_prompt_in_all_four_ways() -> None:
+    """Core's own program forgets the one in streams, and the other in async."""
+    with scripted(calls(("Place", {"name": "Oslo", "kind": "city", "size": 1}))) as (llm, server):
+        llm.pydantic_program_mode, llm.system_prompt = BY_CALL, "Be brief."
+        await asyncio.to_thread(llm.structured_predict, Place, PROMPT, country="Peru")
+        await llm.astructured_predict(Place, PROMPT, country="Peru")
+        assert await asyncio.to_thread(lambda: list(llm.stream_structured_predict(Place, PROMPT, country="Peru")))
+        assert [one async for one in await llm.astream_structured_predict(Place, PROMPT, country="Peru")]
+        for number in range(4):
+            body = sent(server, number)
+            assert body["tool_choice"] in ("required", {"type": "function", "function": {"name": "Place"}})
+            assert [message["role"] for message in body["messages"]] == ["system", "user"]
+            assert "response_format" not in body
+        await llm.aclose()
+
+
+async def test_json_in_place_of_the_call_is_understood() -> None:
+    with scripted(answer('{"name": "Oslo", ', '"kind": "city", "size": 1}')) as (llm, _):
+        llm.pydantic_program_mode = BY_CALL
+        oslo = Place(name="Oslo", kind="city", size=1)
+        assert await llm.astructured_predict(Place, PROMPT, country="Peru") == oslo
+        assert [one async for one in await llm.astream_structured_predict(Place, PROMPT, country="Peru")][-1] == oslo
+        await llm.aclose()
+
+
+@pytest.mark.parametrize("mode", [BY_ANSWER, BY_CALL])
+def test_an_answer_that_was_cut_off_is_an_error_that_says_so(llm: Vessel, mode: PydanticProgramMode) -> None:
+    llm.pydantic_program_mode = mode
+    most = 4 if mode == BY_ANSWER else 16  # a call's name comes first
     with pytest.raises(InvalidOutput, match="max_tokens") as caught:
-        llm.structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": 4}, country="Peru")
+        llm.structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": most}, country="Peru")
     assert caught.value.partial is not None
     assert caught.value.partial.text.startswith("{")
     with pytest.raises(ValueError, match="no Place"):
-        list(llm.stream_structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": 4}, country="Peru"))
+        list(llm.stream_structured_predict(Place, PROMPT, llm_kwargs={"max_tokens": most}, country="Peru"))
 
 
 def test_a_prompt_of_several_messages_is_sent_whole(llm: Vessel) -> None:

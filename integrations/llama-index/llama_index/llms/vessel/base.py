@@ -18,8 +18,9 @@ from llama_index.llms.vessel.chat import ChatForms
 from llama_index.llms.vessel.structured import (
     VesselStructuredLLM,
     aobjects_of,
+    is_called_for,
+    object_of,
     objects_of,
-    read_object,
     structured_options,
 )
 from llama_index.llms.vessel.tools import tool_request, tool_selections
@@ -28,6 +29,9 @@ from pydantic import BaseModel
 from vessel_core.owned import owned
 
 dispatcher = get_dispatcher(__name__)
+
+#: The program modes in which the server is held to the schema; the others (LLM, GUIDANCE…) are core's.
+OURS = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)
 
 
 class Vessel(ChatForms):
@@ -86,15 +90,19 @@ class Vessel(ChatForms):
     ) -> Model:
         """Return an object: the server holds the model to the schema of its class.
 
+        With `pydantic_program_mode=PydanticProgramMode.FUNCTION` it comes as the arguments of a call that must be made.
+
         Raises `InvalidOutput`, a `ValueError`, if the answer is none all the same (it was cut off).
         """
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+        if self.pydantic_program_mode not in OURS:
             return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
         dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        response = self.chat(self._prompted(prompt, prompt_args), **structured_options(output_cls, llm_kwargs))
-        made = read_object(output_cls, response.message.content or "")
+        by_call = is_called_for(self)
+        options = structured_options(output_cls, llm_kwargs, by_call=by_call)
+        response = self.chat(self._prompted(prompt, prompt_args), **options)
+        made = object_of(output_cls, response, by_call=by_call)
         dispatcher.event(LLMStructuredPredictEndEvent(output=made))
         return made
 
@@ -106,13 +114,15 @@ class Vessel(ChatForms):
         **prompt_args: Any,
     ) -> Model:
         """Return an object, as `structured_predict`."""
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+        if self.pydantic_program_mode not in OURS:
             return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
         dispatcher.event(
             LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=prompt_args)
         )
-        response = await self.achat(self._prompted(prompt, prompt_args), **structured_options(output_cls, llm_kwargs))
-        made = read_object(output_cls, response.message.content or "")
+        by_call = is_called_for(self)
+        options = structured_options(output_cls, llm_kwargs, by_call=by_call)
+        response = await self.achat(self._prompted(prompt, prompt_args), **options)
+        made = object_of(output_cls, response, by_call=by_call)
         dispatcher.event(LLMStructuredPredictEndEvent(output=made))
         return made
 
@@ -123,12 +133,13 @@ class Vessel(ChatForms):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Model | list[Model] | FlexibleModel | list[FlexibleModel], None, None]:
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+        if self.pydantic_program_mode not in OURS:
             yield from super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
             return
-        options = structured_options(output_cls, llm_kwargs)
+        by_call = is_called_for(self)
+        options = structured_options(output_cls, llm_kwargs, by_call=by_call)
         responses = self.stream_chat(self._prompted(prompt, prompt_args), **options)
-        with closing(objects_of(output_cls, responses)) as objects:
+        with closing(objects_of(output_cls, responses, by_call=by_call)) as objects:
             yield from (made for _, made in objects if made is not None)
 
     async def _structured_astream_call(
@@ -138,13 +149,14 @@ class Vessel(ChatForms):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Model | list[Model] | FlexibleModel | list[FlexibleModel], None]:
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+        if self.pydantic_program_mode not in OURS:
             return await super()._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        options = structured_options(output_cls, llm_kwargs)
+        by_call = is_called_for(self)
+        options = structured_options(output_cls, llm_kwargs, by_call=by_call)
         responses = await self.astream_chat(self._prompted(prompt, prompt_args), **options)
 
         async def changed() -> AsyncGenerator[Model | FlexibleModel, None]:
-            async with owned(aobjects_of(output_cls, responses)) as objects:
+            async with owned(aobjects_of(output_cls, responses, by_call=by_call)) as objects:
                 async for _, made in objects:
                     if made is not None:
                         yield made

@@ -18,10 +18,13 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
 )
+from llama_index.core.llms import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
+from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
-from llama_index.core.types import Model
+from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.partial import PartialJSON
+from llama_index.llms.vessel.tools import tool_spec
 from pydantic import BaseModel, ValidationError
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
@@ -40,10 +43,34 @@ def answer_format(output_cls: type[BaseModel]) -> ResponseFormat:
     }
 
 
-def structured_options(output_cls: type[BaseModel], options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options of the chat that asks for an object."""
+def is_called_for(llm: LLM) -> bool:
+    """Tell whether objects are asked for as the arguments of a call, which a model is made for by its program mode."""
+    return llm.pydantic_program_mode == PydanticProgramMode.FUNCTION
+
+
+def structured_options(
+    output_cls: type[BaseModel], options: Mapping[str, Any] | None, *, by_call: bool = False
+) -> dict[str, Any]:
+    """Return the options of the chat that asks for an object: as the answer, or `by_call` as a call that must be made."""
     kept = {name: value for name, value in (options or {}).items() if name not in _OF_TOOLS}
-    return {**kept, "response_format": answer_format(output_cls)}
+    if not by_call:
+        return {**kept, "response_format": answer_format(output_cls)}
+    tool = tool_spec(get_function_tool(output_cls))
+    return {**kept, "tools": [tool], "tool_choice": tool["function"]["name"], "parallel_tool_calls": False}
+
+
+def answer_text(response: ChatResponse, *, by_call: bool = False) -> str:
+    """Return the JSON of an answer as far as it has come: its text, or the arguments of its call."""
+    if not by_call:
+        return response.message.content or ""
+    extra: dict[str, Any] = response.message.additional_kwargs  # pyright: ignore[reportUnknownMemberType]
+    calls: list[dict[str, Any]] = [*extra.get("tool_calls", ()), *extra.get("invalid_tool_calls", ())]
+    return calls[0].get("function", calls[0])["arguments"] if calls else ""
+
+
+def object_of(output_cls: type[Model], response: ChatResponse, *, by_call: bool = False) -> Model:
+    """Return the object of a whole answer. A model that was made to call and wrote JSON instead is understood."""
+    return read_object(output_cls, answer_text(response, by_call=by_call) or response.message.content or "")
 
 
 def read_object(output_cls: type[Model], text: str) -> Model:
@@ -75,19 +102,22 @@ class PartialObjects(Generic[Model]):
     An object that is not whole yet is of a class with the same fields, all optional, as LlamaIndex has it.
     """
 
-    def __init__(self, output_cls: type[Model]) -> None:
+    def __init__(self, output_cls: type[Model], *, by_call: bool = False) -> None:
         self._output_cls = output_cls
+        self._by_call = by_call
         self._flexible = create_flexible_model(output_cls)
         self._reader = PartialJSON()
-        self._text: list[str] = []
+        self._text = ""
+        self._answer = ChatResponse(message=ChatMessage(role="assistant", content=""))
         self._shown: Any = None
 
-    def take(self, text: str | None) -> Model | FlexibleModel | None:
-        """Take the next piece of the answer."""
-        if not text:
+    def take(self, response: ChatResponse) -> Model | FlexibleModel | None:
+        """Take the answer as far as it has come."""
+        self._answer = response
+        read, self._text = len(self._text), answer_text(response, by_call=self._by_call)
+        if len(self._text) == read:
             return None
-        self._text.append(text)
-        self._reader.feed(text)
+        self._reader.feed(self._text[read:])
         value = self._reader.value()
         if value is self._shown or not isinstance(value, dict):
             return None
@@ -99,28 +129,28 @@ class PartialObjects(Generic[Model]):
 
     def last(self) -> Model:
         """Return the whole object; raise `InvalidOutput` if there is none."""
-        return read_object(self._output_cls, "".join(self._text))
+        return object_of(self._output_cls, self._answer, by_call=self._by_call)
 
 
 def objects_of(
-    output_cls: type[Model], responses: ChatResponseGen
+    output_cls: type[Model], responses: ChatResponseGen, *, by_call: bool = False
 ) -> Generator[tuple[ChatResponse | None, Model | FlexibleModel | None]]:
     """Yield each response of a stream with the object it changed, if it did; last, the whole object alone."""
-    objects = PartialObjects(output_cls)
+    objects = PartialObjects(output_cls, by_call=by_call)
     with closing(responses):
         for response in responses:
-            yield response, objects.take(response.delta)
+            yield response, objects.take(response)
     yield None, objects.last()
 
 
 async def aobjects_of(
-    output_cls: type[Model], responses: ChatResponseAsyncGen
+    output_cls: type[Model], responses: ChatResponseAsyncGen, *, by_call: bool = False
 ) -> AsyncGenerator[tuple[ChatResponse | None, Model | FlexibleModel | None], None]:
     """Yield what `objects_of` does."""
-    objects = PartialObjects(output_cls)
+    objects = PartialObjects(output_cls, by_call=by_call)
     async with owned(responses) as pieces:
         async for response in pieces:
-            yield response, objects.take(response.delta)
+            yield response, objects.take(response)
     yield None, objects.last()
 
 
@@ -134,14 +164,18 @@ class VesselStructuredLLM(StructuredLLM):
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Return the object as it comes."""
         messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
-        responses = self.llm.stream_chat(messages, **structured_options(self.output_cls, kwargs))
-        return self._shown(objects_of(self.output_cls, responses))
+        by_call = is_called_for(self.llm)
+        responses = self.llm.stream_chat(messages, **structured_options(self.output_cls, kwargs, by_call=by_call))
+        return self._shown(objects_of(self.output_cls, responses, by_call=by_call))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Return the object as it comes."""
         messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
-        responses = await self.llm.astream_chat(messages, **structured_options(self.output_cls, kwargs))
-        return self._ashown(aobjects_of(self.output_cls, responses))
+        by_call = is_called_for(self.llm)
+        responses = await self.llm.astream_chat(
+            messages, **structured_options(self.output_cls, kwargs, by_call=by_call)
+        )
+        return self._ashown(aobjects_of(self.output_cls, responses, by_call=by_call))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Return the object as it comes."""
