@@ -1,4 +1,4 @@
-"""Several hosts and whole corpora, measured: `python -m benchmarks.scale [routing scaling faults bulk kills]`.
+"""Several hosts and whole corpora, measured: `python -m benchmarks.scale [routing scaling faults bulk memory kills]`.
 
 The hosts are processes of `benchmarks.scale_host` with slots and a fixed latency, so that what is ideal is known.
 """
@@ -6,15 +6,24 @@ The hosts are processes of `benchmarks.scale_host` with slots and a fixed latenc
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import random
+import resource
 import subprocess
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import httpx
-from vessel_core import AsyncClient
+from vessel_core import AsyncClient, Client
+from vessel_core.bulk import bulk
 
 FAULTS = ("killed", "hang", "busy")
 
@@ -164,7 +173,105 @@ async def returned(client: AsyncClient, times: dict[str, float]) -> float:
     return time.monotonic()
 
 
-PARTS: dict[str, Callable[[], None]] = {"routing": routing, "scaling": scaling, "faults": faults}
+def corpus(path: Path, rows: int) -> Path:
+    with path.open("w") as file:
+        for number in range(rows):
+            file.write(json.dumps({"id": f"row-{number}", "text": f"text {number}"}) + "\n")
+    return path
+
+
+def bulk_cost(rows: int = 10_000, size: int = 16, concurrency: int = 8) -> None:
+    """C7: `bulk` beside a bare httpx loop that does the same, file to file; the best of three each."""
+    with TemporaryDirectory() as folder, Host(concurrency, 1) as host:
+        source, best = corpus(Path(folder, "in.jsonl"), rows), {"bare": 9e9, "bulk": 9e9}
+        client = Client("llamacpp", base_url=host.url)
+        for _ in range(3):
+            since = time.monotonic()
+            asyncio.run(bare(host.url, source, Path(folder, "bare.jsonl"), size, concurrency))
+            best["bare"] = min(best["bare"], time.monotonic() - since)
+            options: dict[str, Any] = {"batch_size": size, "concurrency": concurrency, "progress": False}
+            report = bulk(source, Path(folder, "bulk.jsonl"), client=client, overwrite=True, **options)
+            best["bulk"] = min(best["bulk"], report.seconds)
+    more = best["bulk"] / best["bare"] - 1
+    print(f"bulk: {rows:,} texts, {size} a request: {best['bulk']:.2f} s, bare httpx {best['bare']:.2f} s: {more:+.0%}")
+
+
+async def bare(url: str, source: Path, to: Path, size: int, concurrency: int) -> None:
+    """What somebody writes who needs no more: read, post, write."""
+    with source.open() as lines, to.open("w") as out:
+        rows = map(json.loads, lines)
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def work() -> None:
+                while batch := list(islice(rows, size)):
+                    body = {"input": [row["text"] for row in batch]}
+                    answer = (await client.post(f"{url}/v1/embeddings", json=body)).raise_for_status().json()
+                    for row, found in zip(batch, answer["data"], strict=True):
+                        vector = array("f", base64.b64decode(found["embedding"])).tolist()
+                        out.write(json.dumps({"id": row["id"], "embedding": vector}) + "\n")
+
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+
+
+def memory(rows: int = 1_000_000) -> None:
+    """C7: a million rows, streamed: how much more memory at the end than at the beginning."""
+    with TemporaryDirectory() as folder, Host(8, 1) as host:
+        seen: list[int] = []
+        texts = ({"id": number, "text": f"text {number}"} for number in range(rows))
+        client = Client("llamacpp", base_url=host.url)
+        told = lambda progress: seen.append(resident()) if progress.done > rows / 100 else None  # noqa: E731
+        options: dict[str, Any] = {"batch_size": 1000, "concurrency": 4, "progress": told}
+        report = bulk(texts, Path(folder, "out.jsonl"), client=client, **options)
+    print(f"memory: {report.rows:,} rows in {report.seconds:.0f} s; {seen[0]} MB after 1 %, {max(seen)} MB at most")
+
+
+def resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1_000_000
+
+
+RUN = """
+import sys
+from vessel_core import Client
+from vessel_core.bulk import bulk
+url, source, to = sys.argv[1:]
+bulk(source, to, client=Client("llamacpp", base_url=url), batch_size=8, concurrency=8, progress=False)
+"""
+
+
+def kills(times: int = 20, rows: int = 10_000) -> None:
+    """C6: killed at a random moment, and run again to the end; each row once, and how many texts were asked twice."""
+    worst, whole = 0, 0
+    for number in range(times):
+        with TemporaryDirectory() as folder, Host(8, 2) as host:
+            source, to = corpus(Path(folder, "in.jsonl"), rows), Path(folder, "out.jsonl")
+            command = [sys.executable, "-c", RUN, host.url, str(source), str(to)]
+            child = subprocess.Popen(command)
+            goal = random.Random(number).randrange(rows * 8 // 10)
+            while sum(host.counts()["texts"].values()) <= goal:
+                time.sleep(random.random() / 50)
+            child.kill()
+            child.wait()
+            subprocess.run(command, check=True)
+            again = sum(host.counts()["texts"].values()) - rows
+            found = [json.loads(line) for line in to.read_text().splitlines()]
+            whole += [row["id"] for row in found] == [f"row-{at}" for at in range(rows)] and all(
+                row["embedding"] for row in found
+            )
+            worst = max(worst, again)
+    print(
+        f"kills: {whole} of {times} outputs have each of {rows:,} rows once; at most {worst} asked twice ({worst / rows:.2%})"
+    )
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "routing": routing,
+    "scaling": scaling,
+    "faults": faults,
+    "bulk": bulk_cost,
+    "memory": memory,
+    "kills": kills,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:

@@ -16,7 +16,7 @@ from tests.packaging.distributions import CORE_SOURCES, FACE_SOURCES, ROOT, run,
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "llama_index_instrumentation", "workflows"}
 #: What only an extra brings. (rich is not among them: httpx itself imports it where it is installed.)
-EXTRAS = {"xllamacpp", "numpy", "gguf", "tokenizers", "platformdirs", "typer", "ray", "PIL"}
+EXTRAS = {"xllamacpp", "numpy", "gguf", "tokenizers", "platformdirs", "typer", "ray", "pyarrow", "distributed", "PIL"}
 
 
 def imported_by(statement: str) -> set[str]:

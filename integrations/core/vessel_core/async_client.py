@@ -30,6 +30,7 @@ from vessel_core.types import (
     Embeddings,
     Message,
     ModelInfo,
+    ModelKind,
     Progress,
     Ranked,
     ServerInfo,
@@ -183,9 +184,11 @@ class AsyncClient:
         """List the models the server offers."""
         return Models(await self._run(lambda: operations.models(self.target)))
 
-    async def model_info(self, model: str | None = None, *, timeout: Timeout | float | None = None) -> ModelInfo:
-        """Describe a model, by default the one that is used; remembered."""
-        return await self._run(lambda: operations.model_info(self.target, model), model, timeout=timeout)
+    async def model_info(
+        self, model: str | None = None, *, kind: ModelKind = "chat", timeout: Timeout | float | None = None
+    ) -> ModelInfo:
+        """Describe a model, by default the one that is used for this kind of work; remembered."""
+        return await self._run(lambda: operations.model_info(self.target, model, kind), model, timeout=timeout)
 
     async def capabilities(self, model: str | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""

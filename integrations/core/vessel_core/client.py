@@ -34,6 +34,7 @@ from vessel_core.types import (
     Embeddings,
     Message,
     ModelInfo,
+    ModelKind,
     Progress,
     Ranked,
     ServerInfo,
@@ -178,9 +179,11 @@ class Client:
         """List the models the server offers."""
         return Models(self._run(lambda: operations.models(self.target)))
 
-    def model_info(self, model: str | None = None, *, timeout: Timeout | float | None = None) -> ModelInfo:
-        """Describe a model, by default the one that is used; remembered."""
-        return self._run(lambda: operations.model_info(self.target, model), model, timeout=timeout)
+    def model_info(
+        self, model: str | None = None, *, kind: ModelKind = "chat", timeout: Timeout | float | None = None
+    ) -> ModelInfo:
+        """Describe a model, by default the one that is used for this kind of work; remembered."""
+        return self._run(lambda: operations.model_info(self.target, model, kind), model, timeout=timeout)
 
     def capabilities(self, model: str | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""

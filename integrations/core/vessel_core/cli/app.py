@@ -6,15 +6,15 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from vessel_core import diagnosis
-from vessel_core.cli import chatting, doctoring, models_shown, serving
+from vessel_core.cli import chatting, doctoring, models_shown, serving, working
 from vessel_core.client import Client
-from vessel_core.errors import VesselError
+from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
 from vessel_core.settings import TargetOptions
 
@@ -27,12 +27,27 @@ app = typer.Typer(
 
 Backend = Annotated[str, typer.Option("--backend", "-b", help="auto, llamacpp, lmstudio, ollama, openai, vllm, …")]
 Url = Annotated[str | None, typer.Option("--url", "-u", help="The server's address; found by itself without one.")]
+Urls = Annotated[
+    list[str] | None, typer.Option("--url", "-u", help="The server's address; again for each of several hosts.")
+]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="The model; the loaded one without a name.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="VESSEL_API_KEY", show_envvar=True, help="The server's key.")]
 
 
-def _client(backend: str, url: str | None, model: str | None, key: str | None) -> Client:
-    options: TargetOptions = {"base_url": url, "model": model, "api_key": key}
+Column = Annotated[str, typer.Option(help="The column that holds the text.")]
+Id = Annotated[str, typer.Option("--id", help="The column that is copied as the row's id.")]
+Keep = Annotated[list[str] | None, typer.Option(help="A further column to copy.")]
+Concurrency = Annotated[
+    int | None, typer.Option(help="Requests at once; by default what the hosts' slots allow, or 4.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, not where an earlier run ended.")]
+RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Try the rows again that ended in an error.")]
+
+
+def _client(backend: str, url: str | list[str] | None, model: str | None, key: str | None) -> Client:
+    several = isinstance(url, list) and len(url) > 1
+    one = url[0] if isinstance(url, list) and len(url) == 1 else url
+    options: TargetOptions = {"base_url": url if several else one or None, "model": model, "api_key": key}
     return Client(backend, **options)
 
 
@@ -103,15 +118,63 @@ def chat(
 def embed(
     texts: Annotated[list[str] | None, typer.Argument(help="The texts; lines of standard input without any.")] = None,
     backend: Backend = "auto",
-    url: Url = None,
+    url: Urls = None,
     model: Model = None,
     key: Key = None,
+    source: Annotated[Path | None, typer.Option("--from", help="A .jsonl or .parquet file of texts.")] = None,
+    to: Annotated[Path | None, typer.Option(help="The .jsonl or .parquet file for their vectors.")] = None,
+    column: Column = "text",
+    id_column: Id = "id",
+    keep: Keep = None,
+    batch_size: Annotated[int, typer.Option(help="Texts a request, with --from.")] = 64,
+    concurrency: Concurrency = None,
+    overwrite: Overwrite = False,
+    retry_errors: RetryErrors = False,
 ) -> None:
-    """Embed texts: one JSON list of numbers a line."""
-    given = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    """Embed texts, one JSON list of numbers a line; or a whole file: run again, it goes on where it was stopped."""
     try:
         with _client(backend, url, model, key) as client:
-            models_shown.print_vectors(client, given)
+            if (source is None) != (to is None) or (source and texts):
+                raise InvalidConfig("`--from` and `--to` belong together, without texts as arguments.")
+            if source is None or to is None:
+                given = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+                models_shown.print_vectors(client, given)
+            else:
+                columns = {"column": column, "id_column": id_column, "keep": keep or ()}
+                again = {"overwrite": overwrite, "retry_errors": retry_errors}
+                working.run(
+                    client, source, to, task="embed", batch_size=batch_size, concurrency=concurrency, **columns, **again
+                )
+    except VesselError as error:
+        _fail(error)
+
+
+@app.command()
+def batch(
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="A .jsonl or .parquet file of questions.")],
+    to: Annotated[Path, typer.Argument(metavar="TO", help="The .jsonl or .parquet file for the answers.")],
+    backend: Backend = "auto",
+    url: Urls = None,
+    model: Model = None,
+    key: Key = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", help="A system message for each.")] = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="temperature=0, max_tokens=200, …")] = None,
+    column: Column = "text",
+    id_column: Id = "id",
+    keep: Keep = None,
+    concurrency: Concurrency = None,
+    overwrite: Overwrite = False,
+    retry_errors: RetryErrors = False,
+) -> None:
+    """Ask a model every row of a file, a question or a list of messages; run again, it goes on where it was stopped."""
+    try:
+        options: dict[str, Any] = {**chatting.parse_options(option or ())}
+        with _client(backend, url, model, key) as client:
+            columns = {"column": column, "id_column": id_column, "keep": keep or ()}
+            again = {"overwrite": overwrite, "retry_errors": retry_errors}
+            working.run(
+                client, source, to, task="chat", system=system, concurrency=concurrency, **columns, **again, **options
+            )
     except VesselError as error:
         _fail(error)
 

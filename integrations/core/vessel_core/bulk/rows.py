@@ -1,0 +1,88 @@
+"""Rows to work on, one after the other: lines of JSON, a Parquet file, or whatever can be iterated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from vessel_core.errors import InvalidConfig
+from vessel_core.wire.jsontext import loads
+
+JSON_LINES = (".jsonl", ".ndjson")
+PARQUET = ".parquet"
+Row = Mapping[str, Any] | str
+Source = str | Path | Iterable[Row]
+"""Rows: a file, or what yields mappings or plain texts; what is iterated twice must yield the same again."""
+
+
+def pyarrow(module: str) -> Any:
+    """Return a module of pyarrow, which only Parquet files need."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise InvalidConfig(
+            "Parquet files need pyarrow.", hint="pip install 'vessel-core[parquet]', or use .jsonl."
+        ) from None
+
+
+def checked_file(path: Path, what: str) -> Path:
+    """Return a path whose ending is known; raise `InvalidConfig` otherwise."""
+    if path.suffix.lower() not in (*JSON_LINES, PARQUET):
+        raise InvalidConfig(f"{what} {str(path)!r} is neither .jsonl nor .parquet.")
+    return path
+
+
+def is_parquet(path: Path) -> bool:
+    """Tell a Parquet file by its name."""
+    return path.suffix.lower() == PARQUET
+
+
+def rows_of(source: Source, columns: Iterable[str]) -> Iterator[Mapping[str, Any] | str | None]:
+    """Yield the rows, `None` for a line that is no JSON object; of Parquet only the columns that are asked for."""
+    if not isinstance(source, str | Path):
+        yield from source
+        return
+    path = checked_file(Path(source), "The source")
+    if not path.is_file():
+        raise InvalidConfig(f"There is no file {str(path)!r}.")
+    yield from _parquet_rows(path, columns) if is_parquet(path) else _json_rows(path)
+
+
+def _json_rows(path: Path) -> Iterator[Mapping[str, Any] | None]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines):
+            text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+            if text.strip():
+                yield _json_object(text)
+
+
+def _json_object(line: bytes) -> Mapping[str, Any] | None:
+    try:
+        found = loads(line)
+    except ValueError:
+        return None
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else None
+
+
+def _parquet_rows(path: Path, columns: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
+        wanted = [name for name in dict.fromkeys(columns) if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=1024, columns=wanted):
+            yield from batch.to_pylist()
+
+
+def count_rows(source: Source) -> int | None:
+    """Return how many rows there are, if that can be known without reading them one by one."""
+    if not isinstance(source, str | Path):
+        return len(source) if isinstance(source, Sized) else None
+    if not Path(source).is_file():
+        return None
+    if is_parquet(Path(source)):
+        return pyarrow("pyarrow.parquet").read_metadata(source).num_rows
+    with Path(source).open("rb") as file:
+        ends, last = 0, b"\n"
+        while piece := file.read(1 << 20):
+            ends, last = ends + piece.count(b"\n"), piece[-1:]
+    return ends + (last != b"\n")
