@@ -8,6 +8,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from vessel_core.version import VERSION
 
 from tests.packaging.distributions import CORE, CORE_SOURCES, FOLDERS, LANGCHAIN, LLAMA_INDEX, ROOT, project, run
 
@@ -72,6 +73,7 @@ def test_a_wheel_brings_the_licence_and_the_readme(wheels: dict[str, Path], dist
 
 def test_the_three_versions_are_equal_and_the_faces_pin_the_core() -> None:
     version = project(CORE)["version"]
+    assert version == VERSION
     for face in (LANGCHAIN, LLAMA_INDEX):
         assert project(face)["version"] == version
         assert f"{CORE}=={version}" in project(face)["dependencies"]

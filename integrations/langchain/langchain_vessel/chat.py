@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -21,21 +21,20 @@ from pydantic import model_validator
 from vessel_core import Routing, Timeout
 from vessel_core.errors import InvalidOutput, ResponseError, Unsupported
 from vessel_core.owned import owned
-from vessel_core.types import ChatReply, Gathering
+from vessel_core.types import ChatReply, Gathering, Message
+from vessel_core.version import VERSION
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
-from langchain_vessel.messages import to_messages
+from langchain_vessel.messages import read_files, to_messages
 from langchain_vessel.progress import atell, tell
 from langchain_vessel.replies import Check, Chunks, combined, to_result
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
-
-VERSION = version("langchain-vessel")
 
 
 class ChatVessel(ToolBinding, ServerLimits):
@@ -131,6 +130,11 @@ class ChatVessel(ToolBinding, ServerLimits):
         forced = fields["tool_choice"] not in (None, "auto", "none") and given.get("validate", True)
         return fields, self._called if forced else None
 
+    async def _said(self, messages: list[BaseMessage]) -> list[Message]:
+        """Return the conversation as the core takes it, with files read beside the event loop."""
+        await self._learn()
+        return await asyncio.to_thread(to_messages, messages) if read_files(messages) else to_messages(messages)
+
     def _called(self, reply: ChatReply) -> None:
         """Raise `InvalidOutput` if no tool was called that can be run: an agent would ask again and again."""
         if reply.tool_calls:
@@ -169,7 +173,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
             gathering = Gathering()
-            async with owned(self._async.stream(to_messages(messages), **fields)) as deltas:
+            async with owned(self._async.stream(await self._said(messages), **fields)) as deltas:
                 async for delta in deltas:
                     gathering.add(delta)
                     if delta.progress is not None:
@@ -205,7 +209,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
             chunks = Chunks(check)
-            deltas = self._async.stream(to_messages(messages), **fields)
+            deltas = self._async.stream(await self._said(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
                     if (chunk := chunks.of(delta)) is not None:
@@ -246,7 +250,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
             events = Events(_message_id(run_manager), check)
-            deltas = self._async.stream(to_messages(messages), **fields)
+            deltas = self._async.stream(await self._said(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
                     for event in events.of(delta):

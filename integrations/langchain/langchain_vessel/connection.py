@@ -21,6 +21,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._made: tuple[tuple[object, ...], Client, AsyncClient] | None = None
+        self.profile_wanted = False
 
     def of(self, server: ServerFields) -> tuple[Client, AsyncClient]:
         """Return the clients for what the fields say now; both know one server."""

@@ -53,6 +53,18 @@ class ServerLimits(ChatSettings, BaseChatModel):
             return to_profile(self._sync.model_info(self.model))
         except VesselError:
             return None
+        except Exception as error:
+            if type(error).__name__ != "BlockingError":
+                raise
+            # LangGraph's server lets nothing block its event loop (blockbuster): the next asynchronous call asks
+            self._connections.profile_wanted = True
+            return None
+
+    async def _learn(self) -> None:
+        """Ask for the profile if somebody looked at it where it could not be asked for."""
+        if self._connections.profile_wanted:
+            self._connections.profile_wanted = False
+            await self.aprofile()
 
     async def aprofile(self) -> ModelProfile | None:
         """Return `profile` without blocking the event loop; a look at `profile` after that takes no request."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal, cast
 
 from langchain_core.messages import (
@@ -55,6 +56,13 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
         else:
             made.append(_from_other(message, where))
     return made
+
+
+def read_files(messages: Sequence[BaseMessage]) -> bool:
+    """Tell whether a block holds a file that has to be read."""
+    blocks = (block for message in messages if isinstance(message.content, list) for block in message.content)
+    values = (value for block in blocks if isinstance(block, dict) for value in block.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return any(isinstance(value, PathLike) or hasattr(value, "read") for value in values)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _from_assistant(message: AIMessage, answered: Container[str | None]) -> Message:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from vessel_core.address import Address
 from vessel_core.errors import InvalidConfig, InvalidRequest
 from vessel_core.types import Timeout
+from vessel_core.version import VERSION
 from vessel_core.wire import Call
 from vessel_core.wire.jsontext import dumps
 
@@ -52,7 +52,7 @@ class Connection:
             # httpx scans a bounded pool for each request and release: no bound, the caller's concurrency is the bound
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE),
             "trust_env": not self.address.local,
-            "headers": {"Accept-Encoding": "identity", "User-Agent": f"vessel/{version('vessel-core')}"},
+            "headers": {"Accept-Encoding": "identity", "User-Agent": f"vessel/{VERSION}"},
         }
 
 
