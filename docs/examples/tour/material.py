@@ -70,6 +70,8 @@ def _pieces(section: str) -> list[str]:
     """Return pieces of at most `LONGEST` characters that end at a paragraph or a code block, else at a line."""
     pieces: list[str] = []
     for part in re.findall(r"(?s)```.*?```|(?:(?!\n\n|```).)+", section):
+        if part.startswith("```") and len(part) > LONGEST:
+            continue  # a block of code stays whole, or stays away
         lines = [part.strip()] if len(part) <= LONGEST else part.splitlines()
         for line in filter(None, lines):
             if pieces and len(pieces[-1]) + len(line) < LONGEST:
