@@ -138,6 +138,15 @@ def test_log_probabilities_come_with_the_tokens(connect: Connect, chat_server: L
     assert reply.logprobs
     assert len(reply.logprobs) == 4
     assert all(len(token["top_logprobs"]) == 2 for token in reply.logprobs)
+    bare = demo(connect, chat_server).chat(HELLO, logprobs=True, top_logprobs=0, max_tokens=4)
+    assert len(bare.logprobs or ()) == 4
+
+
+def test_a_turn_that_was_begun_is_gone_on_with(connect: Connect, tapped: Tap) -> None:
+    begun: list[Message] = [*HELLO, {"role": "assistant", "content": "My"}]
+    reply = connect(base_url=tapped.base_url, model="m").chat(begun, continue_final_message=True)
+    assert reply.text == " sentences were written beforehand."
+    assert tapped.sent()["add_generation_prompt"] is False
 
 
 def test_what_only_the_server_knows_goes_in_the_extra_body(connect: Connect, tapped: Tap) -> None:

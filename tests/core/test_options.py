@@ -99,8 +99,10 @@ OF_VLLM = (
     | {*("continue_final_message", "add_generation_prompt")}
 )
 
+GOING_ON = {"continue_final_message": True, "add_generation_prompt": False}
 OWN_NAMES: dict[str, dict[str, dict[str, Any]]] = {
     "llamacpp": {
+        "continue_final_message": GOING_ON,
         "num_keep": {"n_keep": 4},
         "num_discard": {"n_discard": 8},
         "cache_reuse": {"n_cache_reuse": 256},
@@ -121,6 +123,7 @@ OWN_NAMES: dict[str, dict[str, dict[str, Any]]] = {
         "strict": {"truncate": False},
     },
     "vllm": {
+        "continue_final_message": GOING_ON,
         "repeat_penalty": {"repetition_penalty": 1.1},
         "reasoning": {"chat_template_kwargs": {"enable_thinking": False}},
         "strict": {},
@@ -158,7 +161,8 @@ def test_an_option_becomes_the_servers_own_field_or_is_refused_by_its_name(serve
 
 @pytest.mark.parametrize("backend", [one for one in BACKENDS if one.name not in TAKEN], ids=lambda one: one.name)
 def test_any_other_server_is_sent_what_is_not_known_to_be_anothers(backend: Backend) -> None:
-    for name in sorted(OPTION_NAMES - OF_OLLAMA_ALONE - {"lora", "reasoning", "strict"} - backend.quirks.refused):
+    written_otherwise = {"lora", "reasoning", "strict", "continue_final_message"}
+    for name in sorted(OPTION_NAMES - OF_OLLAMA_ALONE - written_otherwise - backend.quirks.refused):
         assert list(added(backend, name).values()) == [VALUES[name]], name
     assert backend.quirks.refused >= OF_OLLAMA_ALONE
     assert not backend.quirks.refused & OF_OPENAI

@@ -130,3 +130,28 @@ def test_a_picture_that_is_none_is_refused_before_anything_is_sent(picture: Any)
         with pytest.raises(InvalidRequest):
             client.chat([{"role": "user", "content": [{"type": "image_url", "image_url": picture}]}])
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "json",
+        {},
+        {"type": "json"},
+        {"type": "json_schema"},
+        {"type": "json_schema", "schema": {"type": "object"}},
+        {"type": "json_schema", "json_schema": {"name": "x"}},
+        {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}},
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": "object"}},
+    ],
+)
+def test_a_form_that_is_none_is_refused_and_not_sent_to_be_ignored(form: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"response_format[\s\S]*'json_schema': \{'name'"):
+        chat_request([HELLO], response_format=form)
+
+
+def test_a_choice_in_openais_form_is_the_tools_name() -> None:
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    assert chat_request([HELLO], tools=[WEATHER], tool_choice=choice).tool_choice == "get_weather"
+    with pytest.raises(InvalidRequest, match="which is none of the tools"):
+        chat_request([HELLO], tools=[WEATHER], tool_choice={"type": "function"})

@@ -284,3 +284,21 @@ async def test_arguments_that_are_json_in_a_json_string_are_the_same_invoked_and
 
 def joined(chunks: Iterable[Any]) -> Any:
     return reduce(add, list(chunks))
+
+
+WRITTEN = "{'query': 'fox', 'limit': 2,}"
+
+
+def test_mended_arguments_run_and_what_the_model_wrote_is_told() -> None:
+    with llamacpp_server(calling(("search", WRITTEN))) as server:
+        chat = ChatVessel(base_url=server.base_url, backend="llamacpp", quirks={"repair_arguments": True})
+        bound: Any = chat.bind_tools([search])
+        events = bound.stream_events("Go", version="v3")
+        for message in (bound.invoke("Go"), reduce(add, bound.stream("Go")), events.output):
+            assert message.tool_calls[0]["args"] == {"query": "fox", "limit": 2}
+            assert message.response_metadata["repaired_tool_calls"] == {"call-0": WRITTEN}
+
+
+def test_a_quirk_that_there_is_not_is_refused_when_the_model_is_made() -> None:
+    with pytest.raises(ValueError, match="did you mean 'repair_arguments'"):
+        ChatVessel(quirks={"repair_argument": True})

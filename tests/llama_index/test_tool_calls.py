@@ -225,3 +225,14 @@ def test_long_arguments_cost_in_proportion_to_their_length(shape: str) -> None:
     # Eight times as long: eight times the time, with room for copying texts. Quadratic would be 64 times.
     assert long < 20 * short
     assert long / 32_000 < 100e-6
+
+
+def test_mended_arguments_run_and_what_the_model_wrote_is_told() -> None:
+    written = "{'city': 'Lisbon',}"
+    stream = call_piece(0, written, name="get_weather", call_id="a") + ending("tool_calls")
+    with scripted(stream, quirks={"repair_arguments": True}) as (llm, _):
+        response = ask(llm)
+        assert llm.get_tool_calls_from_response(response)[0].tool_kwargs == {"city": "Lisbon"}
+        assert extra(response.message)["repaired_tool_calls"] == {"a": written}
+    with scripted(stream) as (llm, _):
+        assert "repaired_tool_calls" not in extra(ask(llm).message)

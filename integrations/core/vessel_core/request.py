@@ -19,6 +19,7 @@ from vessel_core.wire import Quirks
 from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
 from vessel_core.wire.quirks import check_quirk
+from vessel_core.wire.reading import mapping
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -33,19 +34,21 @@ def _options() -> TypeAdapter[ChatOptions]:
     return TypeAdapter(ChatOptions)
 
 
+FORMAT = "It is {'type': 'json_schema', 'json_schema': {'name': 'answer', 'schema': {…}}}, or {'type': 'json_object'}."
 ROLES = ("system", "user", "assistant", "tool")
 
 
 class ChatFields(ChatOptions, total=False):
     """Everything of a chat request but its messages: what `Client.chat` and `Client.stream` take by name.
 
-    `tool_choice` is `"auto"`, `"none"`, `"required"` or a tool's name; `extra_body` goes into the JSON body as it is.
+    `tool_choice` is `"auto"`, `"none"`, `"required"` or a tool's name (OpenAI's object with the name is taken too);
+    `extra_body` goes into the JSON body as it is.
     `timeout` is this call's own: a `Timeout`, or the seconds its answer may take to begin.
     """
 
     model: str | None
     tools: Iterable[Tool] | None
-    tool_choice: str | None
+    tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
     response_format: ResponseFormat | None
     extra_body: Mapping[str, Any] | None
@@ -76,7 +79,7 @@ def _request(
     *,
     model: str | None = None,
     tools: Iterable[Tool] | None = None,
-    tool_choice: str | None = None,
+    tool_choice: str | Mapping[str, Any] | None = None,
     parallel_tool_calls: bool | None = None,
     response_format: ResponseFormat | None = None,
     extra_body: Mapping[str, Any] | None = None,
@@ -90,7 +93,7 @@ def _request(
         tools=checked_tools,
         tool_choice=_checked_choice(tool_choice, checked_tools),
         parallel_tool_calls=parallel_tool_calls,
-        response_format=response_format,
+        response_format=_checked_format(response_format),
         options=checked_options(options),
         extra_body=extra_body or {},
     )
@@ -107,6 +110,8 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
             )
     if given.get("top_logprobs") and "logprobs" not in given:
         given["logprobs"] = True  # llama.cpp answers 400 to the one without the other
+    if given.get("top_logprobs") == 0:
+        del given["top_logprobs"]  # with 0 alternatives llama.cpp gives no log probabilities at all
     try:
         return _options().validate_python(given)
     except ValidationError as error:
@@ -172,7 +177,9 @@ def checked_tool(tool: Tool, where: str = "tool") -> Tool:
     return tool
 
 
-def _checked_choice(choice: str | None, tools: Sequence[Tool]) -> str | None:
+def _checked_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Tool]) -> str | None:
+    if isinstance(choice, Mapping):
+        choice = str(mapping(choice.get("function")).get("name", choice))
     names = [tool["function"]["name"] for tool in tools]
     if choice is None or choice in ("auto", "none", "required") or choice in names:
         if choice == "required" and not tools:
@@ -182,6 +189,19 @@ def _checked_choice(choice: str | None, tools: Sequence[Tool]) -> str | None:
         f"tool_choice is {choice!r}, which is none of the tools{did_you_mean(choice, names)}",
         hint=f"Choose 'auto', 'none', 'required' or one of {names}.",
     )
+
+
+def _checked_format(form: ResponseFormat | None) -> ResponseFormat | None:
+    """Return the form of the answer if it is one: of a schema in another place llama.cpp says nothing, and binds to none."""
+    if form is None:
+        return None
+    fields = mapping(form)
+    kind, named = fields.get("type"), mapping(fields.get("json_schema"))
+    if kind not in ("text", "json_object", "json_schema"):
+        raise InvalidRequest(f"response_format is {str(form)[:100]!r}, which is none.", hint=FORMAT)
+    if kind == "json_schema" and not (isinstance(named.get("name"), str) and isinstance(named.get("schema"), dict)):
+        raise InvalidRequest("response_format has no schema where it is looked for, or no name.", hint=FORMAT)
+    return form
 
 
 def _checked_messages(messages: list[Message]) -> list[Message]:

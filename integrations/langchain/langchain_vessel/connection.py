@@ -58,6 +58,7 @@ class ServerFields(BaseModel):
     - `verify`: whether TLS certificates are checked, or a file of CA certificates
     - `together`: whether tokens that one network read brings become one chunk; nothing arrives later than it would
     - `fetch_image_urls`: fetch pictures given by URL here, from public hosts only, for servers that don't
+    - `quirks`: what is switched by name of how the server differs, as `{"repair_arguments": True}` (`vessel_core.wire.Quirks`)
     - `client`: a `vessel_core.Client` to use in place of all of these
     """
 
@@ -75,6 +76,7 @@ class ServerFields(BaseModel):
     verify: bool | str = True
     together: bool = True
     fetch_image_urls: bool = False
+    quirks: dict[str, Any] | None = None
     client: Client | None = Field(default=None, exclude=True, repr=False)
     pickle_secrets: bool = Field(default=False, exclude=True, repr=False)
 
@@ -119,6 +121,7 @@ class ServerFields(BaseModel):
             verify=self.verify,
             together=self.together,
             fetch_image_urls=self.fetch_image_urls,
+            quirks=self.quirks,
         )
 
     def place(self) -> tuple[object, ...]:
@@ -131,6 +134,7 @@ class ServerFields(BaseModel):
             self.verify,
             self.together,
             self.fetch_image_urls,
+            repr(self.quirks),
             id(self.client) if self.client else 0,
         )
         urls = tuple(self.base_url) if isinstance(self.base_url, list) else self.base_url

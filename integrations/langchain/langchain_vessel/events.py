@@ -104,6 +104,7 @@ class Events:
         start = {"type": "tool_call_chunk", "id": piece.id, "name": piece.name, "args": "", "index": piece.index}
         block = self._block(piece.index, start, events)
         block.error = piece.error or block.error
+        self._ending.repair(block.start["id"], piece)
         if piece.arguments:
             block.pieces.append(piece.arguments)
             delta = {"type": "tool-call-delta", "args": piece.arguments}

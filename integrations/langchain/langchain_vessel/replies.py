@@ -66,6 +66,7 @@ class Ending:
 
     def __init__(self, check: Check | None = None) -> None:
         self._rest = Gathering()
+        self._repaired: dict[str, str] = {}
         self._check = check
 
     def add(self, delta: Delta) -> None:
@@ -78,9 +79,15 @@ class Ending:
             rest.response_id, rest.system_fingerprint = delta.response_id, delta.system_fingerprint
             self._rest.add(rest)
 
+    def repair(self, call_id: str | None, piece: ToolCallDelta) -> None:
+        """Take from a piece of a call the text as the model wrote it, if its arguments were mended."""
+        if piece.repaired is not None:
+            self._repaired[call_id or ""] = piece.repaired
+
     def reply(self) -> ChatReply:
         """Return all of it as a reply, whose words are not meant; raise what the check raises."""
         reply = self._rest.reply()
+        reply.repaired = self._repaired
         if self._check is not None:
             self._check(reply)
         return reply
@@ -119,6 +126,7 @@ class Chunks:
         call = self._calls.get(piece.index)
         if call is None:
             call = self._calls[piece.index] = invalid_tool_call(name=piece.name, args="", id=piece.id)
+        self._ending.repair(call["id"], piece)
         arguments = piece.arguments
         call["args"] = so_far = (call["args"] or "") + arguments
         if piece.error is not None:
@@ -199,7 +207,10 @@ def _with_head(choice: ChatReply, whole: ChatReply) -> ChatReply:
 
 
 def response_metadata(reply: ChatReply) -> dict[str, Any]:
-    """Return what is told about an answer: the model, why it ended, the timings in milliseconds, the server's ids."""
+    """Return what is told about an answer: the model, why it ended, the timings in milliseconds, the server's ids.
+
+    `repaired_tool_calls` holds, by the id of a call whose arguments were mended, the text as the model wrote it.
+    """
     fields = {
         "model_name": reply.model,
         "finish_reason": reply.finish,
@@ -208,6 +219,7 @@ def response_metadata(reply: ChatReply) -> dict[str, Any]:
         "id": reply.response_id,
         "system_fingerprint": reply.system_fingerprint,
         "truncated": reply.truncated or None,
+        "repaired_tool_calls": reply.repaired or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

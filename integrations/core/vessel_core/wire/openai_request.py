@@ -25,6 +25,8 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
     if request.model is not None:
         body["model"] = request.model
     body.update(written(request.options, quirks.takes))
+    if body.get("continue_final_message") and "add_generation_prompt" in quirks.takes:
+        body.setdefault("add_generation_prompt", False)  # llama.cpp and vLLM refuse the one with the other
     if (reasoning := request.options.get("reasoning")) is not None:
         body.update(_reasoning_control(reasoning, quirks, request.options.get("chat_template_kwargs") or {}))
     _put_tools(body, request)

@@ -72,6 +72,9 @@ class ServerConnection(BaseModel):
     verify: bool | str = Field(default=True, description="Check TLS certificates; or a file of CA certificates.")
     together: bool = Field(default=True, description="Let tokens that one network read brings be one chunk.")
     fetch_image_urls: bool = Field(default=False, description="Fetch pictures given by URL here, from public hosts.")
+    quirks: dict[str, Any] | None = Field(
+        default=None, description="What is switched by name of how the server differs (`vessel_core.wire.Quirks`)."
+    )
     http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries sync requests.")
     async_http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries async requests.")
 
@@ -152,6 +155,7 @@ class ServerConnection(BaseModel):
                 self.verify,
                 self.together,
                 self.fetch_image_urls,
+                repr(self.quirks),
                 id(self.http_transport),
                 id(self.async_http_transport),
             ),
@@ -169,6 +173,7 @@ class ServerConnection(BaseModel):
             verify=self.verify,
             together=self.together,
             fetch_image_urls=self.fetch_image_urls,
+            quirks=self.quirks,
             http_transport=self.http_transport,
         )
         self._client, self._async_client, self._made_for = client, None, wanted

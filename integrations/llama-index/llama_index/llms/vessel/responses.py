@@ -114,6 +114,8 @@ class Answer:
             extra["tool_calls"] = [call.plain() for call in shown]
         if self._finish and len(shown) < len(self._calls):
             extra["invalid_tool_calls"] = [call.invalid() for call in self._calls if call.error]
+        if repaired := {call.id: call.repaired for call in self._calls if call.repaired is not None}:
+            extra["repaired_tool_calls"] = repaired
 
     def _take_calls(self, pieces: Sequence[ToolCallDelta]) -> None:
         for piece in pieces:
@@ -148,15 +150,16 @@ class Answer:
 
 
 class _Call:
-    """One tool call as it comes."""
+    """One tool call as it comes; `repaired` is the text as the model wrote it, if its arguments were mended."""
 
-    __slots__ = ("_block", "_plain", "_reader", "arguments", "error", "id", "name", "whole")
+    __slots__ = ("_block", "_plain", "_reader", "arguments", "error", "id", "name", "repaired", "whole")
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
         self.arguments = ""
         self.error: str | None = None
+        self.repaired: str | None = None
         self.whole: dict[str, Any] | None = None
         self._reader = PartialJSON()
         self._block: ToolCallBlock | None = None
@@ -166,6 +169,7 @@ class _Call:
         self.id = piece.id or self.id
         self.name = piece.name or self.name
         self.error = piece.error or self.error
+        self.repaired = piece.repaired or self.repaired
         self.arguments += piece.arguments
         self._block = self._plain = None
 
