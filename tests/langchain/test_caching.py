@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_vessel import ChatVessel
+from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_vessel import ChatVessel, VesselLLM
 from pydantic import BaseModel, Field
 from vessel_core import Client
 
@@ -85,3 +86,30 @@ def test_a_cached_answer_of_another_server_is_not_taken_when_the_server_was_foun
             monkeypatch.setenv("LLAMACPP_URL", server.base_url)
             answers.append(ChatVessel(backend="llamacpp", cache=cache).invoke("x").text)
     assert answers == ["One", "Two"]
+
+
+async def test_the_options_of_a_completion_are_in_the_key_too() -> None:
+    """LangChain looks at the model alone, and would answer one gap with what fills another."""
+    filled = Response.stream(b'data: {"index": 0, "content": "x", "stop": true, "stop_type": "eos"}\n\n')
+    for asynchronous in (False, True):
+        with llamacpp_server(routes={("POST", "/infill"): filled}) as server:
+            llm = VesselLLM(base_url=server.base_url, cache=InMemoryCache())
+            for options in ({"suffix": "a"}, {"suffix": "b"}, {"suffix": "a", "max_tokens": 3}) * 2:
+                given: dict[str, Any] = options
+                assert (await llm.ainvoke("def", **given) if asynchronous else llm.invoke("def", **given)) == "x"
+            assert [request.json()["input_suffix"] for request in server.asked("/infill")] == ["a", "b", "a"]
+            with pytest.raises(ModelInvalidRequestError, match="did you mean 'temperature'"):
+                llm.invoke("def", suffix="a", temprature=1)
+
+
+def test_a_cached_completion_of_another_server_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = InMemoryCache()
+    answers: list[str] = []
+    for text in ("one", "two"):
+        filled = Response.stream(
+            f'data: {{"index": 0, "content": "{text}", "stop": true, "stop_type": "eos"}}\n\n'.encode()
+        )
+        with llamacpp_server(routes={("POST", "/infill"): filled}) as server:
+            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
+            answers.append(VesselLLM(backend="llamacpp", cache=cache, suffix="b").invoke("a"))
+    assert answers == ["one", "two"]

@@ -6,26 +6,26 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Routing, Timeout
-from vessel_core.errors import InvalidOutput, ResponseError, Unsupported
+from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
 from vessel_core.types import ChatReply, Gathering, Message
 from vessel_core.version import VERSION
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
+from langchain_vessel.caching import afind, find, is_cached
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
@@ -82,9 +82,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         """
         with langchain_errors():
             asked = self.request_fields(stop, kwargs)
-            if self._is_open(asked["model"]):
-                with suppress(ResponseError, Unsupported):  # a server that lists no models
-                    self._sync.model_info(asked["model"])
+        find(self, asked["model"])
         said = {name: value for name, value in asked.items() if value is not None and name != "timeout"}
         where = {name: value for name, value in self._where().items() if name != "backend"}
         key = {**where, **said, "output_version": self.output_version, "type": self._llm_type}
@@ -92,16 +90,9 @@ class ChatVessel(ToolBinding, ServerLimits):
 
     async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         """Find the server, if the key of the cache will need it, without blocking the event loop."""
-        cached = self.cache is not False and (self.cache or get_llm_cache()) is not None
-        if cached and self._is_open(model := kwargs.get("model") or self.model):
-            with langchain_errors(), suppress(ResponseError, Unsupported):
-                await self._async.model_info(model)
+        if is_cached(self):
+            await afind(self, kwargs.get("model") or self.model)
         return await super()._agenerate_with_cache(messages, *args, **kwargs)
-
-    def _is_open(self, model: str | None) -> bool:
-        """Tell whether it is not known yet which server or model answers."""
-        target = self._sync.target
-        return not target.where or not (model or target.model or "chat" in target.chosen)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -8,12 +8,17 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import LLM
-from langchain_core.outputs import GenerationChunk
+from langchain_core.outputs import GenerationChunk, LLMResult
 from vessel_core.owned import owned
+from vessel_core.request import checked_options
 
+from langchain_vessel.caching import afind, find, is_cached
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.options import call_options
 from langchain_vessel.sampling import OptionFields
+
+_OF_A_RUN = ("tags", "metadata", "run_name", "run_id", "timeout")
+_FIELDS = ("model", "suffix", "extra_body")
 
 
 class VesselLLM(OptionFields, LLM):
@@ -34,8 +39,36 @@ class VesselLLM(OptionFields, LLM):
 
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
-        settings: dict[str, Any] = {**self._where(), **self.chosen_options()}
-        return {**settings, "suffix": self.suffix, "extra_body": self.extra_body}
+        where = {name: value for name, value in self._where().items() if name != "backend"}
+        return {**where, **self.chosen_options(), "suffix": self.suffix, "extra_body": self.extra_body}
+
+    def generate(
+        self, prompts: list[str], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """Complete each prompt. LangChain's cache looks at the model alone, so a call's own options become the model's."""
+        if not is_cached(self):
+            return super().generate(prompts, stop, callbacks, **kwargs)
+        changed, rest = self._with(kwargs)
+        find(changed, changed.model)
+        return super(VesselLLM, changed).generate(prompts, stop, callbacks, **rest)
+
+    async def agenerate(
+        self, prompts: list[str], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """Complete each prompt, as `generate`."""
+        if not is_cached(self):
+            return await super().agenerate(prompts, stop, callbacks, **kwargs)
+        changed, rest = self._with(kwargs)
+        await afind(changed, changed.model)
+        return await super(VesselLLM, changed).agenerate(prompts, stop, callbacks, **rest)
+
+    def _with(self, given: Mapping[str, Any]) -> tuple[VesselLLM, dict[str, Any]]:
+        """Return this model with the options of a call, and what is none of them; raise `InvalidRequest` on unknown ones."""
+        rest = {name: value for name, value in given.items() if name in _OF_A_RUN}
+        options = call_options({name: value for name, value in given.items() if name not in rest})
+        with langchain_errors():
+            checked_options({name: value for name, value in options.items() if name not in _FIELDS})
+        return self.model_copy(update=options), rest
 
     def _fields(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {
