@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 import pytest
-from vessel_core import AsyncClient, Client, Registry, Timeout
+from vessel_core import AsyncClient, Client, Limits, Registry, Timeout
 from vessel_core.backends import BACKENDS, COMPATIBLE, find_backend
 from vessel_core.errors import InvalidConfig, NoServerFound
 from vessel_core.settings import make_target
@@ -138,3 +138,9 @@ def test_a_wrong_type_is_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(InvalidConfig, match=f"{name}=.*not a text"):
         Client(**wrong)
+
+
+@pytest.mark.parametrize("limits", [Limits(line=0), Limits(body=-1), Limits(line="16 MiB")])  # pyright: ignore[reportArgumentType]
+def test_a_limit_that_is_none_is_refused(limits: Limits) -> None:
+    with pytest.raises(InvalidConfig, match=r"limits: (line|body)=.* is not above 0"):
+        make_target(limits=limits)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vessel_core import Timeout
+from vessel_core import Limits, Timeout
 from vessel_core.errors import (
     AuthFailed,
     BadRequest,
@@ -316,6 +316,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(34, "a gzip bomb in a document", [zeros("application/json")], ResponseTooLarge, within=1.0),
     Fault(34, "a gzip bomb in a stream", [zeros(SSE)], ResponseTooLarge, within=1.0),
     Fault(34, "a gzip bomb in an error", [zeros("application/json", 500)], ResponseTooLarge, within=1.0),
+    Fault(34, "a document above a limit of one's own", [says({**JSON_OK, "more": "x" * 2000})], ResponseTooLarge, options={"limits": Limits(body=1000)}, says=["1,000 bytes", "Limits("]),
     Fault(35, "200,000 levels in a document", [says(DEEP)], ProtocolError),
     Fault(35, "200,000 levels in an event", [plays(event(DEEP))], ProtocolError),
     Fault(35, "200,000 levels in an error", [says(DEEP, 400)], BadRequest),
@@ -350,5 +351,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(53, "no blank line at the end", [plays(HEL, LO, STOP.rstrip())], "Hello"),
     Fault(54, "empty choices, null deltas, empty finishes", [plays(event({"choices": [], "usage": {"prompt_tokens": 1}}), event({"choices": [{"index": 0, "delta": None, "finish_reason": ""}]}), HEL, LO, STOP, DONE)], "Hello"),
     Fault(55, "a line of 64 MiB", [endless_line], ResponseTooLarge, within=2.0),
+    Fault(55, "a line above a limit of one's own", [plays(HEL, delta("x" * 2000))], ResponseTooLarge, partial="Hel", options={"limits": Limits(line=1000)}, says=["1,000 bytes", "Limits("]),
+    Fault(55, "a line of Ollama's above a limit of one's own", [plays(line("Hel"), line("x" * 2000), kind=NDJSON)], ResponseTooLarge, partial="Hel", options={"limits": Limits(line=1000), **OLLAMA}, says=["1,000 bytes"]),
     Fault(57, "a server that dies in the middle", [begins(HEL, then=lambda talk: talk.connection.shutdown(socket.SHUT_RDWR))], StreamInterrupted, partial="Hel"),
 )  # fmt: skip

@@ -69,7 +69,7 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
         request = with_answer_tool(request)
         answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
     call = backend.dialect.encode_chat(request, quirks)
-    reply = backend.dialect.ChatStream(request, quirks, together=target.together)
+    reply = backend.dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
     return call, AnswerStream(reply) if answering else reply
 
 

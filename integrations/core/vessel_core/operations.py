@@ -37,7 +37,9 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     options = request.options or ChatOptions()
     refuse_unsupported(options, backend.title, target.quirks)
     request = replace(request, options=target.steady(request.model, options))
-    return encode(request, target.quirks), backend.feature("completion_stream", "complete text")()
+    return encode(request, target.quirks), backend.feature("completion_stream", "complete text")(
+        limit=target.limits.line
+    )
 
 
 # ------------------------------------------------------------ embeddings and ranking

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypedDict, Unpack
 
 from pydantic import SecretStr
@@ -15,15 +16,15 @@ from vessel_core.hosts import Routing
 from vessel_core.pool import HostPool
 from vessel_core.request import checked_quirks, checked_timeout
 from vessel_core.target import Target
-from vessel_core.types import Timeout
+from vessel_core.types import Limits, Timeout
 
 
 class TargetOptions(TypedDict, total=False):
     """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
 
     With `fetch_image_urls` pictures given by URL are fetched here, from the public internet only; without, a server that
-    fetches them gets the URL. `routing` says how calls are spread over several `base_url`. `quirks` switches what is known of
-    the server, by the names of `vessel_core.wire.Quirks`.
+    fetches them gets the URL. `limits` bounds what is taken in of a reply. `routing` says how calls are spread over several
+    `base_url`. `quirks` switches what is known of the server, by the names of `vessel_core.wire.Quirks`.
     """
 
     base_url: str | Sequence[str] | None
@@ -36,6 +37,7 @@ class TargetOptions(TypedDict, total=False):
     routing: Routing | None
     together: bool
     fetch_image_urls: bool
+    limits: Limits | None
     quirks: Mapping[str, Any] | None
 
 
@@ -70,8 +72,17 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         pool=HostPool(addresses, routing) if len(addresses) > 1 else None,
         together=options.get("together", True),
         fetch_image_urls=options.get("fetch_image_urls", False),
+        limits=_limits(options.get("limits")),
         switched=checked_quirks(options.get("quirks") or {}),
     )
+
+
+def _limits(limits: Limits | None) -> Limits:
+    limits = limits or Limits()
+    for each in fields(limits):
+        if not isinstance(size := getattr(limits, each.name), int) or size < 1:
+            raise InvalidConfig(f"limits: {each.name}={size!r} is not above 0.", hint="It is in bytes.")
+    return limits
 
 
 def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:

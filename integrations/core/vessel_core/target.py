@@ -32,7 +32,17 @@ from vessel_core.pool import HostPool
 from vessel_core.request import checked_timeout, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport import Connection
-from vessel_core.types import Capabilities, ChatOptions, ChatReply, Delta, ModelInfo, ModelKind, ServerInfo, Timeout
+from vessel_core.types import (
+    Capabilities,
+    ChatOptions,
+    ChatReply,
+    Delta,
+    Limits,
+    ModelInfo,
+    ModelKind,
+    ServerInfo,
+    Timeout,
+)
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.options import RUNNER
 
@@ -65,6 +75,7 @@ class Target:
     pool: HostPool | None = None
     together: bool = True
     fetch_image_urls: bool = False
+    limits: Limits = field(default_factory=Limits)
     switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     known: Server | None = None
     chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
@@ -156,7 +167,7 @@ class Target:
         headers = dict(self.headers)
         if self.api_key is not None:
             headers.setdefault("Authorization", SecretStr(f"Bearer {self.api_key.get_secret_value()}"))
-        return Connection(address, headers, self.verify)
+        return Connection(address, headers, self.verify, self.limits)
 
     @property
     def retries(self) -> Retries:

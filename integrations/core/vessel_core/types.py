@@ -177,6 +177,17 @@ class ServerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a reply is taken in, in bytes: of one `line` or event of a stream, or of an error; of a whole `body`.
+
+    What is longer is `ResponseTooLarge`, as soon as it is.
+    """
+
+    line: int = 16 * 1024 * 1024
+    body: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
 class Timeout:
     """How long to wait, in seconds; `None` waits for ever.
 

@@ -17,7 +17,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
-from vessel_core import Routing, Timeout
+from vessel_core import Limits, Routing, Timeout
 from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
 from vessel_core.types import ChatReply, Gathering, Message
@@ -104,7 +104,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         server that must not get them."""
         written: Any = super().to_json()
         written["kwargs"] = {
-            name: asdict(value) if isinstance(value, Timeout | Routing) else value
+            name: asdict(value) if isinstance(value, Timeout | Routing | Limits) else value
             for name, value in written["kwargs"].items()
             if name not in ("api_key", "headers") and value is not None
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
-from vessel_core import AsyncClient, Client, Routing, Timeout
+from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import VesselError
 from vessel_core.settings import make_target
@@ -59,6 +59,7 @@ class ServerFields(BaseModel):
     - `together`: whether tokens that one network read brings become one chunk; nothing arrives later than it would
     - `fetch_image_urls`: fetch pictures given by URL here, from public hosts only, for servers that don't
     - `quirks`: what is switched by name of how the server differs, as `{"repair_arguments": True}` (`vessel_core.wire.Quirks`)
+    - `limits`: a `vessel_core.Limits`, how much of a reply is taken in
     - `client`: a `vessel_core.Client` to use in place of all of these
     """
 
@@ -77,6 +78,7 @@ class ServerFields(BaseModel):
     together: bool = True
     fetch_image_urls: bool = False
     quirks: dict[str, Any] | None = None
+    limits: Limits | None = None
     client: Client | None = Field(default=None, exclude=True, repr=False)
     pickle_secrets: bool = Field(default=False, exclude=True, repr=False)
 
@@ -122,6 +124,7 @@ class ServerFields(BaseModel):
             together=self.together,
             fetch_image_urls=self.fetch_image_urls,
             quirks=self.quirks,
+            limits=self.limits,
         )
 
     def place(self) -> tuple[object, ...]:
@@ -135,6 +138,7 @@ class ServerFields(BaseModel):
             self.together,
             self.fetch_image_urls,
             repr(self.quirks),
+            self.limits,
             id(self.client) if self.client else 0,
         )
         urls = tuple(self.base_url) if isinstance(self.base_url, list) else self.base_url

@@ -11,7 +11,7 @@ from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Unsupported
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
-from vessel_core.wire import Call, Quirks, ReplyStream
+from vessel_core.wire import MAX_LINE, Call, Quirks, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_llamacpp, read_llamacpp
 from vessel_core.wire.failures import json_body
 from vessel_core.wire.openai_request import encode_chat
@@ -145,9 +145,9 @@ def _why_not(model: str, error: Unsupported) -> Generator[Call, Any, None]:
     ) from error
 
 
-def completion_stream() -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
     """Read `/v1/completions` or `/infill`."""
-    return CompletionStream(read_llamacpp)
+    return CompletionStream(read_llamacpp, limit=limit)
 
 
 FEATURES: Mapping[str, Any] = {

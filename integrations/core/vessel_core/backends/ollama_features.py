@@ -8,7 +8,7 @@ from typing import Any
 from vessel_core.backends.base import Flow, items, same_model, tell, try_json
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
-from vessel_core.wire import Call, Reply, ReplyStream
+from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ollama
 from vessel_core.wire.failures import json_body
 from vessel_core.wire.reading import count, mapping
@@ -63,9 +63,9 @@ def delete(model: str) -> Flow[None]:
     yield from tell("/api/delete", {"model": model}, method="DELETE")
 
 
-def completion_stream() -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
     """Read `/api/generate`."""
-    return CompletionStream(read_ollama, lines=True)
+    return CompletionStream(read_ollama, lines=True, limit=limit)
 
 
 FEATURES: Mapping[str, Any] = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vessel_core.backends.base import Flow
 from vessel_core.types import Ranked
-from vessel_core.wire import ReplyStream
+from vessel_core.wire import MAX_LINE, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_openai, read_openai
 from vessel_core.wire.rerank import decode_rerank, encode_rerank
 
@@ -17,9 +17,9 @@ def rerank(query: str, documents: Sequence[str], model: str | None, top_n: int |
     return decode_rerank(reply.body, len(documents), top_n)
 
 
-def completion_stream() -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
     """Read `/v1/completions`."""
-    return CompletionStream(read_openai)
+    return CompletionStream(read_openai, limit=limit)
 
 
 FEATURES = {"rerank": rerank, "complete": encode_openai, "completion_stream": completion_stream}

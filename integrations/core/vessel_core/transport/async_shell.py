@@ -113,7 +113,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, generation=self._call.stream)
+            return Incoming(self._response, self._timeout, since, self._connection.limits, generation=self._call.stream)
         except VesselError:
             await self.__aexit__()
             raise

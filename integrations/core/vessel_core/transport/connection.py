@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from vessel_core.address import Address
 from vessel_core.errors import InvalidConfig, InvalidRequest
-from vessel_core.types import Timeout
+from vessel_core.types import Limits, Timeout
 from vessel_core.version import VERSION
 from vessel_core.wire import Call
 from vessel_core.wire.jsontext import dumps
@@ -22,11 +22,12 @@ KEEPALIVE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where a server is, and the headers it gets (a key among them)."""
+    """Where a server is, the headers it gets (a key among them), and how much of a reply is taken in."""
 
     address: Address
     headers: Mapping[str, SecretStr] = field(default_factory=dict[str, SecretStr])
     verify: bool | str = True
+    limits: Limits = field(default_factory=Limits)
 
     def request_arguments(self, call: Call, wait: Timeout) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.build_request` for a call."""

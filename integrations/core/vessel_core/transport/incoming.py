@@ -14,21 +14,22 @@ import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
 from vessel_core.transport.faults import Stage, translated
-from vessel_core.types import Timeout
-from vessel_core.wire import MAX_BODY, MAX_EVENT, Reply
+from vessel_core.types import Limits, Timeout
+from vessel_core.wire import Reply
 
 RATIO = 200
 """How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
 
 STEP = 1024 * 1024
 
+MORE = "If it is, `limits=Limits(body=…, line=…)` takes more in."
 HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
 
 
 class Body:
     """Bounds a body, and unpacks it if the server packed it though it wasn't asked to (quirk 21)."""
 
-    def __init__(self, headers: Mapping[str, str], limit: int = MAX_BODY) -> None:
+    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
         self._limit = limit
         self._came = 0
         self._plain = 0
@@ -66,7 +67,7 @@ class Body:
         return parts
 
     def _too_long(self) -> ResponseTooLarge:
-        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.", hint=HOSTILE)
+        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.", hint=f"{HOSTILE} {MORE}")
 
 
 class Patience:
@@ -109,14 +110,16 @@ class Incoming:
 
     heard: Callable[[], None] | None = None
 
-    def __init__(self, response: httpx.Response, timeout: Timeout, since: float, *, generation: bool = True) -> None:
+    def __init__(
+        self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, *, generation: bool = True
+    ) -> None:
         self.response = response
         self.since = since
         self.reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
         if 300 <= response.status_code < 400:
             raise _sends_on(self.reply)
         self.good = response.status_code < 300
-        self.body = Body(self.reply.headers, MAX_BODY if self.good else MAX_EVENT)
+        self.body = Body(self.reply.headers, limits.body if self.good else limits.line)
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams = self.good and generation and kind not in ("application/json", "text/html")
         self.patience = Patience(timeout, since)

@@ -68,7 +68,7 @@ class Transport:
                 response = client.send(request, stream=True)
             watch.forget()
             try:
-                yield Incoming(response, timeout, since, generation=call.stream)
+                yield Incoming(response, timeout, since, self._connection.limits, generation=call.stream)
             finally:
                 response.close()
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vessel_core.options import EmbedOptions
-from vessel_core.types import ChatRequest, Delta, Embeddings
+from vessel_core.types import ChatRequest, Delta, Embeddings, Limits
 from vessel_core.wire.quirks import Quirks
 
 __all__ = ["Call", "Dialect", "Quirks", "Reply", "ReplyStream"]
 
-MAX_BODY = 256 * 1024 * 1024
-MAX_EVENT = 16 * 1024 * 1024
+MAX_LINE = Limits().line
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,10 @@ class Dialect(Protocol):
         """Write a chat request that streams."""
         ...
 
-    def ChatStream(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> ReplyStream:  # noqa: N802 - a class in a module
-        """Begin to read its reply; `together` makes one delta of plain texts that one `feed` holds."""
+    def ChatStream(  # noqa: N802 - a class in a module
+        self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE
+    ) -> ReplyStream:
+        """Begin to read its reply; `together` makes one delta of plain texts that one `feed` holds, `limit` bounds a line."""
         ...
 
     def encode_embed(

@@ -12,7 +12,7 @@ from typing import Any
 
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported, VesselError
 from vessel_core.types import ChatOptions, Delta, Usage
-from vessel_core.wire import Call, Reply
+from vessel_core.wire import MAX_LINE, Call, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
 from vessel_core.wire.jsontext import loads
@@ -145,10 +145,12 @@ def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
 class CompletionStream:
     """One reply of a raw completion: bytes in, deltas out. `model` comes once, usage and timings once, last."""
 
-    def __init__(self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False) -> None:
+    def __init__(
+        self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False, limit: int = MAX_LINE
+    ) -> None:
         self.done = False
         self._read = read
-        self._framing = Lines() if lines else EventStream()
+        self._framing = Lines(limit) if lines else EventStream(limit)
         self._finishes: dict[int, str | None] = {}
         self._named = False
         self._rest = Delta()

@@ -11,18 +11,19 @@ import json
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
-from vessel_core.wire import MAX_EVENT
+from vessel_core.wire import MAX_LINE
 from vessel_core.wire.jsontext import loads
 
 FIELDS = (b"data", b"event", b"error", b"id", b"retry")  # a comment's name is empty; a cut line may hold half a name
 STRAY = 2000
+HINT = "This is no LLM server's answer: check the URL, or take more in with `limits=Limits(line=…)`."
 BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
     """Bytes in, whole lines out, without their ends. `limit` bounds one line, in bytes."""
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
         self._held = bytearray()
         self._skip_newline = False
@@ -42,6 +43,8 @@ class Lines:
         if self._held:
             data, self._held = bytes(self._held) + data, bytearray()
         lines = data.split(b"\n")
+        if len(data) > self._limit:
+            self._bound(max(map(len, lines)))
         self._hold(lines.pop())
         return lines
 
@@ -56,10 +59,13 @@ class Lines:
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        if len(self._held) > self._limit:
+        self._bound(len(self._held))
+
+    def _bound(self, length: int) -> None:
+        if length > self._limit:
             raise ResponseTooLarge(
                 f"One line of the reply is longer than {self._limit:,} bytes.",
-                hint="This is no LLM server's answer: check the URL, or raise the limit.",
+                hint=HINT,
             )
 
     def _only_newlines(self, data: bytes) -> bytes:
@@ -84,7 +90,7 @@ class EventStream:
     `{"error": …}`, so that a reader meets one form only. `stray` holds the first lines that are no part of such a stream.
     """
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_LINE) -> None:
         self._lines = Lines(limit)
         self._limit = limit
         self._data: list[bytes] = []
@@ -126,7 +132,7 @@ class EventStream:
     def _take(self, value: bytes) -> None:
         self._size += len(value)
         if self._size > self._limit:
-            raise ResponseTooLarge(f"One event of the stream is longer than {self._limit:,} bytes.")
+            raise ResponseTooLarge(f"One event of the stream is longer than {self._limit:,} bytes.", hint=HINT)
         self._data.append(value)
 
     def _field(self, line: bytes, payloads: list[bytes]) -> None:

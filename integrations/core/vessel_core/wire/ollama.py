@@ -11,7 +11,7 @@ from typing import Any
 from vessel_core.counting import estimate_chat, was_cut
 from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted, VesselError
 from vessel_core.types import ChatRequest, Delta, Embeddings, Usage
-from vessel_core.wire import Quirks, Reply
+from vessel_core.wire import MAX_LINE, Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
 from vessel_core.wire.framing import Lines
@@ -30,10 +30,10 @@ __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 class ChatStream:
     """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
 
-    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> None:
+    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
         self.done = False
         self._request = request
-        self._lines = Lines()
+        self._lines = Lines(limit)
         self._calls = assembler(request, quirks)
         self._thinking = splitter(request, quirks)
         self._forced = forced_tools(request)

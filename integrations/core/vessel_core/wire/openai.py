@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge, StreamInterrupted, VesselError
 from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, ToolCallDelta, Usage
-from vessel_core.wire import Quirks, Reply
+from vessel_core.wire import MAX_LINE, Quirks, Reply
 from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream
 from vessel_core.wire.jsontext import cut_off, loads
@@ -49,11 +49,11 @@ class _Choice:
 class ChatStream:
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
 
-    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False) -> None:
+    def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
         self.done = False
         self._request = request
         self._quirks = quirks
-        self._events = EventStream()
+        self._events = EventStream(limit)
         self._choices: dict[int, _Choice] = {}
         self._head: dict[str, Any] | None = None
         self._usage: Usage | None = None

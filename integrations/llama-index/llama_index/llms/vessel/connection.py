@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
-from vessel_core import AsyncClient, Client, Routing, Timeout
+from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import InvalidConfig
 from vessel_core.request import did_you_mean
@@ -75,6 +75,7 @@ class ServerConnection(BaseModel):
     quirks: dict[str, Any] | None = Field(
         default=None, description="What is switched by name of how the server differs (`vessel_core.wire.Quirks`)."
     )
+    limits: Limits | None = Field(default=None, description="How much of a reply is taken in, in bytes.")
     http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries sync requests.")
     async_http_transport: Any = Field(default=None, exclude=True, repr=False, description="Carries async requests.")
 
@@ -156,6 +157,7 @@ class ServerConnection(BaseModel):
                 self.together,
                 self.fetch_image_urls,
                 repr(self.quirks),
+                self.limits,
                 id(self.http_transport),
                 id(self.async_http_transport),
             ),
@@ -174,6 +176,7 @@ class ServerConnection(BaseModel):
             together=self.together,
             fetch_image_urls=self.fetch_image_urls,
             quirks=self.quirks,
+            limits=self.limits,
             http_transport=self.http_transport,
         )
         self._client, self._async_client, self._made_for = client, None, wanted
@@ -201,7 +204,7 @@ class ServerConnection(BaseModel):
             shown["base_url"] = where
         for name, field in type(self).model_fields.items():
             value = self.__dict__.get(name)
-            plain = isinstance(value, str | int | float | Timeout) or (
+            plain = isinstance(value, str | int | float | Timeout | Limits) or (
                 type(value) in (list, dict) and value not in ([], {})
             )
             if plain and value != field.default and field.repr and not field.exclude and name not in shown:
