@@ -311,6 +311,23 @@ def test_calls_in_both_places_are_sent_once() -> None:
     assert len(one(block, role="assistant", tool_calls=[plain])["tool_calls"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "sent_as"),
+    [('{"city":"Os"}', '{"city":"Os"}'), ('{"city": "Os', '{"city": "Os"}'), ("", "{}"), ("null", "{}"), ("[1]", "{}")],
+)
+def test_arguments_that_are_no_object_are_sent_as_far_as_they_can_be_read(written: str, sent_as: str) -> None:
+    block = ToolCallBlock(tool_call_id="a", tool_name="get_weather", tool_kwargs=written)
+    (call,) = one(block, role="assistant")["tool_calls"]
+    assert call["function"] == {"name": "get_weather", "arguments": sent_as}
+
+
+def test_a_call_that_was_cut_off_makes_no_history_that_a_server_refuses(llm: Vessel) -> None:
+    cut = ToolCallBlock(tool_call_id="a", tool_name="get_weather", tool_kwargs='{"city": "Os')
+    result = ChatMessage(role="tool", content="No such city.", additional_kwargs={"tool_call_id": "a"})
+    history = [ChatMessage("Weather?"), ChatMessage(role="assistant", blocks=[cut]), result, ChatMessage("Thanks.")]
+    assert llm.chat(history).message.content
+
+
 def test_what_return_direct_adds_is_no_result() -> None:
     assert one(TextBlock(text="2"), role="assistant", tool_call_id="a") == {"role": "assistant", "content": "2"}
 

@@ -12,12 +12,11 @@ from typing import Any, Self
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.llms.vessel.options import VesselOptions
+from llama_index.llms.vessel.options import OWN_NAMES, VesselOptions
 from pydantic import Field, PrivateAttr
 from vessel_core import Delta, ModelInfo, Timeout, VesselError
 from vessel_core.errors import ServerTimeout
 from vessel_core.owned import owned
-from vessel_core.request import OPTION_NAMES
 
 logger = logging.getLogger("vessel_core")
 
@@ -77,7 +76,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def to_payload(self) -> dict[str, Any]:
         """Return what traces show of this object: no key, no header, no I/O."""
         payload = {"class_name": self.class_name(), **LLMMetadata(**self.known()).model_dump()}
-        options = {name: value for name in OPTION_NAMES if (value := getattr(self, name, None)) is not None}
+        options = {name: value for name in OWN_NAMES if (value := getattr(self, name)) is not None}
         return {**payload, **options, "backend": self.backend, "base_url": self.base_url}
 
     def known(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
     VideoBlock,
 )
+from llama_index.llms.vessel.partial import partial_object
 from llama_index.llms.vessel.tools import legacy_call
 from vessel_core import Message, ToolCall
 from vessel_core.errors import InvalidMedia, InvalidRequest
@@ -196,6 +197,18 @@ def _calls(message: ChatMessage) -> list[tuple[str | None, str, Mapping[str, Any
     return [legacy_call(call) for call in cast("list[Any]", legacy)] if isinstance(legacy, list | tuple) else []
 
 
+def _arguments(arguments: Mapping[str, Any] | str) -> str:
+    """Return arguments as JSON. Of a text that is no object, what can be read: a server refuses the whole history for it."""
+    if isinstance(arguments, str):
+        try:
+            if isinstance(json.loads(arguments), dict):
+                return str(arguments)
+        except ValueError:
+            pass
+        arguments = partial_object(arguments)
+    return json.dumps(arguments, ensure_ascii=False, default=str)
+
+
 class _Ledger:
     """The calls of a history that wait for their result. Gives each an id of its own: some classes write the tool's name
     in place of one, twice if it is called twice, or nothing."""
@@ -210,8 +223,7 @@ class _Ledger:
         for given, name, arguments in calls:
             call_id = self._unique(given)
             self._waiting.append((call_id, given, name))
-            text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
-            function = {"name": name, "arguments": str(text) or "{}"}
+            function = {"name": name, "arguments": _arguments(arguments)}
             wire.append(cast("ToolCall", {"id": call_id, "type": "function", "function": function}))
         return wire
 

@@ -85,7 +85,7 @@ class VesselOptions(ServerConnection):
 
         Raises `InvalidRequest` for an option that there isn't.
         """
-        fields: dict[str, Any] = {name: getattr(self, name) for name in _OWN_NAMES}
+        fields: dict[str, Any] = {name: getattr(self, name) for name in OWN_NAMES}
         fields["extra_body"] = dict(self.extra_body)
         if self.json_mode:
             fields["response_format"] = {"type": "json_object"}
@@ -97,7 +97,8 @@ class VesselOptions(ServerConnection):
         return cast("ChatFields", fields)
 
 
-_OWN_NAMES: Sequence[str] = ("model", *(name for name in OPTION_NAMES if name in VesselOptions.model_fields))
+#: The options that are fields.
+OWN_NAMES: Sequence[str] = ("model", *(name for name in OPTION_NAMES if name in VesselOptions.model_fields))
 
 
 def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
