@@ -9,6 +9,7 @@ import pytest
 from vessel_core.backends import BACKENDS, OLLAMA, find_backend
 from vessel_core.backends.base import find_model, get_json, items, same_model, try_json
 from vessel_core.errors import (
+    AuthFailed,
     InvalidConfig,
     InvalidMedia,
     InvalidRequest,
@@ -75,6 +76,21 @@ def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> N
         for ask in (client.metrics, lambda: client.scale_lora({0: 1.0})):
             with pytest.raises(Unsupported):
                 ask()
+
+
+def test_an_older_lm_studio_says_how_it_loads_models(connect: Connect) -> None:
+    with lmstudio_server() as server:
+        client = connect("lmstudio", base_url=server.base_url)
+        for ask in (lambda: list(client.load("m")), lambda: client.unload("m"), lambda: list(client.pull("m"))):
+            with pytest.raises(Unsupported, match=r"since 0\.4\.0[\s\S]*`lms load`"):
+                ask()
+
+
+def test_a_model_of_ollamas_cloud_says_where_to_sign_in(connect: Connect) -> None:
+    wanted = Response.json({"error": "unauthorized", "signin_url": "https://ollama.example/connect?key=x"}, 401)
+    with ollama_server(wanted) as server:
+        with pytest.raises(AuthFailed, match=r"`ollama signin`, or https://ollama\.example/connect"):
+            connect("ollama", base_url=server.base_url, model="big-cloud").chat([HELLO])
 
 
 @pytest.mark.parametrize(("error", "said"), [({"error": "disk full"}, "disk full"), ({}, "no reason was given")])

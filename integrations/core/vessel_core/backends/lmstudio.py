@@ -44,11 +44,13 @@ def _read_v1(item: Mapping[str, Any]) -> ModelInfo:
             chat=kind == "chat",
             tools=caps.get("trained_for_tool_use") or None,  # untrained models get a default tool format
             structured_output=kind == "chat",
+            grammar=False,
             vision=caps.get("vision"),
             image_urls=False,
             reasoning=bool(caps["reasoning"]) if "reasoning" in caps else None,
             embeddings=kind == "embedding",
             rerank=False,
+            count_tokens=False,
         ),
     )
 
@@ -69,10 +71,12 @@ def _read_v0(item: Mapping[str, Any]) -> ModelInfo:
             chat=kind == "chat",
             tools="tool_use" in caps or None,
             structured_output=kind == "chat",
+            grammar=False,
             vision=item.get("type") == "vlm",
             image_urls=False,
             embeddings=kind == "embedding",
             rerank=False,
+            count_tokens=False,
         ),
     )
 

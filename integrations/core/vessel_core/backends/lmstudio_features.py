@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from vessel_core.backends.base import Flow, get_json, items
+from vessel_core.backends.base import Flow, get_json, items, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
-from vessel_core.errors import ServerError
+from vessel_core.errors import ServerError, Unsupported
 from vessel_core.retry import Wait
 from vessel_core.types import Progress
 from vessel_core.watching import Steps
@@ -23,23 +24,26 @@ def load(model: str, options: Mapping[str, Any]) -> Steps:
     """Load a model; `num_ctx` is its `context_length`, other options go as LM Studio names them."""
     body = {"context_length" if name == "num_ctx" else name: value for name, value in options.items()}
     yield Progress("loading")
-    reply = yield Call("POST", "/api/v1/models/load", {"model": model, **body}, stream=True)
-    seconds = mapping(json_body(reply or Reply(500))).get("load_time_seconds")
+    with _of_newer_ones():
+        reply = yield Call("POST", "/api/v1/models/load", {"model": model, **body}, stream=True)
+        seconds = mapping(json_body(reply or Reply(500))).get("load_time_seconds")
     yield Progress("loaded" if seconds is None else f"loaded in {seconds} s")
 
 
 def unload(model: str) -> Flow[None]:
     """Unload each loaded instance of a model."""
-    listed = items((yield from get_json("/api/v1/models")), "models")
-    instances = [one for item in listed if item.get("key") == model for one in items(item, "loaded_instances")]
-    for name in [instance.get("id") for instance in instances] or [model]:
-        json_body((yield Call("POST", "/api/v1/models/unload", {"instance_id": name})))
+    with _of_newer_ones():
+        listed = items((yield from get_json("/api/v1/models")), "models")
+        instances = [one for item in listed if item.get("key") == model for one in items(item, "loaded_instances")]
+        for name in [instance.get("id") for instance in instances] or [model]:
+            yield from tell("/api/v1/models/unload", {"instance_id": name})
 
 
 def pull(model: str, options: Mapping[str, Any]) -> Steps:
     """Fetch a model and follow the job until it is done."""
-    reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options})
-    job = mapping(json_body(reply or Reply(500)))
+    with _of_newer_ones():
+        reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options})
+        job = mapping(json_body(reply or Reply(500)))
     while True:
         status = string(job.get("status")) or "downloading"
         total = count(job.get("total_size_bytes"))
@@ -51,6 +55,18 @@ def pull(model: str, options: Mapping[str, Any]) -> Steps:
         yield Wait(POLL)
         reply = yield Call("GET", f"/api/v1/models/download/status/{_one_part(str(job.get('job_id')))}")
         job = {**job, **mapping(json_body(reply or Reply(500)))}
+
+
+@contextmanager
+def _of_newer_ones() -> Generator[None]:
+    """Say of a route that is not there since when it is."""
+    try:
+        yield
+    except Unsupported as error:
+        error.hint = (
+            "LM Studio does so over HTTP since 0.4.0; with an older one use its own command: `lms load`, `lms get`."
+        )
+        raise
 
 
 def _one_part(name: str) -> str:

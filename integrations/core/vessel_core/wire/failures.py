@@ -113,7 +113,7 @@ def failure_in(document: Any) -> Failure | None:
     if isinstance(error, dict):
         return _from_fields(cast("dict[str, Any]", error))
     if isinstance(error, str) and error:
-        return _nested(error)
+        return _nested(error, fields)
     if fields.get("object") == "error":
         return _from_fields(fields)
     if error:
@@ -144,8 +144,8 @@ def _from_fields(fields: dict[str, Any]) -> Failure:
     return Failure(nested.message, nested.kind or kind, nested.details or fields)
 
 
-def _nested(text: str) -> Failure:
-    """Read an error that is JSON inside a string, as Ollama passes its runner's on (quirk 23)."""
+def _nested(text: str, fields: Mapping[str, Any] | None = None) -> Failure:
+    """Read an error that is JSON inside a string, as Ollama passes its runner's on (quirk 23); `fields` stand beside it."""
     if text.lstrip().startswith("{"):
         try:
             inner = failure_in(loads(text))
@@ -153,7 +153,7 @@ def _nested(text: str) -> Failure:
             inner = None
         if inner is not None:
             return inner
-    return Failure(text[:MAX_TEXT])
+    return Failure(text[:MAX_TEXT], details=fields)
 
 
 def _detail(value: Any) -> str:
@@ -187,17 +187,26 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
         cls = BadRequest if 400 <= reply.status < 500 else ServerError
     if issubclass(cls, ModelLoading) and reply.status not in (503, 500):
         cls = ServerError
-    message = failure.message or _BY_SILENCE.get(reply.status) or f"HTTP {reply.status} without a body."
+    what = f"{_WHAT.get(cls, 'The server failed')}: "
+    silent = _BY_SILENCE.get(reply.status) or f"{what}HTTP {reply.status} without a body."
     snapshot = FailedResponse(reply.status, dict(reply.headers), reply.body[: 20 * MAX_TEXT].decode("utf-8", "replace"))
     error = cls(
-        f"{_WHAT.get(cls, 'The server failed')}: {message}",
-        hint=_HINTS.get(cls) if failure.message else _SILENT_HINTS.get(reply.status, _HINTS.get(cls)),
+        what + failure.message if failure.message else silent,
+        hint=_hint(cls, failure, reply),
         response=snapshot,
         request_id=reply.headers.get("x-request-id"),
         url=reply.url,
     )
     _fill(error, failure, reply)
     return error
+
+
+def _hint(cls: type[VesselError], failure: Failure, reply: Reply) -> str | None:
+    if not failure.message:
+        return _SILENT_HINTS.get(reply.status, _HINTS.get(cls))
+    if isinstance(url := (failure.details or {}).get("signin_url"), str):
+        return f"This model runs in Ollama's cloud. Sign in there: `ollama signin`, or {url[:MAX_TEXT]}"
+    return _HINTS.get(cls)
 
 
 _WHAT: dict[type[VesselError], str] = {
