@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelInvalidRequestError
@@ -94,15 +95,24 @@ async def test_prefixes_stand_before_queries_and_documents() -> None:
     assert sent == [["search_query: cats"], ["search_document: dogs"]] * 2
 
 
-def test_an_empty_text_is_refused_or_becomes_a_space() -> None:
+def test_one_text_in_place_of_a_list_is_refused_and_so_is_what_is_no_text() -> None:
+    embeddings = VesselEmbeddings(base_url="http://127.0.0.1:9")
+    wrong: list[tuple[Any, str]] = [("cats", "one string"), (["cats", 5], r"texts\[1\] is a int")]
+    for texts, said in wrong:
+        with pytest.raises(ModelInvalidRequestError, match=said):
+            embeddings.embed_documents(texts)
+
+
+@pytest.mark.parametrize("prefix", ["", "search_document: "])
+def test_an_empty_text_is_refused_or_becomes_a_space(prefix: str) -> None:
     with llamacpp_server() as server:
-        embeddings = VesselEmbeddings(base_url=server.base_url, backend="llamacpp")
+        embeddings = VesselEmbeddings(base_url=server.base_url, backend="llamacpp", document_prefix=prefix)
         with pytest.raises(ModelInvalidRequestError, match=r"texts\[1\] is empty"):
             embeddings.embed_documents(["a", ""])
         assert server.asked("/v1/embeddings") == []
         embeddings.blank = "space"
         embeddings.embed_documents(["a", ""])
-        assert server.asked("/v1/embeddings")[0].json()["input"] == ["a", " "]
+        assert server.asked("/v1/embeddings")[0].json()["input"] == [f"{prefix}a", " "]
 
 
 def test_options_of_the_runner_reach_ollama() -> None:

@@ -55,19 +55,19 @@ class VesselEmbeddings(ServerFields, Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, in order; none for none. Raises `InvalidRequest` for an empty text."""
-        return self._embed([self.document_prefix + text for text in texts])
+        return self._embed(_prefixed(self.document_prefix, texts))
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a question."""
-        return self._embed([self.query_prefix + text])[0]
+        return self._embed(_prefixed(self.query_prefix, [text]))[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, as `embed_documents`."""
-        return await self._aembed([self.document_prefix + text for text in texts])
+        return await self._aembed(_prefixed(self.document_prefix, texts))
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the vector of a question."""
-        return (await self._aembed([self.query_prefix + text]))[0]
+        return (await self._aembed(_prefixed(self.query_prefix, [text])))[0]
 
     def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         with langchain_errors():
@@ -79,3 +79,10 @@ class VesselEmbeddings(ServerFields, Embeddings):
 
     def _how(self) -> EmbedFields:
         return cast("EmbedFields", {name: vars(self)[name] for name in EmbedFields.__annotations__})
+
+
+def _prefixed(prefix: str, texts: Any) -> Any:
+    """Put the prefix before each text but an empty one, which would seem to say something. The core refuses what is none."""
+    if isinstance(texts, str):
+        return texts
+    return [prefix + text if isinstance(text, str) and text else text for text in texts]
