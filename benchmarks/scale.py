@@ -180,12 +180,12 @@ def corpus(path: Path, rows: int) -> Path:
     return path
 
 
-def bulk_cost(rows: int = 10_000, size: int = 16, concurrency: int = 8) -> None:
-    """C7: `bulk` beside a bare httpx loop that does the same, file to file; the best of three each."""
+def bulk_cost(rows: int = 10_000, size: int = 64, concurrency: int = 8) -> None:
+    """C7: `bulk` beside a bare httpx loop that does the same, file to file; the best of five each."""
     with TemporaryDirectory() as folder, Host(concurrency, 1) as host:
         source, best = corpus(Path(folder, "in.jsonl"), rows), {"bare": 9e9, "bulk": 9e9}
         client = Client("llamacpp", base_url=host.url)
-        for _ in range(3):
+        for _ in range(5):
             since = time.monotonic()
             asyncio.run(bare(host.url, source, Path(folder, "bare.jsonl"), size, concurrency))
             best["bare"] = min(best["bare"], time.monotonic() - since)

@@ -99,7 +99,7 @@ def test_parquet_is_read_by_columns(tmp_path: Path) -> None:
     with llamacpp_server() as server:
         client = Client("llamacpp", base_url=server.base_url)
         bulk(corpus(tmp_path / "a.jsonl"), tmp_path / "b.parquet", client=client, keep=["page"], progress=False)
-        report = bulk(tmp_path / "b.parquet", tmp_path / "c.jsonl", client=client, column="id", id_column="row")
+        report = bulk(tmp_path / "b.parquet", tmp_path / "c.jsonl", client=client, column="id", id_column="page")
         assert report.rows == 20
         assert read(tmp_path / "c.jsonl")[7]["embedding"] == vector_of("row-7")
 
@@ -311,6 +311,7 @@ def test_an_answer_that_breaks_off_is_an_error_after_three_tries(tmp_path: Path)
         ("texts.jsonl", "o.csv", {}, "neither"),
         ("texts.jsonl", "o.jsonl", {"task": "sing"}, "task"),
         ("texts.jsonl", "o.jsonl", {"batch_size": 0}, "batch_size"),
+        ("texts.jsonl", "o.jsonl", {"keep": ["key"]}, "of its own"),
     ],
 )
 def test_what_can_not_be_right_is_refused(

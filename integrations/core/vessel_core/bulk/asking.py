@@ -1,0 +1,198 @@
+"""Asks rows of a corpus, many at once, until there is an answer or an error for each: of a file or of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from vessel_core.async_client import AsyncClient
+from vessel_core.errors import (
+    AuthFailed,
+    BadRequest,
+    InputTooLarge,
+    InvalidConfig,
+    InvalidRequest,
+    ModelNotFound,
+    NoServerFound,
+    ProtocolError,
+    ServerUnreachable,
+    Unsupported,
+    VesselError,
+)
+from vessel_core.hosts import is_hosts_fault
+from vessel_core.types import ChatReply, Message
+
+Task = Literal["embed", "chat"]
+TRIES = 3
+"""How often a row is tried whose answer broke off or never came."""
+
+PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds to wait for a server that is not there or has too much to do."""
+
+COLUMNS: Mapping[Task, Mapping[str, str]] = {
+    "embed": {"embedding": "vector"},
+    "chat": {
+        "text": "text",
+        "reasoning": "text",
+        "tool_calls": "text",
+        "finish": "text",
+        "prompt_tokens": "int",
+        "completion_tokens": "int",
+    },
+}
+"""What a task adds to a row, beside `row`, `key`, `error` and `attempts`."""
+
+
+@dataclass(slots=True)
+class Item:
+    """A row to work on: its number, id, key, prompt, and the columns kept of the source."""
+
+    row: int
+    key: str
+    prompt: Any
+    kept: dict[str, Any]
+    error: str | None = None
+    attempts: int = 0
+
+
+def wrong_in(given: Any, column: str) -> str | None:
+    """Return why a row can't be asked, if it can't."""
+    if given is None or given in ("", []):
+        return f"The row has nothing in its column {column!r}."
+    return None if isinstance(given, str | list) else f"{column!r} is a {type(given).__name__}, not a text."
+
+
+def prompt_of(given: Any, system: str | None) -> Any:
+    """Return what is asked, with a system message before it."""
+    if system is None or not given:
+        return given
+    return [{"role": "system", "content": system}, *messages_of(given)]
+
+
+def messages_of(given: Any) -> list[Message]:
+    """Return what is asked: a text is a user's."""
+    return cast("list[Message]", given) if isinstance(given, list) else [{"role": "user", "content": given}]
+
+
+def batches_of(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Yield rows together that are asked together."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+class Asking:
+    """Workers that take rows from one iterator. What is found of a row is given to `note`, and `after` is called behind each
+    batch."""
+
+    def __init__(self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float) -> None:
+        self._client = client
+        self._options = options
+        self._patience = patience
+        self._ask: Callable[[list[Item]], Awaitable[None]] = self._embed if task == "embed" else self._chat
+        self._heard = time.monotonic()
+
+    def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
+        """Take what was found of a row that is done; of one that failed, nothing."""
+        raise NotImplementedError
+
+    def after(self) -> None:
+        """Do what is to be done behind a batch."""
+
+    async def all(self, batches: Iterator[list[Item]], concurrency: int) -> None:
+        """Work on every batch; the first error that concerns them all ends it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(concurrency):
+                    group.create_task(self._work(batches))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        self.after()
+
+    async def _work(self, batches: Iterator[list[Item]]) -> None:
+        for batch in batches:
+            await self._answered(batch)
+            self.after()
+
+    async def _answered(self, batch: list[Item]) -> None:
+        """Ask until there is an answer or an error for each row of a batch."""
+        waits = 0
+        while True:
+            for item in batch:
+                item.attempts += 1
+            try:
+                await self._ask(batch)
+            except (AuthFailed, ModelNotFound, Unsupported, InvalidConfig):
+                raise
+            except VesselError as error:
+                if _is_away(error):
+                    if time.monotonic() - self._heard > self._patience:
+                        raise
+                    await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)] * (0.5 + random.random() / 2))  # noqa: S311
+                    waits += 1
+                    continue
+                self._heard = time.monotonic()
+                refused = isinstance(error, BadRequest | InvalidRequest)
+                if not refused and batch[0].attempts - waits < TRIES:
+                    continue
+                if len(batch) > 1:
+                    await self._halves(batch)
+                else:
+                    batch[0].error = error.message
+                    self.note(batch[0], {})
+            else:
+                self._heard = time.monotonic()
+            return
+
+    async def _halves(self, batch: list[Item]) -> None:
+        """Find the row that the server refuses."""
+        half = len(batch) // 2
+        await self._answered(batch[:half])
+        await self._answered(batch[half:])
+
+    async def _embed(self, batch: list[Item]) -> None:
+        texts = [item.prompt for item in batch]
+        vectors: Sequence[Sequence[float] | None]
+        try:
+            vectors = (await self._client.embed(texts, batch_size=len(texts), **self._options)).rows
+        except InputTooLarge as error:
+            vectors = error.vectors or [None] * len(batch)
+            for item, vector in zip(batch, vectors, strict=True):
+                item.error = None if vector is not None else error.message
+        for item, vector in zip(batch, vectors, strict=True):
+            self.note(item, {}, vector)
+
+    async def _chat(self, batch: list[Item]) -> None:
+        (item,) = batch
+        reply = await self._client.chat(messages_of(item.prompt), **self._options)
+        self.note(item, _of_reply(reply))
+
+
+def _is_away(error: VesselError) -> bool:
+    """Tell whether the server can't answer anybody now. One that hung up may have done so because of what it was asked."""
+    if isinstance(error, ServerUnreachable):
+        return not error.reset
+    return isinstance(error, NoServerFound) or (is_hosts_fault(error) and not isinstance(error, ProtocolError))
+
+
+def _of_reply(reply: ChatReply) -> dict[str, Any]:
+    """Return what is written of an answer."""
+    calls = [call["function"] for call in reply.tool_calls]
+    return {
+        "text": reply.text,
+        "reasoning": reply.reasoning or None,
+        "tool_calls": json.dumps(calls, ensure_ascii=False) if calls else None,
+        "finish": reply.finish,
+        "prompt_tokens": reply.usage.prompt_tokens if reply.usage else None,
+        "completion_tokens": reply.usage.completion_tokens if reply.usage else None,
+    }

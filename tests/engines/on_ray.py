@@ -1,0 +1,153 @@
+"""Ray for real: the recipe with a worker and the driver killed, and what LlamaIndex and LangChain do there. `make test-ray`."""
+# pyright: basic, reportMissingImports=false
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+import ray
+from langchain_vessel import ChatVessel
+from llama_index.core.schema import Document
+from llama_index.embeddings.vessel import VesselEmbedding
+from llama_index.ingestion.ray import RayIngestionPipeline, RayTransformComponent
+from ray import cloudpickle
+from vessel_core.local import LocalServer
+from vessel_core.ray import BatchWorker
+
+from benchmarks.scale import Host
+
+JOB = Path(__file__).parents[2] / "docs" / "examples" / "ray_corpus.py"
+ROWS = 10_000
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray of this process, with more logical CPUs than the machine has: actors wait for servers, not for a CPU."""
+    ray.init(num_cpus=6, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def until(reached: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def below(pid: int) -> dict[int, str]:
+    """The descendants of a process, with how they call themselves."""
+    found: dict[int, str] = {}
+    todo = [pid]
+    while todo:
+        for task in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+                todo.append(child)
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_worker_and_the_driver_are_killed_and_each_row_is_there_once(tmp_path: Path) -> None:
+    table = pa.table({"id": list(range(ROWS)), "text": [f"text {number}" for number in range(ROWS)]})
+    (tmp_path / "in").mkdir()
+    parquet.write_table(table, tmp_path / "in" / "texts.parquet")
+    with Host(8, 60) as host:
+
+        def done() -> int:
+            return len(host.counts()["texts"])
+
+        command = [sys.executable, str(JOB), host.url, str(tmp_path)]
+        driver = subprocess.Popen(command)
+        family: dict[int, str] = {}
+        try:
+            until(lambda: done() > 1000, 120)
+            workers = [pid for pid, name in below(driver.pid).items() if "ray::MapWorker" in name]
+            assert workers
+            kill(workers[:1])
+            until(lambda: done() > 4000 and len(list((tmp_path / "checkpoint").rglob("*.parquet"))) > 4, 120)
+            family = below(driver.pid)
+        finally:
+            driver.kill()
+            driver.wait()
+            kill(list(family))
+        assert done() < ROWS
+        subprocess.run(command, check=True, timeout=200)
+        often = host.counts()["texts"]
+    rows = parquet.read_table(tmp_path / "out").to_pylist()
+    assert sorted(row["id"] for row in rows) == list(range(ROWS))
+    assert all(row["error"] is None and len(row["embedding"]) == 8 for row in rows)
+    twice = sum(often.values()) - ROWS
+    print(f"{ROWS} rows once each; {twice} texts were asked again ({twice / ROWS:.1%})")
+    assert twice <= ROWS // 10
+
+
+def test_one_actor_keeps_a_host_busy(cluster: None) -> None:
+    with Host(16, 50) as host:
+        rows = ray.data.from_items([{"text": f"text {number}"} for number in range(512)])
+        arguments = {"backend": "llamacpp", "base_url": host.url, "batch_size": 1, "concurrency": 16}
+        size = ray.data.ActorPoolStrategy(size=1)
+        found = rows.map_batches(BatchWorker, fn_constructor_kwargs=arguments, batch_size=256, compute=size).take_all()
+        assert host.counts()["most"] >= 12  # ray.data.llm's HttpRequestProcessor has 1
+    assert len(found) == 512
+
+
+def test_rows_that_fail_are_errors_and_no_end_of_the_job(cluster: None) -> None:
+    with Host(4, 5) as host:
+        rows = ray.data.from_items([{"text": "" if number == 7 else f"text {number}"} for number in range(40)])
+        found = rows.map_batches(
+            BatchWorker,
+            fn_constructor_kwargs={"backend": "llamacpp", "base_url": host.url},
+            batch_size=8,
+            compute=ray.data.ActorPoolStrategy(size=1),
+        ).take_all()
+    assert [row["text"] for row in found if row["error"]] == [""]
+    assert sum(row["embedding"] is not None for row in found) == 39
+
+
+def test_everything_crosses_to_another_process_small() -> None:
+    for made in (BatchWorker(base_url=["http://one", "http://two"]), ChatVessel(), VesselEmbedding()):
+        assert len(cloudpickle.dumps(made)) <= 2048
+        assert repr(pickle.loads(cloudpickle.dumps(made))) == repr(made)
+
+
+def test_llamaindex_ingests_with_ray(cluster: None) -> None:
+    with LocalServer.demo("embedding") as server:
+        embed = RayTransformComponent(
+            transform_class=VesselEmbedding,
+            backend="llamacpp",
+            base_url=server.base_url,
+            map_batches_kwargs={"batch_size": 8, "compute": ray.data.ActorPoolStrategy(size=1)},
+        )
+        documents = [Document(text=f"word {number}") for number in range(24)]
+        nodes = RayIngestionPipeline(transformations=[embed]).run(documents=documents)
+    assert sorted(node.get_content() for node in nodes) == sorted(document.text for document in documents)
+    assert all(node.embedding for node in nodes)
+
+
+def test_langchain_batches_with_ray(cluster: None) -> None:
+    with LocalServer.demo() as server:
+        chat = ChatVessel(backend="llamacpp", base_url=server.base_url, max_tokens=8)
+
+        def ask(batch: dict) -> dict:
+            return {**batch, "answer": [reply.text for reply in chat.batch(list(batch["question"]))]}
+
+        rows = ray.data.from_items([{"question": "Hello"}] * 6).map_batches(ask, batch_size=3).take_all()
+    assert len(rows) == 6
+    assert all(row["answer"] for row in rows)
