@@ -3,8 +3,8 @@
 `python -m benchmarks.scale_host SLOTS MILLISECONDS [PORT]` prints its port.
 
 It plays llama.cpp: models, `/props` with its slots, embeddings, streamed chats of three tokens. `POST /control` with
-`{"mode": "well" | "busy" | "hang"}` makes it answer 503 or nothing at all, `/health` included; `GET /counts` tells what it
-did: requests, texts, the most in flight at once, and the times of its answers. It ends with its standard input.
+`{"mode": "well" | "busy" | "hang"}` makes it answer 503 or nothing at all, `/health` included; `GET /asked` tells how many
+texts it was asked, `GET /counts` all it did: requests, texts, the most in flight at once, and the times of its answers. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Host:
         if path == "/control":
             self.mode = body["mode"]
             return 200, "application/json", b"{}"
+        if path == "/asked":
+            return 200, "application/json", str(sum(self.texts.values())).encode()
         if path == "/counts":
             shown = ("requests", "most", "hung", "texts", "answered")
             return 200, "application/json", json.dumps({name: getattr(self, name) for name in shown}).encode()

@@ -69,25 +69,21 @@ def test_a_worker_and_the_driver_are_killed_and_each_row_is_there_once(tmp_path:
     (tmp_path / "in").mkdir()
     parquet.write_table(table, tmp_path / "in" / "texts.parquet")
     with Host(8, 60) as host:
-
-        def done() -> int:
-            return len(host.counts()["texts"])
-
         command = [sys.executable, str(JOB), host.url, str(tmp_path)]
         driver = subprocess.Popen(command)
         family: dict[int, str] = {}
         try:
-            until(lambda: done() > 1000, 120)
+            until(lambda: host.asked() > 1000, 200)
             workers = [pid for pid, name in below(driver.pid).items() if "ray::MapWorker" in name]
             assert workers
             kill(workers[:1])
-            until(lambda: done() > 4000 and len(list((tmp_path / "checkpoint").rglob("*.parquet"))) > 4, 120)
+            until(lambda: host.asked() > 4000 and len(list((tmp_path / "checkpoint").rglob("*.parquet"))) > 4, 120)
             family = below(driver.pid)
         finally:
             driver.kill()
             driver.wait()
             kill(list(family))
-        assert done() < ROWS
+        assert host.asked() < ROWS
         subprocess.run(command, check=True, timeout=200)
         often = host.counts()["texts"]
     rows = parquet.read_table(tmp_path / "out").to_pylist()
