@@ -4,7 +4,8 @@
 
 It plays llama.cpp: models, `/props` with its slots, embeddings, streamed chats of three tokens. `POST /control` with
 `{"mode": "well" | "busy" | "hang"}` makes it answer 503 or nothing at all, `/health` included; `GET /asked` tells how many
-texts it was asked, `GET /counts` all it did: requests, texts, the most in flight at once, and the times of its answers. It ends with its standard input.
+texts it was asked, `GET /counts` all it did: requests, texts, the most in flight at once, and the times of its answers. It
+ends with its standard input.
 """
 
 from __future__ import annotations
