@@ -480,6 +480,15 @@ def test_a_model_is_described(connect: Connect, chat_server: LocalServer, embedd
     assert demo(connect, embedding_server).capabilities().chat is False
 
 
+def test_tools_that_a_template_is_known_to_drop_are_warned_of_once(
+    connect: Connect, no_tools_server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(base_url=no_tools_server.base_url)
+    for tools in ([], [WEATHER], [WEATHER]):
+        client.chat(HELLO, tools=tools, max_tokens=2)
+    assert caplog.text.count("'demo-chat' has a chat template that shows no tools") == 1
+
+
 def test_a_template_without_tools_shows(connect: Connect, no_tools_server: LocalServer) -> None:
     assert demo(connect, no_tools_server).capabilities().tools is False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
@@ -19,6 +20,8 @@ from vessel_core.wire.jsontext import loads
 from vessel_core.wire.schemas import misfit
 from vessel_core.wire.turns import arranged, unusual
 
+logger = logging.getLogger("vessel_core")
+
 LONG_PROMPT = 1000
 """Tokens up to which no server cuts a prompt, so that nothing has to be asked."""
 
@@ -29,6 +32,7 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
         request = replace(request, model=(yield from target.choose("chat")))
     refuse_unsupported(request.options, target.server.backend.title, target.quirks)
     _refuse_two_grammars(request)
+    _warn_of_lost_tools(target, request)
     if unusual(request.messages) and "apply_template" in target.server.backend.features:
         yield from target.look_at(request.model)
     if target.fetch_image_urls:
@@ -38,6 +42,19 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
         messages=arranged(request.messages, target.quirks_of(request.model), bound=_is_bound(request)),
         options=target.steady(request.model, request.options),
     )
+
+
+def _warn_of_lost_tools(target: Target, request: ChatRequest) -> None:
+    """Say, once for a model, that its template is known to show no tools: llama.cpp drops them without a word."""
+    seen = target.seen.get(request.model)
+    lost = seen is not None and seen.capabilities.tools is False and bool(request.tools)
+    if lost and request.model not in target.warned:
+        target.warned.add(request.model)
+        logger.warning(
+            "%r has a chat template that shows no tools to the model: those given may be ignored. Use another model, "
+            "or start the server with a template that has them (`--chat-template-file`).",
+            request.model,
+        )
 
 
 def _refuse_two_grammars(request: ChatRequest) -> None:

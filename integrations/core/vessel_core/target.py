@@ -82,6 +82,7 @@ class Target:
     described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     doubted: Doubt | None = field(default=None, repr=False)
+    warned: set[str | None] = field(default_factory=set["str | None"], repr=False)
     runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -95,6 +96,7 @@ class Target:
             "described": {},
             "seen": {},
             "doubted": None,
+            "warned": set[str | None](),
             "runner": {},
         }
         return {each.name: getattr(self, each.name) for each in fields(self)} | forgotten

@@ -59,6 +59,8 @@ def test_quirk_71_a_server_known_to_part_reasoning_is_not_searched_for_tags() ->
 
 def test_quirk_72_text_before_a_closing_tag_alone_is_reasoning_if_the_template_opened_it() -> None:
     assert split("hm</th", "ink>\n\nHello", opened=True) == ("hm", "Hello")
+    for repeated in (["<think>\nhm</think>Hello"], ["<th", "ink>", "\nhm</think>Hello"]):
+        assert split(*repeated, opened=True) == ("hm", "Hello")
     assert split("hm</think>Hello") == ("", "hm</think>Hello")
     opened = Quirks(think_opened=True)
     assert said(chunk({"content": "hm</think>Hello"}), quirks=opened).text == "Hello"

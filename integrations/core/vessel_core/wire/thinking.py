@@ -20,6 +20,7 @@ class ThinkSplitter:
         self.passing = False
         self._held = ""
         self._closer = "</think>" if opened else ""
+        self._may_open = opened  # a model may repeat what its template wrote, and a server may hand that on
         self._thought = False
         self._closed = False
 
@@ -52,6 +53,10 @@ class ThinkSplitter:
     def _inside(self) -> tuple[str, str]:
         if not self._thought:
             self._held = self._held.lstrip("\n")
+            if self._may_open and self._held:
+                if len(self._held) < len("<think>") and "<think>".startswith(self._held):
+                    return "", ""
+                self._may_open, self._held = False, self._held.removeprefix("<think>").lstrip("\n")
             self._thought = bool(self._held)
         reasoning, found, rest = self._held.partition(self._closer)
         if found:
