@@ -61,7 +61,7 @@ class AsyncClient:
         http_transport: AsyncHTTPTransport | None = None,
         **options: Unpack[TargetOptions],
     ) -> None:
-        self.target = target or make_target(backend, **options)
+        self.target: Target = target or make_target(backend, **options)
         self._http_transport = http_transport
         self._transport: AsyncTransport | None = None
 

@@ -28,7 +28,9 @@ class AsyncPooledTransport(AsyncTransport):
         self.pool = pool
         self._target = target
         self._http_transport = http_transport
-        self.hosts = {host: AsyncTransport(target.connection(host.address), http_transport) for host in pool.hosts}
+        self.hosts: dict[PoolHost, AsyncTransport] = {
+            host: AsyncTransport(target.connection(host.address), http_transport) for host in pool.hosts
+        }
         self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._probes: set[asyncio.Task[None]] = set()
 

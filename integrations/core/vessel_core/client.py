@@ -71,7 +71,7 @@ class Client:
         http_transport: HTTPTransport | None = None,
         **options: Unpack[TargetOptions],
     ) -> None:
-        self.target = target or make_target(backend, **options)
+        self.target: Target = target or make_target(backend, **options)
         self._http_transport = http_transport
         self._transport: Transport | None = None
 

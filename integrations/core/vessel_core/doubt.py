@@ -12,7 +12,7 @@ from vessel_core.errors import VesselError
 from vessel_core.types import Delta
 from vessel_core.wire import Reply
 
-logger = logging.getLogger("vessel_core")
+logger: logging.Logger = logging.getLogger("vessel_core")
 
 
 class Doubt:

@@ -17,7 +17,7 @@ from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
 
 T = TypeVar("T")
-logger = logging.getLogger("vessel_core")
+logger: logging.Logger = logging.getLogger("vessel_core")
 
 
 Tries = Generator[Step, Outcome, T]

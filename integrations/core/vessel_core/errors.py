@@ -110,14 +110,14 @@ class VesselError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint or self.usual_hint
+        self.hint: str | None = hint or self.usual_hint
         self.backend = backend
         self.url = url
         self.response = response
         self.request_id = request_id
         self.partial = partial
-        self.attempts = 1
-        self.elapsed = 0.0
+        self.attempts: int = 1
+        self.elapsed: float = 0.0
 
     @property
     def status_code(self) -> int | None:
@@ -144,13 +144,13 @@ def _restore(cls: type[VesselError], message: str, state: dict[str, Any]) -> Ves
 class InvalidConfig(VesselError, ValueError):
     """A backend, URL or option that can't be right. Raised at construction."""
 
-    usual_hint = "Correct it, or leave it out: then the default is used."
+    usual_hint: ClassVar[str | None] = "Correct it, or leave it out: then the default is used."
 
 
 class InvalidRequest(VesselError, ValueError):
     """A request that can't be right. Raised before anything is sent."""
 
-    usual_hint = "Correct it, and ask again: nothing was sent."
+    usual_hint: ClassVar[str | None] = "Correct it, and ask again: nothing was sent."
 
 
 class InvalidMedia(InvalidRequest):
@@ -200,7 +200,9 @@ class StreamStalled(ServerTimeout):
 class ProtocolError(VesselError):
     """The reply is not what the protocol says: not HTTP, not JSON, or JSON of another shape; `cut` if its end is missing."""
 
-    usual_hint = "See the server's log, and whether it is an LLM server of a version that is not too old."
+    usual_hint: ClassVar[str | None] = (
+        "See the server's log, and whether it is an LLM server of a version that is not too old."
+    )
     cut = False
 
 

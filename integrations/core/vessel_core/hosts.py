@@ -98,11 +98,11 @@ class PoolHost:
         self.address = address
         self.state: State = "new"
         self.in_flight = 0
-        self.answered = 0
+        self.answered: int = 0
         self.failed = 0
         self.error: VesselError | None = None
         self.waiting: weakref.WeakSet[Ticket] = weakref.WeakSet()  # its calls of which no byte has come
-        self.heard = 0.0
+        self.heard: float = 0.0
         self.claimed: float | None = None  # when somebody began to probe it
         self._given = slots
         self._overcommit = overcommit
@@ -114,8 +114,8 @@ class PoolHost:
 
     def learn(self, slots: int | None) -> None:
         """Take what the server says of its slots; what was given counts more."""
-        self.slots = self._given or slots or UNKNOWN_SLOTS
-        self.limit = max(1, int(self.slots * self._overcommit))
+        self.slots: int = self._given or slots or UNKNOWN_SLOTS
+        self.limit: int = max(1, int(self.slots * self._overcommit))
 
     @property
     def usable(self) -> bool:

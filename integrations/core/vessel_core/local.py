@@ -98,9 +98,9 @@ class LocalServer:
     ) -> None:
         if min(context_length, parallel, threads) < 1 or start_timeout <= 0:
             raise InvalidConfig("context_length, parallel, threads and start_timeout must be positive.")
-        self.model = Path(model).expanduser()
+        self.model: Path = Path(model).expanduser()
         self.mmproj = Path(mmproj).expanduser() if mmproj is not None else None
-        self.lora = {Path(file).expanduser(): scale for file, scale in (lora or {}).items()}
+        self.lora: dict[Path, float] = {Path(file).expanduser(): scale for file, scale in (lora or {}).items()}
         self.api_key = api_key
         self._start_timeout = start_timeout
         self._demo: DemoKind | None = None

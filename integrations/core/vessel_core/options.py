@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 Reasoning = bool | Literal["none", "minimal", "low", "medium", "high", "max"]
 
 
+@with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class ChatOptions(TypedDict, total=False):
     """Sampling and control, spelled one way for every server. Absent or `None` means the server's own default.
 
@@ -36,8 +37,6 @@ class ChatOptions(TypedDict, total=False):
     `use_mmap`, `num_thread`, `draft_num_predict`, `truncate` and `shift` (whether a prompt, or an answer, that is too long
     is cut). LM Studio's: `ttl` (seconds), `draft_model`.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)  # type: ignore[misc]
 
     max_tokens: int | None
     temperature: float | None

@@ -37,13 +37,15 @@ class Ticket:
 
     def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool, wake: Callable[[], None]) -> None:
         self._pool = pool
-        self.prefix = prefix
-        self.counted = counted
-        self.wake = wake
+        self.prefix: Sequence[int] = prefix
+        self.counted: bool = counted
+        self.wake: Callable[[], None] = wake
         self.host: PoolHost | None = None
         self.error: VesselError | None = None
         self.abort: Callable[[], None] | None = None
-        self.gone = self.heard = self.lost = False
+        self.gone: bool = False
+        self.heard: bool = False
+        self.lost: bool = False
 
     @property
     def at(self) -> PoolHost:
@@ -60,12 +62,12 @@ class HostPool:
     """See the module. Safe in threads; a pickle holds addresses and routing, and nothing that was learnt."""
 
     def __init__(self, addresses: Sequence[Address], routing: Routing | None = None) -> None:
-        self.routing = routing or Routing()
+        self.routing: Routing = routing or Routing()
         if len({address.root for address in addresses}) < len(addresses):
             raise InvalidConfig(f"base_url names a host twice: {', '.join(each.root for each in addresses)}.")
         slots = self.routing.slots_of(len(addresses))
-        self.addresses = tuple(addresses)
-        self.hosts = [
+        self.addresses: tuple[Address, ...] = tuple(addresses)
+        self.hosts: list[PoolHost] = [
             PoolHost(address, each, self.routing.overcommit) for address, each in zip(addresses, slots, strict=True)
         ]
         self._first: tuple[PoolHost, Sequence[ModelInfo]] | None = None

@@ -17,7 +17,7 @@ from vessel_core.wire import Call
 from vessel_core.wire.jsontext import dumps
 from vessel_core.wire.reading import mapping
 
-logger = logging.getLogger("vessel_core")
+logger: logging.Logger = logging.getLogger("vessel_core")
 
 KINDS: tuple[ModelKind, ...] = ("chat", "embedding", "rerank")
 STEP = 128

@@ -91,7 +91,7 @@ class Waiting:
     """How long a server has been waited for; `pause` is how many seconds to wait next."""
 
     def __init__(self, limit: float | None) -> None:
-        self.pause = FIRST_PAUSE / 1.5
+        self.pause: float = FIRST_PAUSE / 1.5
         self._limit = limit
         self._waited = 0.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
@@ -36,7 +36,8 @@ class Connections:
         """Never make two objects differ: what they are is in their fields."""
         return isinstance(other, Connections)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __deepcopy__(self, memo: object) -> Connections:
         return Connections()
@@ -64,7 +65,9 @@ class ServerFields(BaseModel):
     """
 
     # deferred: the schemas of the classes between this and the one that is used are never needed
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True
+    )
 
     backend: str = "auto"
     base_url: str | list[str] | None = None

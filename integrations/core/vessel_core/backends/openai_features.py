@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from vessel_core.backends.base import Flow
 from vessel_core.types import Ranked
@@ -22,4 +23,8 @@ def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
     return CompletionStream(read_openai, limit=limit)
 
 
-FEATURES = {"rerank": rerank, "complete": encode_openai, "completion_stream": completion_stream}
+FEATURES: Mapping[str, Callable[..., Any]] = {
+    "rerank": rerank,
+    "complete": encode_openai,
+    "completion_stream": completion_stream,
+}

@@ -34,7 +34,7 @@ class Journal:
         self._path = to.with_name(f"{to.name}.part.jsonl") if is_parquet(to) else to
         self._places = array("q")
         self._in_order = True
-        self.done = 0
+        self.done: int = 0
 
     def open(self, *, overwrite: bool = False, retry_errors: bool = False) -> Self:
         """Begin, or go on where an earlier run ended; raise `InvalidConfig` for a file that is none of ours."""

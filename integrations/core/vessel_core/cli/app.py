@@ -18,7 +18,7 @@ from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
 from vessel_core.settings import TargetOptions
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Local LLM servers: llama.cpp, LM Studio, Ollama and any OpenAI-compatible one.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -27,7 +27,7 @@ class Watch:
     anything was heard on a new one: what says something and hangs up is there, but no HTTP server."""
 
     def __init__(self) -> None:
-        self.heard = False
+        self.heard: bool = False
         self._connected = False
         self._sent = False
         self._network: Any = None

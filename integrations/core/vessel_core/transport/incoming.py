@@ -80,7 +80,7 @@ class Patience:
         self._first = timeout.first_token
         self._since = since
         self._between = timeout.between_tokens
-        self.answering = False
+        self.answering: bool = False
         self.last: float | None = None
 
     def hear(self, *, answers: bool) -> None:
@@ -115,14 +115,16 @@ class Incoming:
     ) -> None:
         self.response = response
         self.since = since
-        self.reply = Reply(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+        self.reply: Reply = Reply(
+            response.status_code, {name.lower(): value for name, value in response.headers.items()}
+        )
         if 300 <= response.status_code < 400:
             raise _sends_on(self.reply)
-        self.good = response.status_code < 300
-        self.body = Body(self.reply.headers, limits.body if self.good else limits.line)
+        self.good: bool = response.status_code < 300
+        self.body: Body = Body(self.reply.headers, limits.body if self.good else limits.line)
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        self.streams = self.good and generation and kind not in ("application/json", "text/html")
-        self.patience = Patience(timeout, since)
+        self.streams: bool = self.good and generation and kind not in ("application/json", "text/html")
+        self.patience: Patience = Patience(timeout, since)
         longest = timeout.first_token if generation else timeout.request
         self._deadline = None if longest is None else since + longest
 

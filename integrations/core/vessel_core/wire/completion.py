@@ -148,7 +148,7 @@ class CompletionStream:
     def __init__(
         self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False, limit: int = MAX_LINE
     ) -> None:
-        self.done = False
+        self.done: bool = False
         self._read = read
         self._framing = Lines(limit) if lines else EventStream(limit)
         self._finishes: dict[int, str | None] = {}

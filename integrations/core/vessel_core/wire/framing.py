@@ -96,7 +96,7 @@ class EventStream:
         self._data: list[bytes] = []
         self._size = 0
         self._event = b""
-        self.stray = b""
+        self.stray: bytes = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the payloads that `data` completes."""

@@ -31,7 +31,7 @@ class ChatStream:
     """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        self.done = False
+        self.done: bool = False
         self._request = request
         self._lines = Lines(limit)
         self._calls = assembler(request, quirks)

@@ -50,7 +50,7 @@ class ChatStream:
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        self.done = False
+        self.done: bool = False
         self._request = request
         self._quirks = quirks
         self._events = EventStream(limit)

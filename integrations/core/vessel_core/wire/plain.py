@@ -45,7 +45,7 @@ class Plain:
     __slots__ = ("_last", "together")
 
     def __init__(self, *, together: bool = False) -> None:
-        self.together = together
+        self.together: bool = together
         self._last: Delta | None = None
 
     def say(self, text: str, deltas: list[Delta]) -> None:

@@ -17,7 +17,7 @@ class ThinkSplitter:
     """
 
     def __init__(self, *, opened: bool = False) -> None:
-        self.passing = False
+        self.passing: bool = False
         self._held = ""
         self._closer = "</think>" if opened else ""
         self._may_open = opened  # a model may repeat what its template wrote, and a server may hand that on

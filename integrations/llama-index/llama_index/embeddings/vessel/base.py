@@ -15,16 +15,19 @@ from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent,
 from llama_index.core.utils import get_tqdm_iterable  # pyright: ignore[reportUnknownVariableType] - untyped there
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field, PrivateAttr
 from vessel_core.errors import InvalidRequest
 from vessel_core.operations import Blank
 from vessel_core.options import EmbedOptions
 from vessel_core.request import OPTION_NAMES, did_you_mean
 
-with_progress = cast("Callable[[list[list[str]], bool, str], Iterable[list[str]]]", get_tqdm_iterable)
+with_progress: Callable[[list[list[str]], bool, str], Iterable[list[str]]] = cast(
+    "Callable[[list[list[str]], bool, str], Iterable[list[str]]]", get_tqdm_iterable
+)
 
 #: Where core sends its own events of embeddings, so that handlers find these too.
-dispatcher = get_dispatcher("llama_index.core.base.embeddings.base")
+dispatcher: Dispatcher = get_dispatcher("llama_index.core.base.embeddings.base")
 
 OPTIONS = frozenset(EmbedOptions.__annotations__)
 

@@ -25,10 +25,11 @@ from llama_index.llms.vessel.structured import (
 )
 from llama_index.llms.vessel.tools import tool_request, tool_selections
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import BaseModel
 from vessel_core.owned import owned
 
-dispatcher = get_dispatcher(__name__)
+dispatcher: Dispatcher = get_dispatcher(__name__)
 
 #: The program modes in which the server is held to the schema; the others (LLM, GUIDANCE…) are core's.
 OURS = (PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION)

@@ -51,7 +51,7 @@ class ServerConnection(BaseModel):
     """
 
     # deferred: the schemas of the classes between this and the one that is used are never needed
-    model_config = ConfigDict(defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     aliases: ClassVar[Mapping[str, str]] = CONNECTION_ALIASES
 

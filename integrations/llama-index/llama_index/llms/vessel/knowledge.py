@@ -18,7 +18,7 @@ from vessel_core import Delta, ModelInfo, Timeout, VesselError
 from vessel_core.errors import ServerTimeout
 from vessel_core.owned import owned
 
-logger = logging.getLogger("vessel_core")
+logger: logging.Logger = logging.getLogger("vessel_core")
 
 #: What is assumed of the context window while nobody has said it: what Ollama and LM Studio allocate by default.
 UNKNOWN_CONTEXT = 4096

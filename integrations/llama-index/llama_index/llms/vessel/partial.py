@@ -26,9 +26,9 @@ class PartialJSON:
     """
 
     def __init__(self) -> None:
-        self.position = 0
-        self.complete = False
-        self.broken = False
+        self.position: int = 0
+        self.complete: bool = False
+        self.broken: bool = False
         self._root: Container | None = None
         self._open: list[Container] = []
         self._keys: list[str | None] = []

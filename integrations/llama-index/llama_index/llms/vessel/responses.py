@@ -37,8 +37,8 @@ class Answer:
     """One answer: `take` each delta, then show it. The state of a stream is here, and lives as long as the stream."""
 
     def __init__(self) -> None:
-        self.text = ""
-        self.reasoning = ""
+        self.text: str = ""
+        self.reasoning: str = ""
         self._calls: list[_Call] = []
         self._finish: str | None = None
         self._raw: dict[str, Any] = {}

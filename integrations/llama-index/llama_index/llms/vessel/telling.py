@@ -29,11 +29,12 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index.llms.vessel.responses import Answer
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import Dispatcher
 from vessel_core import Delta
 from vessel_core.owned import owned
 
 #: Where core's own decorators send theirs, so that handlers find these too.
-dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
+dispatcher: Dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
 
 R = TypeVar("R", ChatResponse, CompletionResponse)
 

@@ -12,11 +12,12 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field
 from vessel_core import Ranked
 from vessel_core.errors import InvalidRequest
 
-dispatcher = get_dispatcher(__name__)
+dispatcher: Dispatcher = get_dispatcher(__name__)
 
 
 class VesselRerank(ServerConnection, BaseNodePostprocessor):
