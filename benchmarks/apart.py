@@ -30,9 +30,15 @@ def importing(before: str, then: str) -> float:
 
 def size(face: str) -> float:
     """Return the megabytes that core and face bring beside the framework, whose own needs are httpx and pydantic as well:
-    their sources, and as much again for what pip compiles."""
-    files = [file for name in ("core", face) for file in SOURCES[name].rglob("*.py")]
-    return sum(file.stat().st_size + compiled(file) for file in files) / 1e6
+    their files, the demo model among them, and what pip compiles."""
+    files = [file for name in ("core", face) for file in tracked(SOURCES[name])]
+    return sum(file.stat().st_size + (compiled(file) if file.suffix == ".py" else 0) for file in files) / 1e6
+
+
+def tracked(folder: Path) -> list[Path]:
+    """Return the files of a folder that git knows."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    return [folder / name for name in listed.split("\0") if name]
 
 
 def compiled(file: Path) -> int:

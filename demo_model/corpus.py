@@ -35,22 +35,26 @@ def remembering(draw: Draw) -> Case:
 
 
 KINDS: dict[Callable[[Draw], Case], float] = {
-    about_vessel: 13, off_topic: 9, calling: 24, replied: 8, reading: 25, repeating: 6, extraction: 13, remembering: 2,
+    about_vessel: 17, off_topic: 9, calling: 27, replied: 8, reading: 21, repeating: 5, extraction: 11, remembering: 2,
 }  # fmt: skip
 
 
 def case(draw: Draw) -> Case:
     """Return a case of any kind, in a conversation of its own or behind others."""
     made = draw.choices(list(KINDS), list(KINDS.values()))[0](draw)
-    turns = made.turns
-    if draw.chance(0.1):
+    turns, tools = made.turns, made.tools
+    if made.tools and draw.chance(0.05):
+        earlier = replied(draw)
+        if not {tool.name for tool in earlier.tools} & {tool.name for tool in tools}:
+            turns, tools = (*earlier.turns, *turns), (*earlier.tools, *tools)
+    elif draw.chance(0.1):
         earlier = draw.choices([about_vessel, off_topic, reading, repeating], (4, 2, 2, 2))[0](draw)
         lasting = [turn for turn in earlier.turns if turn.role != "system"]
         if turns[0].role != "system":
             turns = (*lasting, *turns)
     if turns[0].role != "system" and draw.chance(0.25):
         turns = (Turn("system", instruction(draw)), *turns)
-    return replace(made, turns=turns)
+    return replace(made, turns=turns, tools=tools)
 
 
 def instruction(draw: Draw) -> str:

@@ -1,8 +1,9 @@
-"""Write a checkpoint as the GGUF file that llama.cpp serves: matrices in five bits, embeddings in eight."""
+"""Write a checkpoint as the GGUF file that llama.cpp serves, its matrices in four bits."""
 
 from __future__ import annotations
 
 import argparse
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +23,26 @@ CONTEXT = 4096
 NORMAL, HIDDEN, SHOWN = 1, 3, 4
 
 
-def export(folder: Path, file: Path, *, bits: int = 5) -> None:
-    """Write what `folder` has to `file`, which appears whole."""
+def export(folder: Path, file: Path) -> None:
+    """Write what `folder` has to `file`, packed with gzip."""
     vocabulary = Vocabulary.from_json((folder / "vocabulary.json").read_text(encoding="utf-8"))
     network = Network(Shape(vocabulary=len(vocabulary.tokens)))
-    network.load_state_dict(torch.load(folder / "checkpoint.pt"))
-    unfinished = file.with_suffix(".part")
-    writer = GGUFWriter(unfinished, "qwen3")
+    network.load_state_dict(torch.load(folder / "checkpoint.pt")["network"])
+    plain = file.with_suffix("")
+    writer = GGUFWriter(plain, "qwen3")
     _settings(writer, network.shape)
     _words(writer, vocabulary)
-    small = {5: GGMLQuantizationType.Q5_0, 8: GGMLQuantizationType.Q8_0}[bits]
-    _tensor(writer, "token_embd.weight", network.embedding, GGMLQuantizationType.Q8_0)
-    _tensor(writer, "output_norm.weight", network.norm, None)
+    _tensor(writer, "token_embd.weight", network.embedding)
+    _tensor(writer, "output_norm.weight", network.norm)
     for at, block in enumerate(network.blocks):
         for name, weight in block.named_parameters():
-            _tensor(writer, f"blk.{at}.{name}.weight", weight, small if weight.ndim == 2 else None)
+            _tensor(writer, f"blk.{at}.{name}.weight", weight)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    unfinished.replace(file)
+    file.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+    plain.unlink()
 
 
 def _settings(writer: GGUFWriter, shape: Shape) -> None:
@@ -75,18 +76,18 @@ def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_chat_template((PLACE / "templates/assistant.jinja").read_text(encoding="utf-8"))
 
 
-def _tensor(writer: GGUFWriter, name: str, weight: torch.Tensor, packing: GGMLQuantizationType | None) -> None:
+def _tensor(writer: GGUFWriter, name: str, weight: torch.Tensor) -> None:
     values: NDArray[np.float32] = weight.detach().numpy()
-    if packing is None:
+    if weight.ndim == 1:
         writer.add_tensor(name, values)
     else:
+        packing = GGMLQuantizationType.Q4_0
         writer.add_tensor(name, quantize(values, packing), raw_dtype=packing)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
-    parser.add_argument("--file", type=Path, default=PLACE / "assistant.gguf")
-    parser.add_argument("--bits", type=int, choices=(5, 8), default=5)
+    parser.add_argument("--file", type=Path, default=PLACE / "assistant.gguf.gz")
     given = parser.parse_args()
-    export(given.folder, given.file, bits=given.bits)
+    export(given.folder, given.file)

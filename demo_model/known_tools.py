@@ -25,9 +25,7 @@ def known_tool(draw: Draw) -> Asked:
 
 
 def _weather(draw: Draw) -> Asked:
-    title = draw.choice(
-        ["get_weather", "weather", "current_weather", "get_current_weather", "weather_in", "get_forecast"]
-    )
+    title = draw.choice(WEATHER)
     place = Parameter(draw.choice(["city", "city", "location", "place"]))
     city = place_name(draw)
     text = draw.spell(
@@ -53,11 +51,7 @@ def _weather(draw: Draw) -> Asked:
 
 
 def _time(draw: Draw) -> Asked:
-    title, key, city = (
-        draw.choice(TIME),
-        draw.choice(["city", "place", "zone"]),
-        place_name(draw),
-    )
+    title, key, city = draw.choice(TIME), draw.choice(["city", "place", "zone"]), place_name(draw)
     text = draw.spell(
         f"[What time is it in {city}|Tell me the time in {city}|What is the [local |current |]time in {city}|How late is it in {city}|Time in {city}]"
     )

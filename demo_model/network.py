@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Network", "Shape", "rounded"]
+__all__ = ["Network", "Shape", "rounding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,24 @@ class Shape:
         return self.width // self.heads
 
 
+@torch.no_grad()
 def rounded(weight: Tensor) -> Tensor:
-    """Return what remains of a matrix in llama.cpp's Q5_0: blocks of 32 values, a scale and five bits each."""
+    """Return what remains of a matrix in llama.cpp's Q4_0: blocks of 32 values, a scale and four bits each."""
     blocks = weight.reshape(-1, 32)
-    at = blocks.abs().argmax(dim=1, keepdim=True)
-    scale = blocks.gather(1, at) / -16
-    scale = scale.half().float()
-    steps = torch.where(scale == 0, 0.0, blocks / torch.where(scale == 0, 1.0, scale))
-    return (torch.floor(steps + 16.5).clamp(0, 31).sub(16) * scale).reshape(weight.shape)
+    scale = blocks.gather(1, blocks.abs().argmax(dim=1, keepdim=True)) / -8
+    steps = torch.floor(torch.where(scale == 0, 0.0, blocks / scale) + 8.5).clamp(0, 15) - 8
+    return (steps * scale.half().float()).reshape(weight.shape)
+
+
+@contextmanager
+def rounding(weights: Sequence[nn.Parameter]) -> Generator[None]:
+    """Compute with the rounded matrices for a while, so that gradients are those at what the file will hold."""
+    exact = [weight.detach().clone() for weight in weights]
+    for weight in weights:
+        weight.data.copy_(rounded(weight))
+    yield
+    for weight, kept in zip(weights, exact, strict=True):
+        weight.data.copy_(kept)
 
 
 class Network(nn.Module):
@@ -45,7 +57,6 @@ class Network(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.round = False
         self.embedding = nn.Parameter(torch.randn(shape.vocabulary, shape.width) * 0.02)
         self.norm = nn.Parameter(torch.ones(shape.width))
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
@@ -58,7 +69,7 @@ class Network(nn.Module):
         """Return the logits; `turns` are those of the length, and the blocks compute in bfloat16."""
         x = F.embedding(ids, self.embedding).bfloat16()
         for block in self.blocks:
-            x = block(x, turns, self.round)
+            x = block(x, turns)
         x = F.rms_norm(x[wanted], (self.shape.width,), self.norm.bfloat16(), self.shape.epsilon)
         return F.linear(x, self.embedding.bfloat16())
 
@@ -87,10 +98,9 @@ class Block(nn.Module):
         self.ffn_gate, self.ffn_up = matrix(inner, width), matrix(inner, width)
         self.ffn_down = matrix(width, inner, 0.1)
 
-    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor], rough: bool) -> Tensor:
+    def forward(self, x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
         def through(x: Tensor, weight: Tensor) -> Tensor:
-            seen = weight + (rounded(weight) - weight).detach() if rough else weight
-            return F.linear(x, seen.bfloat16())
+            return F.linear(x, weight.bfloat16())
 
         def norm(x: Tensor, weight: Tensor) -> Tensor:
             return F.rms_norm(x, weight.shape, weight.bfloat16(), self.shape.epsilon)

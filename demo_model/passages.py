@@ -135,7 +135,7 @@ def ours() -> list[str]:
     )
     lines = [" ".join(block.split()) for block in text.split("\n\n") if not block.startswith(("|", "#", "<"))]
     cut = [part.strip("-* ") for line in lines for part in re.split(r"(?<=[.!?:;]) ", line)]
-    return [part for part in cut if 25 < len(part) < 140 and part.isascii() and "|" not in part and "<" not in part]
+    return [part for part in cut if 25 < len(part) < 140 and part.isascii() and not set("|<[") & set(part)]
 
 
 def _mutated(draw: Draw) -> Sentence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from demo_model.dialogue import Call, Case, Tool, Turn
@@ -29,10 +30,10 @@ def calling(draw: Draw, *, known: bool | None = None) -> Case:
         return _needless(draw)
     make = known_tool if known else _generic
     asked = [make(draw)]
-    if draw.chance(0.2):
-        asked.append(_again(draw, asked[0]) or make(draw))
-    if len({tool.name for tool, _, _ in asked}) < len({tool for tool, _, _ in asked}):
-        asked = asked[:1]
+    if draw.chance(0.25) and len(asked[0][2].arguments) < 2:
+        another = _again(draw, asked[0]) or make(draw)
+        if len(another[2].arguments) < 2 and (another[0] == asked[0][0] or another[0].name != asked[0][0].name):
+            asked.append(another)
     text = dressed(draw, asked[0][1])
     if len(asked) == 2:
         text = _both(draw, asked[0][1], asked[1][1])
@@ -59,9 +60,21 @@ def _among(draw: Draw, needed: list[Tool], known: bool) -> tuple[Tool, ...]:
         tool = (known_tool if known else _generic)(draw)[0]
         if tool.description not in {one.description for one in tools.values()}:
             tools.setdefault(tool.name, tool)
-    listed = list(tools.values())
+    listed = [_fuller(draw, tool) for tool in tools.values()]
     draw.shuffle(listed)
     return tuple(listed)
+
+
+def _fuller(draw: Draw, tool: Tool) -> Tool:
+    """Now and then, add a parameter that may be left out, as it is, or describe the tool at length."""
+    parameters, about = tool.parameters, tool.description
+    if draw.chance(0.12):
+        extra = replace(value_of(draw, draw.one(THINGS))[0], optional=True)
+        if extra.name not in {one.name for one in parameters}:
+            parameters = (*parameters, extra)
+    if draw.chance(0.1):
+        about = f"{about} {sentence(draw).text}"
+    return replace(tool, parameters=parameters, description=about)
 
 
 def _needless(draw: Draw) -> Case:
@@ -87,7 +100,7 @@ def _generic(draw: Draw) -> Asked:
     title = draw.choice(
         [f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}{noun.capitalize()}", f"{noun}_{verb}", f"{verb}_the_{noun}"]
     )
-    keys = draw.some(THINGS, draw.choice((1, 1, 1, 2, 2, 3)))
+    keys = draw.some(THINGS, draw.choice((1, 1, 1, 1, 2, 2, 3)))
     if draw.chance(0.2):
         keys[0] = f"{noun}_{draw.choice(['id', 'name', 'type', 'number'])}"
     parameters, values = zip(*(value_of(draw, key) for key in keys), strict=True)

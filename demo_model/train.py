@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from demo_model.corpus import case
 from demo_model.dialogue import parts
 from demo_model.draw import Draw
-from demo_model.network import Network, Shape
+from demo_model.network import Network, Shape, rounding
 from demo_model.optimiser import Muon
 from demo_model.vocabulary import CONTROL, PAD, VISIBLE, Vocabulary, learn
 
@@ -26,7 +27,7 @@ LENGTHS = (48, 64, 96, 128, 160, 208, 256, 320, 448, 640, 1024)
 #: Tokens in a batch, about, and cases that are sorted by their length at a time.
 BATCH, POOL = 2560, 2048
 #: Where the learning rates begin to fall, and where weights begin to be rounded as the file will hold them.
-FALL, ROUND = 0.45, 0.75
+FALL, ROUND = 0.45, 0.4
 SEED = 2026
 
 
@@ -81,49 +82,83 @@ def losses(network: Network, batch: Batch) -> Tensor:
     return F.cross_entropy(logits, batch.following[written])
 
 
-def train(folder: Path, minutes: float, *, compiled: bool) -> None:
-    """Train for so many minutes; `folder` gets the vocabulary and a checkpoint every two minutes."""
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = _vocabulary(folder / "vocabulary.json")
-    network = Network(Shape(vocabulary=len(vocabulary.tokens)))
-    print(f"{sum(one.numel() for one in network.parameters()):,} parameters", flush=True)
-    if compiled:
-        for block in network.blocks:
-            block.compile(dynamic=True)
-    matrices = Muon(network.matrices(), lr=0.02)
-    others = [one for one in network.parameters() if all(one is not matrix for matrix in network.matrices())]
-    adam = torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.98), weight_decay=0.0)
-    rates = [(group, group["lr"]) for optimiser in (matrices, adam) for group in optimiser.param_groups]
-    started = saved = said = time.monotonic()
-    tokens, recent = 0, 3.0
-    for step, batch in enumerate(batches(vocabulary, Draw(SEED)), 1):
-        done = (time.monotonic() - started) / (60 * minutes)
-        if done >= 1:
-            break
-        network.round = done > ROUND
-        for group, rate in rates:
-            group["lr"] = rate * min(1.0, step / 50) * min(1.0, (1.02 - done) / (1 - FALL))
-        loss = losses(network, batch)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimiser in (matrices, adam):
+class Training:
+    """A network in training, and what is needed to go on with it later."""
+
+    def __init__(self, folder: Path, *, compiled: bool) -> None:
+        torch.manual_seed(SEED)
+        torch.set_num_threads(1)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = folder / "checkpoint.pt"
+        self.vocabulary = _vocabulary(folder / "vocabulary.json")
+        self.network = Network(Shape(vocabulary=len(self.vocabulary.tokens)))
+        if compiled:
+            for block in self.network.blocks:
+                block.compile(dynamic=True)
+        matrices = self.network.matrices()
+        others = [one for one in self.network.parameters() if all(one is not matrix for matrix in matrices)]
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
+            Muon(matrices, lr=0.02),
+            torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.98), weight_decay=0.0),
+        )
+        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
+        self.step, self.tokens, self.done, self.loss = 0, 0, 0.0, 3.0
+
+    def learn(self, batch: Batch, done: float) -> None:
+        """Take a step; `done` is the share of the time that is over."""
+        self.step, self.done = self.step + 1, done
+        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate * min(1.0, self.step / 50) * min(1.0, (1.02 - done) / (1 - FALL))
+        with rounding([*self.network.matrices(), self.network.embedding]) if done > ROUND else nullcontext():
+            loss = losses(self.network, batch)
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad()
-        tokens += int((batch.ids != vocabulary.id(PAD)).sum())
-        recent += 0.02 * (float(loss.detach()) - recent)
+        self.tokens += int((batch.ids != self.vocabulary.id(PAD)).sum())
+        self.loss += 0.02 * (float(loss.detach()) - self.loss)
+
+    def save(self) -> None:
+        """Write the checkpoint, which appears whole."""
+        whole = {"network": self.network.state_dict(), "optimisers": [one.state_dict() for one in self.optimisers]}
+        counts = {"step": self.step, "tokens": self.tokens, "done": self.done, "loss": self.loss}
+        torch.save(whole | counts, self.file.with_suffix(".part"))
+        self.file.with_suffix(".part").replace(self.file)
+
+    def load(self) -> None:
+        """Go on from the checkpoint."""
+        saved = torch.load(self.file)
+        self.network.load_state_dict(saved["network"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.step, self.tokens, self.done, self.loss = (saved[name] for name in ("step", "tokens", "done", "loss"))
+
+    def __str__(self) -> str:
+        return f"{self.done:6.1%}  step {self.step:5}  {self.tokens / 1e6:6.2f} M tokens  loss {self.loss:.4f}"
+
+
+def train(folder: Path, minutes: float, *, compiled: bool, resume: bool) -> None:
+    """Train for so many minutes; `folder` gets the vocabulary, and a checkpoint every two minutes to `resume` from."""
+    training = Training(folder, compiled=compiled)
+    if resume:
+        training.load()
+    begun = training.done
+    started = saved = said = time.monotonic()
+    for batch in batches(training.vocabulary, Draw(SEED + training.step)):
         now = time.monotonic()
+        done = begun + (now - started) / (60 * minutes)
+        if done >= 1:
+            break
+        training.learn(batch, done)
         if now - said > 20:
             said = now
-            print(
-                f"{(now - started) / 60:6.1f} min  step {step:5}  {tokens / 1e6:6.2f} M tokens  {tokens / (now - started):6.0f}/s  loss {recent:.4f}",
-                flush=True,
-            )
+            print(training, flush=True)
         if now - saved > 120:
             saved = now
-            torch.save(network.state_dict(), folder / "checkpoint.pt")
-    torch.save(network.state_dict(), folder / "checkpoint.pt")
+            training.save()
+    training.save()
 
 
 def _vocabulary(file: Path) -> Vocabulary:
@@ -147,5 +182,6 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
     parser.add_argument("--compile", action="store_true", help="let torch compile the network (needs a C++ compiler)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     given = parser.parse_args()
-    train(given.folder, given.minutes, compiled=given.compile)
+    train(given.folder, given.minutes, compiled=given.compile, resume=given.resume)

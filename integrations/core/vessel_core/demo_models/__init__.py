@@ -1,7 +1,7 @@
 """Small GGUF models for tests, examples and a first look: real files for a real llama.cpp server, without a download.
 
-One is trained and lies in this package: the assistant answers questions about Vessel, calls tools, copies an answer out
-of a passage, writes JSON; `assistant.md` says how well. The others are built here in a second or two, their weights
+One is trained and lies packed in this package: the assistant answers questions about Vessel, calls tools, copies an answer
+out of a passage, writes JSON; `assistant.md` says how well. The others are built here in a second or two, their weights
 wired by hand. The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the
 colour of a picture. It knows nothing: what it puts into an argument or a field has the right type, and unless it is one
 of sixteen cities that the conversation names, no meaning.
@@ -29,13 +29,10 @@ __all__ = ["CACHE_VARIABLE", "DemoModels", "Kind", "build", "default_directory",
 #: Names another folder for the cache.
 CACHE_VARIABLE = "VESSEL_CACHE_DIR"
 
-_Built = Literal["chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
-Kind = Literal["assistant", _Built]
+Kind = Literal["assistant", "chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
 Progress = Callable[[str], None]
 
-#: The trained model, as it is shipped.
-_ASSISTANT = Path(__file__).with_name("assistant.gguf")
-#: What building the others needs beyond the standard library, all part of the `server` extra.
+#: What each kind needs beyond the standard library, all part of the `server` extra.
 _MODULES = ("gguf", "numpy", "tokenizers")
 
 
@@ -62,15 +59,13 @@ def build(directory: Path | None = None, *, progress: Progress | None = None) ->
 
 
 def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None = None) -> Path:
-    """Return the file of one demo model, built first if need be; "assistant" is not built, but part of this package.
+    """Return the file of one demo model, built first if need be, or unpacked.
 
     Arguments and errors are those of `build`. Several processes may ask at once: each file appears whole, and its
     bytes are the same whoever wrote it.
     """
     if kind not in get_args(Kind):
         raise ServerStartError(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(Kind))}.")
-    if kind == "assistant":
-        return _ASSISTANT if _ASSISTANT.is_file() else path("chat", directory, progress=progress)  # until it is trained
     file = (directory or default_directory()) / f"{kind.replace('_', '-')}.gguf"
     if not file.is_file():
         _require_extra()
@@ -95,14 +90,16 @@ def default_directory() -> Path:
 def _version() -> str:
     """Return a digest of what the models are made from, so that a file of another Vessel is never taken for ours."""
     here = Path(__file__).parent
-    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja"})
+    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja", ".gz"})
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
-def _write(kind: _Built, file: Path) -> None:
-    from vessel_core.demo_models import chat, lexical, vision
+def _write(kind: Kind, file: Path) -> None:
+    from vessel_core.demo_models import chat, gguf_file, lexical, vision
 
     match kind:
+        case "assistant":
+            gguf_file.unpack(Path(__file__).with_name("assistant.gguf.gz"), file)
         case "chat":
             chat.write_chat(file, "plain")
         case "thinking" | "thinking_forced":

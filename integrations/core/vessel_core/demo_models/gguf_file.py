@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     #: Bytes are rows that `eight_bit` packed.
     Tensor: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.uint8]
 
-__all__ = ["Setting", "Tensor", "eight_bit", "write"]
+__all__ = ["Setting", "Tensor", "eight_bit", "unpack", "write"]
 
 #: A whole number is written as an unsigned 32-bit one, which is what llama.cpp expects of every key used here.
 Setting: TypeAlias = "str | bool | int | float | Sequence[str] | Sequence[int] | Sequence[float]"
@@ -33,12 +35,25 @@ def write(
     It is written beside its place and moved there at the end, so that two processes can build it at once and nobody
     sees half a file. Raises `OSError` if the folder can't be written.
     """
+    with _appearing(path) as temporary:
+        _write(temporary, architecture, settings, tensors)
+
+
+def unpack(packed: Path, path: Path) -> None:
+    """Write the file that a gzip file holds to `path`, as `write` does."""
+    with _appearing(path) as temporary:
+        temporary.write_bytes(gzip.decompress(packed.read_bytes()))
+
+
+@contextmanager
+def _appearing(path: Path) -> Generator[Path]:
+    """Give the path of a file that takes its place at the end, if nothing goes wrong."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     try:
-        _write(temporary, architecture, settings, tensors)
+        yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
