@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("vessel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vessel")  # how long an example takes says how busy the machine is
 
 pytest_plugins = ["tests.servers"]
 
