@@ -7,10 +7,12 @@ Every client is set up as its users do for a local server, in its fastest docume
 from __future__ import annotations
 
 import json
+import os
+from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from benchmarks.wire import words
+from benchmarks.wire import arguments, words
 
 PROMPT = "Why is the sky blue?"
 KEY = "none"
@@ -179,8 +181,18 @@ class Embedding:
         return self._call(self._made[model], texts)
 
 
+class Lists:
+    """The least that vectors take as the lists of floats that LangChain wants: they are made, and nothing is asked."""
+
+    def __init__(self, url: str) -> None:
+        self._row = array("f", [0.1 * at for at in range(1024)])
+
+    def embed(self, model: str, texts: list[str]) -> list[list[float]]:
+        return [self._row.tolist() for _ in texts]
+
+
 class LangChainFloor(LangChain):
-    """What langchain-core itself costs: a model that yields chunks it has made before, and asks nobody."""
+    """What langchain-core itself costs: a model that yields chunks as they are, and asks nobody."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, self._floor)
@@ -188,22 +200,32 @@ class LangChainFloor(LangChain):
     @staticmethod
     def _floor(_: str, model: str) -> Any:
         from langchain_core.language_models.chat_models import BaseChatModel
-        from langchain_core.messages import AIMessageChunk
-        from langchain_core.outputs import ChatGenerationChunk, ChatResult
+        from langchain_core.messages import AIMessage, AIMessageChunk
+        from langchain_core.messages.tool import tool_call_chunk
+        from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-        tokens = words(int(model.split("-")[1]))
+        kind, size = model.split("-")[:2]
+        text = arguments(int(size)) if kind == "tool" else ""
+        pieces = [text[at : at + 2] for at in range(0, len(text), 2)]
 
         class Floor(BaseChatModel):
             @property
             def _llm_type(self) -> str:
                 return "floor"
 
-            def _generate(self, *_: Any, **__: Any) -> ChatResult:
-                raise NotImplementedError
-
             def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
-                for token in tokens:
+                for token in words(int(size)) if kind == "text" else ():
                     yield ChatGenerationChunk(message=AIMessageChunk(content=token))
+                for at, piece in enumerate(pieces):
+                    name, call_id = ("write", "call_1") if at == 0 else (None, None)
+                    call = tool_call_chunk(name=name, args=piece, id=call_id, index=0)
+                    yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
+
+            def _generate(self, *_: Any, **__: Any) -> ChatResult:
+                return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(words(int(size)))))])
+
+            async def _agenerate(self, *_: Any, **__: Any) -> ChatResult:
+                return self._generate()
 
         return Floor()
 
@@ -211,28 +233,36 @@ class LangChainFloor(LangChain):
 # ---------------------------------------------------------------------------------------------------------------- ours
 
 
-def _chat_vessel(backend: str, **options: Any) -> Callable[[str], LangChain]:
+def _transport(*, fast: bool) -> None:
+    """Have the async clients of this process use aiohttp, or httpx's own connections."""
+    os.environ["VESSEL_FAST"] = "1" if fast else "0"
+
+
+def _chat_vessel(backend: str, *, fast: bool = False, **options: Any) -> Callable[[str], LangChain]:
     def make(url: str, model: str) -> Any:
         from langchain_vessel import ChatVessel
 
+        _transport(fast=fast)
         return ChatVessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LangChain(url, make)
 
 
-def _vessel(backend: str, **options: Any) -> Callable[[str], LlamaIndex]:
+def _vessel(backend: str, *, fast: bool = False, **options: Any) -> Callable[[str], LlamaIndex]:
     def make(url: str, model: str) -> Any:
         from llama_index.llms.vessel import Vessel
 
+        _transport(fast=fast)
         return Vessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LlamaIndex(url, make)
 
 
-def _core(backend: str, **options: Any) -> Callable[[str], Core]:
+def _core(backend: str, *, fast: bool = False, **options: Any) -> Callable[[str], Core]:
     def make(url: str, model: str) -> Any:
         from vessel_core import Client
 
+        _transport(fast=fast)
         client = Client(backend, base_url=url, model=model, **options)
         return client, client.to_async()
 
@@ -254,7 +284,7 @@ def _arrays(url: str) -> Embedding:
 
         return Client("llamacpp", base_url=url, model=model)
 
-    return Embedding(url, make, lambda made, texts: made.embed(texts, batch_size=128).array())
+    return Embedding(url, make, lambda made, texts: made.embed(texts, batch_size=128, concurrency=1).array())
 
 
 def _vessel_embedding(url: str) -> Embedding:
@@ -332,7 +362,12 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "ChatVessel on Ollama": _chat_vessel("ollama"),
     "Vessel": _vessel("llamacpp"),
     "Vessel on Ollama": _vessel("ollama"),
+    "ChatVessel, fast": _chat_vessel("llamacpp", fast=True),
+    "ChatVessel, fast, apart": _chat_vessel("llamacpp", fast=True, together=False),
+    "Vessel, fast": _vessel("llamacpp", fast=True),
+    "Vessel, fast, apart": _vessel("llamacpp", fast=True, together=False),
     "vessel_core": _core("llamacpp"),
+    "vessel_core, fast": _core("llamacpp", fast=True),
     "vessel_core on Ollama": _core("ollama"),
     "VesselEmbeddings": _vessel_embeddings("llamacpp"),
     "VesselEmbeddings on Ollama": _vessel_embeddings("ollama"),
@@ -341,6 +376,7 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "httpx + orjson": lambda url: Httpx(url, "/v1/chat/completions"),
     "httpx + orjson on Ollama": lambda url: Httpx(url, "/api/chat"),
     "langchain-core": LangChainFloor,
+    "lists of floats": Lists,
     "ChatOpenAI": _chat_openai,
     "ChatOllama": _chat_ollama,
     "OpenAILike": _openai_like,

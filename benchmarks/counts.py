@@ -78,8 +78,9 @@ def _core(backend: str, events: list[bytes]) -> Callable[[], object]:
 
 
 def _core_async(backend: str, events: list[bytes]) -> Callable[[], object]:
+    client = AsyncClient(backend, http_transport=played(events), **SERVER)
+
     async def work() -> None:
-        client = AsyncClient(backend, http_transport=played(events), **SERVER)
         async for _ in client.stream([{"role": "user", "content": "?"}]):
             pass
 
@@ -119,7 +120,7 @@ def measured() -> dict[str, float]:
         for kind in ("text",) if backend == "ollama" else ("text", "tool"):
             few, many = (events_of(backend, kind, tokens) for tokens in (FEW, MANY))
             short, long = way(backend, few), way(backend, many)
-            short()  # what is made once is no part of an answer
+            short(), long()  # what is made once is no part of an answer
             counted = calls(short)
             per_token = (calls(long) - counted) / (len(many) - len(few))
             figures[f"{name}: a {kind} token"] = round(per_token, 1)

@@ -62,6 +62,28 @@ def per_token() -> list[Row]:
     ]
 
 
+def fast() -> list[Row]:
+    """P1c: the same with the extra `fast`; delivered token by token, and with those together that arrive together."""
+    pairs = [
+        ("ChatVessel, fast, apart", "ChatOpenAI", 1 / 9),
+        ("ChatVessel, fast", "ChatOpenAI", 1 / 30),
+        ("Vessel, fast, apart", "OpenAILike", 1 / 8),
+        ("Vessel, fast", "OpenAILike", 1 / 30),
+        ("vessel_core, fast", "httpx + orjson", 1),
+    ]
+    model = "text-2000"
+    return [
+        Row(
+            "P1c",
+            "µs a token, astream",
+            chat(ours, "astream", model, 2000, 2),
+            chat(peer, "astream", model, 2000, 2),
+            aim,
+        )
+        for ours, peer, aim in pairs
+    ]
+
+
 def paced() -> list[Row]:
     """P1 at a GPU's rhythm: each event in its own segment, 1 ms apart. No aim: wake-ups are most of it."""
     pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike"), ("vessel_core", "httpx + orjson")]
@@ -82,7 +104,12 @@ def per_call() -> list[Row]:
     """P2 and P3: the first token, and a whole short answer."""
     rows: list[Row] = []
     for figure, do, aim in (("P2", "first", 1 / 4), ("P3", "invoke", 1 / 3), ("P3", "ainvoke", 1 / 3)):
-        for ours, peer in (("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike")):
+        pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike"), ("httpx + orjson", "ChatOpenAI")]
+        if do == "ainvoke":
+            pairs += [("ChatVessel, fast", "ChatOpenAI"), ("Vessel, fast", "OpenAILike")]
+        if do != "first":
+            pairs.append(("langchain-core", "ChatOpenAI"))
+        for ours, peer in pairs:
             mine, theirs = (chat(client, do, "text-8", 1, 40) for client in (ours, peer))
             rows.append(Row(figure, f"µs a call, {do}", mine, theirs, aim))
     return rows
@@ -99,6 +126,7 @@ def embeddings() -> list[Row]:
         rows += [
             Row("P4", of, embed("VesselEmbeddings", of), embed("OpenAIEmbeddings", of), 0.6, unit),
             Row("P4", of, embed("VesselEmbeddings on Ollama", of), embed("OllamaEmbeddings", of), 0.6, unit),
+            Row("P4", of, embed("lists of floats", of), embed("OpenAIEmbeddings", of), 0.6, unit),
             Row("P4", f"{of}, arrays", embed("vessel_core arrays", of), embed("OpenAIEmbeddings", of), arrays, unit),
         ]
     return rows
@@ -114,11 +142,14 @@ def concurrent(streams: int) -> list[Row]:
     peer = "ChatOpenAI"
     rows = [
         Row("P5", "µs a token", many("ChatVessel", "cpu", tokens), many(peer, "cpu", tokens), 1 / 3.5),
+        Row("P5", "µs a token", many("ChatVessel, fast", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
         Row("P5", "peak memory", many("ChatVessel", "memory"), many(peer, "memory"), 1, "MB"),
+        Row("P5", "peak memory", many("ChatVessel, fast", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("vessel_core", "memory"), None, 100, "MB"),
+        Row("P5", "peak memory", many("vessel_core, fast", "memory"), None, 100, "MB"),
     ]
     done = f"answers that came whole, of {streams}"
-    clients = ("ChatVessel", "Vessel", "vessel_core")
+    clients = ("ChatVessel", "ChatVessel, fast", "Vessel", "vessel_core", "vessel_core, fast", peer)
     return rows + [Row("P5", done, many(client, "done"), None, streams, "", least=True) for client in clients]
 
 
@@ -130,15 +161,17 @@ def growth(longest: int) -> list[Row]:
         long, short = (
             chat(client, do, f"{kind}-{size}", size * per, max(1, sizes[0] // size)) for size in (sizes[1], sizes[0])
         )
-        return Row(figure, f"{client}: {sizes[1]:,} {kind} over {sizes[0]:,}", long, short, aim)
+        return Row(figure, f"{client}, {do}: {sizes[1]:,} {kind} over {sizes[0]:,}", long, short, aim)
 
     text, tool = (1000, longest), (8192, 65536)
     return [
         grows("langchain-core", "stream", "text", text, 2.7, "P6"),
         grows("ChatVessel", "stream", "text", text, 2.7, "P6"),
+        grows("ChatVessel, fast", "astream", "text", text, 1.2, "P6"),
         grows("Vessel", "stream", "text", text, 1.3, "P6"),
         grows("ChatVessel", "stream", "tool", tool, 1.5, "P6b"),
         grows("ChatVessel", "added", "tool", tool, 1.5, "P6b"),
+        grows("langchain-core", "added", "tool", tool, 1.5, "P6b"),
         grows("Vessel", "stream", "tool", tool, 1.5, "P6b"),
         grows("Vessel", "added", "tool", tool, 1.5, "P6b"),
     ]

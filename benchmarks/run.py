@@ -21,16 +21,16 @@ BEGIN, END = "<!-- the table, written by `make bench` -->\n", "<!-- the end of t
 CHECKED = "text-2000"
 
 
-def groups(quick: bool) -> list[tuple[list[Row], int]]:
-    """Return rows that take turns, with the number of their rounds."""
-    rounds = 5 if quick else 15
-    few = 1 if quick else 3
+def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
+    """Return rows that take turns, with the number of their rounds: fewer for what takes long."""
+    few = max(1, rounds // 5)
     return [
         (figures.per_token(), rounds),
+        (figures.fast(), rounds),
         (figures.paced(), few),
         (figures.per_call(), rounds),
         (figures.embeddings(), few),
-        (figures.concurrent(200 if quick else 2000), 1 if quick else 2),
+        (figures.concurrent(200 if quick else 2000), max(1, few - 1)),
         (figures.growth(16000 if quick else 64000), few),
         (figures.start(), rounds),
     ]
@@ -48,17 +48,18 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, small sizes")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (15, or 5 if quick)")
     parser.add_argument("--write", action="store_true", help="write into docs/ all the same")
     parser.add_argument("figures", nargs="*", help="such as P1 P7; all if left out")
     asked = parser.parse_args()
     lines: list[report.Result] = []
     values: Values = {}
-    for rows, rounds in groups(asked.quick):
+    for rows, rounds in groups(asked.quick, asked.rounds or (5 if asked.quick else 15)):
         chosen = [row for row in rows if not asked.figures or row.figure in asked.figures]
         if not chosen:
             continue
         with Bench() as bench:
-            if chosen[0].ours.do == "stream":
+            if chosen[0].ours.do in ("stream", "astream"):
                 check(bench, chosen)
             values |= bench.take(chosen, rounds)
         made = [report.result(row, values) for row in chosen]

@@ -179,7 +179,7 @@ def test_every_streaming_mode_of_a_graph_carries_the_answer() -> None:
 
 
 async def test_async_graphs_stream_too(chat_server: LocalServer) -> None:
-    agent = create_agent(ChatVessel(base_url=chat_server.base_url, max_tokens=100), [])
+    agent = create_agent(ChatVessel(base_url=chat_server.base_url, max_tokens=100, together=False), [])
     tokens = [part[0] async for part in agent.astream(ASK, stream_mode="messages")]
     assert len([token for token in tokens if isinstance(token, AIMessageChunk) and token.text]) > 2
 

@@ -163,7 +163,7 @@ def test_a_summed_stream_is_the_message_of_invoke() -> None:
 
 
 async def test_events_v2_carry_each_token(chat_server: LocalServer) -> None:
-    chat = ChatVessel(base_url=chat_server.base_url, temperature=0)
+    chat = ChatVessel(base_url=chat_server.base_url, temperature=0, together=False)
     events = [event async for event in chat.astream_events("Hello", version="v2")]
     tokens = [event["data"].get("chunk") for event in events if event["event"] == "on_chat_model_stream"]
     assert len(tokens) > 3
@@ -321,6 +321,29 @@ def test_closing_a_stream_stops_the_server() -> None:
 
 
 CALL = tool_call_chunk(name="f", args='{"a": 1}', id="1", index=0)
+PARTS = [
+    tool_call_chunk(name=None, args=args, id=None, index=0)
+    for args in (
+        *(
+            '{"a',
+            '": "b',
+            '"}',
+            "",
+            " ",
+            " {",
+            '\n{"a": [1, {"b": "c',
+            "[1]",
+            "null",
+            '"a"',
+            "12",
+            "}",
+            "]",
+            "{]",
+            "{'a'",
+        ),
+        *('\u00a0{"a": 1}', '{"a": 1}{', '{"a": NaN', "tr"),
+    )
+]
 
 
 @pytest.mark.parametrize(
@@ -330,6 +353,8 @@ CALL = tool_call_chunk(name="f", args='{"a": 1}', id="1", index=0)
         (chunk(""), {"content": ""}),
         (chunk("Hi", reasoning="Hm"), {"content": "Hi", "additional_kwargs": {"reasoning_content": "Hm"}}),
         (chunk("", calls=[CALL]), {"content": "", "tool_call_chunks": [CALL]}),
+        *((chunk("", calls=[part]), {"content": "", "tool_call_chunks": [part]}) for part in PARTS),
+        (chunk("Hi", calls=[CALL, *PARTS]), {"content": "Hi", "tool_call_chunks": [CALL, *PARTS]}),
         (
             chunk(
                 metadata={"model_name": "m"},

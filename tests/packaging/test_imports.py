@@ -57,6 +57,20 @@ def test_importing_a_face_does_not_import_the_other_framework_or_an_extra() -> N
     assert not llama_index & {"langchain", "langchain_core", "langgraph", "xllamacpp", "gguf"}
 
 
+def test_importing_the_chat_model_does_not_import_what_others_of_the_face_need() -> None:
+    assert "tenacity" not in imported_by("from langchain_vessel import ChatVessel")
+    assert "tenacity" in imported_by("from langchain_vessel import VesselLLM")
+
+
+def test_every_public_name_of_the_langchain_face_is_there() -> None:
+    import langchain_vessel
+
+    assert all(getattr(langchain_vessel, name) is not None for name in langchain_vessel.__all__)
+    assert set(langchain_vessel.__all__) <= set(dir(langchain_vessel))
+    with pytest.raises(AttributeError, match="no attribute 'VesselChat'"):
+        getattr(langchain_vessel, "VesselChat")  # noqa: B009 - a checker knows that it isn't there
+
+
 @pytest.mark.parametrize("file", sources(CORE_SOURCES), ids=lambda file: str(file.relative_to(CORE_SOURCES)))
 def test_no_source_of_the_core_names_a_framework(file: Path) -> None:
     assert not names_imported(file) & FRAMEWORKS

@@ -1,9 +1,9 @@
 """Asks hostile servers in a process of its own, and prints for each what came of it, the memory and the time it took.
 
-    python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711"]}'
+    python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0]}'
 
-Each server is asked for a chat, sync and async. `rss` is how far the peak of the resident memory rose above what
-it was after a first good answer, in MiB.
+Each server is asked for a chat, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how
+far the peak of the resident memory rose above what it was after a first good answer, in MiB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import VesselError
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
-FIRST_TOKEN = 0.3
 LONGEST = 4
 """Seconds after which a server is given up that nothing of ours did give up."""
 
@@ -31,12 +30,12 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def measured(backend: str, url: str, before: int, *, asynchronous: bool) -> dict[str, Any]:
+def measured(backend: str, url: str, first_token: float, before: int, *, asynchronous: bool) -> dict[str, Any]:
     """Ask one server."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    began, error = time.perf_counter(), "none"
+    began, error = time.process_time(), "none"
     options: dict[str, Any] = {"base_url": url, "model": "m", "max_retries": 0}
-    options["timeout"] = Timeout(first_token=FIRST_TOKEN)
+    options["timeout"] = Timeout(first_token=first_token)
     signal.alarm(LONGEST)
     try:
         if asynchronous:
@@ -50,7 +49,7 @@ def measured(backend: str, url: str, before: int, *, asynchronous: bool) -> dict
     except Exception as caught:  # the very thing that must not come
         error = f"RAW {type(caught).__name__}: {caught}"[:200]
     signal.alarm(0)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     return {"error": error, "seconds": round(seconds, 3), "rss": round((_status("VmHWM") - before) / 1024, 1)}
 
 
@@ -64,14 +63,14 @@ async def _ask(backend: str, options: dict[str, Any]) -> None:
 
 def main() -> None:
     """Ask every server that is named on the command line; the first one warms up."""
-    places: dict[str, tuple[str, str]] = json.loads(sys.argv[1])
+    places: dict[str, tuple[str, str, float]] = json.loads(sys.argv[1])
     signal.signal(signal.SIGALRM, _give_up)
     for asynchronous in (False, True):  # what is loaded at first use is loaded
         measured(*next(iter(places.values())), 0, asynchronous=asynchronous)
     before = _status("VmRSS")
-    for name, (backend, url) in places.items():
+    for name, place in places.items():
         for asynchronous in (False, True):
-            found = measured(backend, url, before, asynchronous=asynchronous)
+            found = measured(*place, before, asynchronous=asynchronous)
             found["name"] = f"{name}, {'async' if asynchronous else 'sync'}"
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()

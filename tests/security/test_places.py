@@ -35,10 +35,11 @@ ELSEWHERE = (
 
 
 @pytest.mark.parametrize("host", LOCAL.split())
-def test_a_host_of_this_machine_or_network_is_local(host: str) -> None:
+def test_a_host_of_this_machine_or_network_is_local(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     address = parse_address(f"http://{host}:8080/v1")
     assert address.local
-    assert Connection(address).client_arguments()["trust_env"] is False
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    assert Connection(address).pool_arguments()["proxy"] is None
 
 
 @pytest.mark.parametrize("host", ELSEWHERE.split())

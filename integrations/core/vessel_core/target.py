@@ -133,7 +133,8 @@ class Target:
             learnt |= {"repeated_roles": False, "system": "first"}
         if capabilities.system_role is False:
             learnt["system"] = "never"
-        return replace(self.quirks, **{name: value for name, value in learnt.items() if name not in self.switched})
+        learnt = {name: value for name, value in learnt.items() if name not in self.switched}
+        return replace(self.quirks, **learnt) if learnt else self.quirks
 
     def places(self) -> list[Candidate]:
         """Return where the server may be, when no address was given."""

@@ -56,7 +56,9 @@ class Embeddings:
     def vectors(self) -> list[list[float]]:
         """The vectors as lists of floats."""
         if not all(isinstance(row, list) for row in self.rows):
-            self.rows = [list(row) for row in self.rows]
+            self.rows = rows = list(self.rows)
+            for at, row in enumerate(rows):
+                rows[at] = list(row)  # one by one: the arrays go as the lists come
         return cast("list[list[float]]", self.rows)
 
     def array(self) -> NDArray[float32]:

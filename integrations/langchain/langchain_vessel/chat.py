@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -250,6 +251,12 @@ class ChatVessel(ToolBinding, ServerLimits):
                         await atell(run_manager, delta.progress)
             for event in events.end():
                 yield event
+
+
+# langchain-core looks at these signatures at each call; one that is kept is not made anew
+for _way in ("_generate", "_agenerate"):
+    _function: Any = vars(ChatVessel)[_way]
+    _function.__signature__ = signature(_function)
 
 
 def _message_id(run_manager: CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun | None) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall, ToolCallChunk
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
-from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.json import parse_partial_json
 from vessel_core.types import ChatReply, Delta, Gathering, Timings, ToolCallDelta, Usage
 from vessel_core.wire.tools import parse_arguments
 
@@ -19,6 +19,14 @@ from langchain_vessel.building import built
 
 Check = Callable[[ChatReply], None]
 """Raises an error if an answer is not what it had to be."""
+
+GIVEN = {"content", "additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "usage_metadata"}
+"""The fields of a whole message that are said; then those of a chunk of text, and of one with pieces of calls."""
+
+SAYING = ("content", "additional_kwargs", "response_metadata")
+CALLING = (*SAYING, "tool_call_chunks", "tool_calls", "invalid_tool_calls")
+
+TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
 
 
 def chunk(
@@ -35,27 +43,49 @@ def chunk(
     It is not validated, which would cost more than everything else on a token's way. A test holds that it equals a
     validated one in each field.
     """
-    if calls:  # the constructor also parses the arguments so far
-        message = AIMessageChunk(content=text, tool_call_chunks=calls, response_metadata={"model_provider": PROVIDER})
-        if reasoning:
-            message.additional_kwargs["reasoning_content"] = reasoning
-    else:
-        fields: dict[str, Any] = {
-            "content": text,
-            "additional_kwargs": {"reasoning_content": reasoning} if reasoning else {},
-            "response_metadata": {"model_provider": PROVIDER, **metadata} if metadata else {"model_provider": PROVIDER},
-            "type": "AIMessageChunk",
-            "name": None,
-            "id": None,
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "usage_metadata": usage,
-            "tool_call_chunks": [],
-            "chunk_position": "last" if last else None,
-        }
-        message = built(AIMessageChunk, fields, {"content", "additional_kwargs", "response_metadata"}, {})
+    tool_calls, invalid_tool_calls = _read(calls) if calls else ([], [])
+    fields: dict[str, Any] = {
+        "content": text,
+        "additional_kwargs": {"reasoning_content": reasoning} if reasoning else {},
+        "response_metadata": {"model_provider": PROVIDER, **metadata} if metadata else {"model_provider": PROVIDER},
+        "type": "AIMessageChunk",
+        "name": None,
+        "id": None,
+        "tool_calls": tool_calls,
+        "invalid_tool_calls": invalid_tool_calls,
+        "usage_metadata": usage,
+        "tool_call_chunks": calls or [],
+        "chunk_position": "last" if last else None,
+    }
+    message = built(AIMessageChunk, fields, set(CALLING if calls else SAYING), {})
     told = {"text": text, "generation_info": None, "type": "ChatGenerationChunk", "message": message}
     return built(ChatGenerationChunk, told, {"text", "message"}, None)
+
+
+def _read(pieces: list[ToolCallChunk]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """Return what LangChain reads in pieces of calls: those it can complete to an object, and the others."""
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for piece in pieces:
+        arguments = _completed(piece["args"] or "")
+        if arguments is None:
+            invalid.append(invalid_tool_call(name=piece["name"], args=piece["args"], id=piece["id"], error=None))
+        else:
+            calls.append(tool_call(name=piece["name"] or "", args=arguments, id=piece["id"]))
+    return calls, invalid
+
+
+def _completed(text: str) -> dict[str, Any] | None:
+    """Return the object that LangChain makes of a piece of arguments. One from the middle begins none, and is not tried:
+    that takes longer than everything else, and they come by the thousand."""
+    if not text:
+        return {}
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return parse_partial_json(text)
+    except ValueError:
+        return None
 
 
 class Ending:
@@ -165,12 +195,13 @@ def unparsable(text: str) -> str:
 
 
 def to_result(reply: ChatReply, check: Check | None = None) -> ChatResult:
-    """Return a whole answer, one generation for each choice."""
+    """Return a whole answer, one generation for each choice; as with `chunk`, what was just made is not validated."""
     if check is not None:
         check(reply)
     generations = [_generation(choice, reply) for choice in (reply, *reply.alternatives)]
-    usage = token_usage(reply.usage)
-    return ChatResult(generations=generations, llm_output={"model_name": reply.model, "token_usage": usage})
+    output = {"model_name": reply.model, "token_usage": token_usage(reply.usage)}
+    told = {"generations": generations, "llm_output": output}
+    return built(ChatResult, told, {"generations", "llm_output"}, None)
 
 
 def _generation(choice: ChatReply, whole: ChatReply) -> ChatGeneration:
@@ -178,26 +209,31 @@ def _generation(choice: ChatReply, whole: ChatReply) -> ChatGeneration:
     if choice.logprobs:
         metadata["logprobs"] = {"content": list(choice.logprobs)}
     more = {"reasoning_content": choice.reasoning, "refusal": choice.refusal}
-    message = AIMessage(
-        content=choice.text,
-        additional_kwargs={name: value for name, value in more.items() if value},
-        response_metadata={"model_provider": PROVIDER, **metadata},
-        usage_metadata=usage_metadata(choice.usage),
-        tool_calls=[
+    fields: dict[str, Any] = {
+        "content": choice.text,
+        "additional_kwargs": {name: value for name, value in more.items() if value},
+        "response_metadata": {"model_provider": PROVIDER, **metadata},
+        "type": "ai",
+        "name": None,
+        "id": None,
+        "tool_calls": [
             ToolCall(
-                id=call["id"],
                 name=call["function"]["name"],
                 args=parse_arguments(call["function"]["arguments"]) or {},
+                id=call["id"],
                 type="tool_call",
             )
             for call in choice.tool_calls
         ],
-        invalid_tool_calls=[
-            InvalidToolCall(id=call.id, name=call.name, args=call.arguments, error=call.error, type="invalid_tool_call")
+        "invalid_tool_calls": [
+            InvalidToolCall(type="invalid_tool_call", id=call.id, name=call.name, args=call.arguments, error=call.error)
             for call in choice.invalid_tool_calls
         ],
-    )
-    return ChatGeneration(message=message, generation_info={"finish_reason": choice.finish})
+        "usage_metadata": usage_metadata(choice.usage),
+    }
+    message = built(AIMessage, fields, GIVEN, {})
+    told = {"text": choice.text, "generation_info": {"finish_reason": choice.finish}, "type": "ChatGeneration"}
+    return built(ChatGeneration, {**told, "message": message}, {"message", "text", "generation_info"}, None)
 
 
 def _with_head(choice: ChatReply, whole: ChatReply) -> ChatReply:
@@ -227,11 +263,7 @@ def response_metadata(reply: ChatReply) -> dict[str, Any]:
 def _timings(timings: Timings | None) -> dict[str, Any] | None:
     if timings is None:
         return None
-    rates = {
-        "tokens_per_second": timings.tokens_per_second,
-        "prompt_tokens_per_second": timings.prompt_tokens_per_second,
-    }
-    return {name: value for name, value in {**asdict(timings), **rates}.items() if value is not None}
+    return {name: value for name in TIMINGS if (value := getattr(timings, name)) is not None}
 
 
 def token_usage(usage: Usage | None) -> dict[str, int] | None:

@@ -1,6 +1,6 @@
 """The network: the only package that names httpx, and the only I/O of the core.
 
-- One sync client a process (a forked child makes its own), one async client an event loop, closed with the loop.
+- One pool of connections a process (a forked child makes its own), one an event loop, closed with the loop.
 - No redirects, no proxy for local hosts, no compression asked for, a TLS context for https only.
 - Idle connections are dropped after 4 s: llama.cpp and LM Studio close theirs after 5 (quirk 87).
 """

@@ -15,6 +15,7 @@ import httpx
 from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
+from vessel_core.transport.fast import fast_transport
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.types import Timeout
@@ -27,7 +28,7 @@ class AsyncTransport:
     def __init__(self, connection: Connection, http_transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._connection = connection
         self._http_transport = http_transport
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = weakref.WeakKeyDictionary()
+        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool] = weakref.WeakKeyDictionary()
 
     async def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
@@ -64,24 +65,26 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        held = self._clients.pop(asyncio.get_running_loop(), None)
+        held = self._pools.pop(asyncio.get_running_loop(), None)
         if held is not None:
             held.forsaken.detach()
             await held.life.aclose()
 
-    async def _held(self) -> _LoopClient:
+    async def _held(self) -> _LoopPool:
         loop = asyncio.get_running_loop()
-        held = self._clients.get(loop)
+        held = self._pools.get(loop)
         if held is None or held.pid != os.getpid():
-            for other in [reference() for reference in self._clients.keyrefs()]:  # other threads add to it meanwhile
-                if other is not None and other.is_closed() and (ended := self._clients.pop(other, None)) is not None:
+            for other in [reference() for reference in self._pools.keyrefs()]:  # other threads add to it meanwhile
+                if other is not None and other.is_closed() and (ended := self._pools.pop(other, None)) is not None:
                     ended.forsaken.detach()
-            held = _LoopClient(
-                httpx.AsyncClient(transport=self._http_transport, **self._connection.client_arguments()), self, loop
-            )
-            self._clients[loop] = held
+            held = _LoopPool(self._http_transport or self._new_pool(), self, loop)
+            self._pools[loop] = held
             await anext(held.life)
         return held
+
+    def _new_pool(self) -> httpx.AsyncBaseTransport:
+        arguments = self._connection.pool_arguments()
+        return fast_transport(**arguments) or httpx.AsyncHTTPTransport(**arguments)
 
 
 class _Exchange:
@@ -91,7 +94,7 @@ class _Exchange:
     """
 
     def __init__(
-        self, held: Callable[[], Awaitable[_LoopClient]], connection: Connection, call: Call, timeout: Timeout
+        self, held: Callable[[], Awaitable[_LoopPool]], connection: Connection, call: Call, timeout: Timeout
     ) -> None:
         self._held = held
         self._connection = connection
@@ -104,10 +107,10 @@ class _Exchange:
         self._turns = held.turns
         try:
             since = time.monotonic()
-            self._response = await self._begin(held.client)
+            self._response = await self._begin(held.pool)
         except asyncio.CancelledError:
             self._turns.release()
-            await _sweep(held.client)
+            await _sweep(held.pool)
             raise
         except BaseException:
             self._turns.release()
@@ -131,30 +134,30 @@ class _Exchange:
         except TimeoutError:
             raise no_turn(self._call) from None
 
-    async def _begin(self, client: httpx.AsyncClient) -> httpx.Response:
+    async def _begin(self, pool: httpx.AsyncBaseTransport) -> httpx.Response:
         watch = Watch()
-        with mapped(lambda: head_stage(self._call), watch):
-            request = client.build_request(**self._connection.request_arguments(self._call, self._timeout))
-            request.extensions["trace"] = watch.atrace
-            response = await client.send(request, stream=True)
-        watch.forget()
-        return response
+        try:
+            with mapped(lambda: head_stage(self._call), watch):
+                request = self._connection.request(self._call, self._timeout)
+                watch.follow(request.extensions, watch.atrace)
+                return await pool.handle_async_request(request)
+        finally:
+            watch.forget()
 
 
-async def _sweep(client: httpx.AsyncClient) -> None:
+async def _sweep(transport: httpx.AsyncBaseTransport) -> None:
     """Close the connections that a cancelled request left to nobody.
 
     httpcore 1.0 forgets one whose request is cancelled just after it was made: its socket stays open, and is never used
     (httpcore issue 1093).
     """
-    for transport in (client.__dict__.get("_transport"), *client.__dict__.get("_mounts", {}).values()):
-        pool: Any = getattr(transport, "_pool", None)
-        owned = {id(request.connection) for request in getattr(pool, "_requests", ())}
-        connections: list[Any] = getattr(pool, "_connections", [])
-        for left in list(connections):
-            if id(left) not in owned and not left.is_idle() and not left.is_closed():
-                connections.remove(left)
-                await left.aclose()
+    pool: Any = getattr(transport, "_pool", None)
+    owned = {id(request.connection) for request in getattr(pool, "_requests", ())}
+    connections: list[Any] = getattr(pool, "_connections", [])
+    for left in list(connections):
+        if id(left) not in owned and not left.is_idle() and not left.is_closed():
+            connections.remove(left)
+            await left.aclose()
 
 
 class _Pieces:
@@ -179,38 +182,38 @@ class _Pieces:
         return self._take(data)
 
 
-class _LoopClient:
-    """An async client that ends with its loop, or with its owner if that goes first.
+class _LoopPool:
+    """The connections of an event loop, which end with its loop, or with its owner if that goes first.
 
     A running loop closes the generators begun in it before it closes. An owner that is dropped while the loop runs on can't
-    close anything itself: `forsaken` holds the client apart from it, and closes it in the loop.
+    close anything itself: `forsaken` holds them apart from it, and closes them in the loop.
     """
 
-    def __init__(self, client: httpx.AsyncClient, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
-        self.client = client
+    def __init__(self, pool: httpx.AsyncBaseTransport, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
+        self.pool = pool
         self.turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.pid = os.getpid()
-        self.life = _live(client)
+        self.life = _live(pool)
         self.forsaken = weakref.finalize(owner, _end, self.life, loop, self.pid)
         self.forsaken.atexit = False
 
 
-async def _live(client: httpx.AsyncClient) -> AsyncGenerator[None]:
+async def _live(pool: httpx.AsyncBaseTransport) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        await client.aclose()
+        await pool.aclose()
 
 
 GRACE = 0.05
-"""Seconds before a client whose owner is gone is closed: a loop that ends meanwhile closes it itself, and waits for it."""
+"""Seconds before connections whose owner is gone are closed: a loop that ends meanwhile closes them itself, and waits for it."""
 
 _ending: set[asyncio.Task[None]] = set()
 """The tasks that close what was dropped: a loop holds its tasks only weakly."""
 
 
 def _end(life: AsyncGenerator[None], loop: asyncio.AbstractEventLoop, pid: int) -> None:
-    """Close a client whose owner is gone, in its loop, from whatever thread; a forked child leaves it to its parent."""
+    """Close connections whose owner is gone, in its loop, from whatever thread; a forked child leaves them to its parent."""
 
     def end() -> None:
         task = loop.create_task(life.aclose())

@@ -24,13 +24,24 @@ MOST_AT_ONCE = 256
 
 class Watch:
     """Tells, by the events httpx reports, whether a call went over a connection that had served an earlier one, and whether
-    anything was heard on a new one: what says something and hangs up is there, but no HTTP server."""
+    anything was heard on a new one: what says something and hangs up is there, but no HTTP server.
+
+    Nothing more is reported once the request is on its way: each event takes its time.
+    """
+
+    __slots__ = ("_connected", "_extensions", "_network", "_sent", "heard")
 
     def __init__(self) -> None:
         self.heard: bool = False
         self._connected = False
         self._sent = False
         self._network: Any = None
+        self._extensions: dict[str, Any] = {}
+
+    def follow(self, extensions: dict[str, Any], trace: Callable[..., Any]) -> None:
+        """Have the events of a request, which has these extensions, reported to `trace` or `atrace`."""
+        extensions["trace"] = trace
+        self._extensions = extensions
 
     def reused(self) -> bool:
         """Whether a request was sent without connecting first."""
@@ -42,6 +53,7 @@ class Watch:
             self._connected = True
         elif event == "http11.send_request_headers.started":
             self._sent = True
+            self._extensions.pop("trace", None)
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._listen(info["return_value"])
 
@@ -71,7 +83,8 @@ class Watch:
         return data
 
     def forget(self) -> None:
-        """Listen no longer: the reply has begun."""
+        """Listen no longer: the reply has begun, or never will."""
+        self._extensions.pop("trace", None)
         network, self._network = self._network, None
         if network is not None:
             network.__dict__.pop("read", None)

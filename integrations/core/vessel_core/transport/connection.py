@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from pydantic import SecretStr
@@ -19,6 +21,14 @@ from vessel_core.wire.jsontext import dumps
 
 KEEPALIVE = 4.0
 
+HEADERS = {
+    "accept": (b"Accept", b"*/*"),
+    "accept-encoding": (b"Accept-Encoding", b"identity"),
+    "connection": (b"Connection", b"keep-alive"),
+    "user-agent": (b"User-Agent", f"vessel/{VERSION}".encode()),
+}
+"""What every request says, by lower-case name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -29,32 +39,58 @@ class Connection:
     verify: bool | str = True
     limits: Limits = field(default_factory=Limits)
 
-    def request_arguments(self, call: Call, wait: Timeout) -> dict[str, Any]:
-        """Return the arguments of `httpx.Client.build_request` for a call."""
+    def request(self, call: Call, wait: Timeout) -> httpx.Request:
+        """Return the request of a call. No client of httpx's is asked for it: that takes longer than the rest of a call."""
         content = None if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
-        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        if self.address.authorization is not None:
-            headers.setdefault("Authorization", self.address.authorization.get_secret_value())
-        if content is not None:
-            headers["Content-Type"] = "application/json"
+        url = _url(self.address.root + call.path)
         read = wait.first_token if call.stream else wait.request
-        return {
-            "method": call.method,
-            "url": self.address.root + call.path,
-            "headers": headers,
-            "content": content,
-            "timeout": httpx.Timeout(connect=wait.connect, read=read, write=read, pool=None),
-        }
+        return httpx.Request(
+            call.method,
+            url,
+            headers=self._header_fields(url.netloc, content),
+            stream=httpx.ByteStream(content or b""),
+            extensions={"timeout": {"connect": wait.connect, "read": read, "write": read, "pool": None}},
+        )
 
-    def client_arguments(self) -> dict[str, Any]:
-        """Return the arguments of `httpx.Client` and `httpx.AsyncClient`."""
+    def _header_fields(self, host: bytes, content: bytes | None) -> list[tuple[bytes, bytes]]:
+        """Return the headers of a request; what the caller named stands in place of ours, however it is spelt."""
+        given = {
+            name.lower(): (name.encode(), value.get_secret_value().encode()) for name, value in self.headers.items()
+        }
+        if self.address.authorization is not None:
+            given.setdefault(
+                "authorization", (b"Authorization", self.address.authorization.get_secret_value().encode())
+            )
+        fields = {"host": (b"Host", host), **HEADERS, **given}
+        if content is not None:
+            fields["content-length"] = (b"Content-Length", b"%d" % len(content))
+            fields["content-type"] = (b"Content-Type", b"application/json")
+        return list(fields.values())
+
+    def pool_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `httpx.HTTPTransport` and `httpx.AsyncHTTPTransport`."""
         return {
             "verify": _tls(self.verify) if self.address.secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             # httpx scans a bounded pool for each request and release: no bound, the caller's concurrency is the bound
             "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE),
-            "trust_env": not self.address.local,
-            "headers": {"Accept-Encoding": "identity", "User-Agent": f"vessel/{VERSION}"},
+            "proxy": self._proxy(),
         }
+
+    def _proxy(self) -> str | None:
+        """Return the proxy that the environment names for this server, if it is neither local nor excepted."""
+        if self.address.local:
+            return None
+        scheme, _, rest = self.address.root.partition("://")
+        proxies = getproxies()
+        proxy = proxies.get(scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(rest.partition("/")[0]):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+@lru_cache(64)
+def _url(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def _tls(verify: bool | str) -> ssl.SSLContext:

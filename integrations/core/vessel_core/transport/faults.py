@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Literal, Protocol
 
 import httpx
@@ -38,20 +37,32 @@ class Watched(Protocol):
         ...
 
 
-@contextmanager
-def mapped(stage: Callable[[], Stage], watch: Watched | None = None) -> Generator[None]:
+class mapped:  # noqa: N801 - used as a function; a generator would take longer than what it guards
     """Turn httpx's exceptions into ours; `watch` knows the connection of a call whose reply has not begun."""
-    try:
-        yield
-    except httpx.LocalProtocolError as error:
-        for cause in _chain(error):
-            cause.args = ("(hidden: it shows the header)",)
-        raise InvalidRequest("A header can't be sent: its name or value holds characters that HTTP forbids.") from None
-    except httpx.TransportError as error:
-        raise translated(error, stage(), watch) from error
-    # a UnicodeError is a host that IDNA has no form for
-    except (httpx.InvalidURL, httpx.TooManyRedirects, UnicodeError) as error:
-        raise InvalidConfig(f"The URL can't be used: {error}.") from None
+
+    __slots__ = ("_stage", "_watch")
+
+    def __init__(self, stage: Callable[[], Stage], watch: Watched | None = None) -> None:
+        self._stage = stage
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, httpx.LocalProtocolError):
+            for cause in _chain(error):
+                cause.args = ("(hidden: it shows the header)",)
+            raise InvalidRequest(
+                "A header can't be sent: its name or value holds characters that HTTP forbids."
+            ) from None
+        if isinstance(error, httpx.TransportError):
+            raise translated(error, self._stage(), self._watch) from error
+        # a UnicodeError is a host that IDNA has no form for
+        if isinstance(error, httpx.InvalidURL | httpx.TooManyRedirects | UnicodeError):
+            raise InvalidConfig(f"The URL can't be used: {error}.") from None
 
 
 def translated(error: httpx.TransportError, stage: Stage, watch: Watched | None = None) -> VesselError:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.transport.fast import FastStream
 from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Reply
@@ -157,6 +158,9 @@ class Incoming:
         httpx fixes the read timeout when a body begins, but a first token may take minutes where a second one may not: so
         the connection's own `read` is wrapped.
         """
+        if isinstance(self.response.stream, FastStream):
+            self.response.stream.seconds = self.patience.seconds
+            return
         network: Any = self.response.extensions.get("network_stream")
         if network is None:
             return

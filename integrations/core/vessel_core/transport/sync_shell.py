@@ -6,13 +6,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from typing import Any, cast
 
 import httpx
 
+from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped
@@ -39,7 +40,7 @@ class Transport:
     def __init__(self, connection: Connection, http_transport: httpx.BaseTransport | None = None) -> None:
         self._connection = connection
         self._http_transport = http_transport
-        self._client: httpx.Client | None = None
+        self._held: httpx.BaseTransport | None = None
         self._turns = threading.Semaphore(MOST_AT_ONCE)
         self._pid = 0
 
@@ -57,30 +58,9 @@ class Transport:
         head = incoming.reply
         return Reply(head.status, head.headers, b"".join(self.pieces(incoming)), head.url)
 
-    @contextmanager
-    def open(self, call: Call, timeout: Timeout) -> Generator[Incoming]:
+    def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        client, watch, since = self._clients(), Watch(), time.monotonic()
-        with self._turn(call, timeout):
-            with mapped(lambda: head_stage(call), watch):
-                request = client.build_request(**self._connection.request_arguments(call, timeout))
-                request.extensions["trace"] = watch.trace
-                response = client.send(request, stream=True)
-            watch.forget()
-            try:
-                yield Incoming(response, timeout, since, self._connection.limits, generation=call.stream)
-            finally:
-                response.close()
-
-    @contextmanager
-    def _turn(self, call: Call, timeout: Timeout) -> Generator[None]:
-        turns = self._turns
-        if not turns.acquire(timeout=longest_queue(call, timeout)):
-            raise no_turn(call)
-        try:
-            yield
-        finally:
-            turns.release()
+        return _Exchange(self._pool(), self._turns, self._connection, call, timeout)
 
     def pieces(self, incoming: Incoming) -> Iterator[bytes]:
         """Read the body as it comes, one piece a read."""
@@ -113,21 +93,72 @@ class Transport:
 
     def close(self) -> None:
         """Close all connections."""
-        if self._client is not None and self._pid == os.getpid():
-            self._client.close()
-        self._client = None
+        if self._held is not None and self._pid == os.getpid():
+            self._held.close()
+        self._held = None
 
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
 
-    def _clients(self) -> httpx.Client:
-        client = self._client
-        if client is None or self._pid != os.getpid():
+    def _pool(self) -> httpx.BaseTransport:
+        held = self._held
+        if held is None or self._pid != os.getpid():
             with _creating:
-                if self._client is None or self._pid != os.getpid():
-                    self._client = httpx.Client(transport=self._http_transport, **self._connection.client_arguments())
+                if self._held is None or self._pid != os.getpid():
+                    self._held = self._http_transport or httpx.HTTPTransport(**self._connection.pool_arguments())
                     self._turns = threading.Semaphore(MOST_AT_ONCE)
                     self._pid = os.getpid()
-                client = self._client
-        return client
+                held = self._held
+        return held
+
+
+class _Exchange:
+    """One call of a `Transport`. No generator: this is entered and left for each call."""
+
+    __slots__ = ("_call", "_connection", "_pool", "_response", "_timeout", "_turns")
+
+    def __init__(
+        self,
+        pool: httpx.BaseTransport,
+        turns: threading.Semaphore,
+        connection: Connection,
+        call: Call,
+        timeout: Timeout,
+    ) -> None:
+        self._pool = pool
+        self._turns = turns
+        self._connection = connection
+        self._call = call
+        self._timeout = timeout
+
+    def __enter__(self) -> Incoming:
+        since = time.monotonic()
+        if not self._turns.acquire(timeout=longest_queue(self._call, self._timeout)):
+            raise no_turn(self._call)
+        try:
+            self._response = self._begin()
+        except BaseException:
+            self._turns.release()
+            raise
+        try:
+            return Incoming(self._response, self._timeout, since, self._connection.limits, generation=self._call.stream)
+        except VesselError:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._response.close()
+        finally:
+            self._turns.release()
+
+    def _begin(self) -> httpx.Response:
+        watch = Watch()
+        try:
+            with mapped(lambda: head_stage(self._call), watch):
+                request = self._connection.request(self._call, self._timeout)
+                watch.follow(request.extensions, watch.trace)
+                return self._pool.handle_request(request)
+        finally:
+            watch.forget()

@@ -22,7 +22,7 @@ def mappings(value: Any) -> list[Mapping[str, Any]]:
 
 def number(value: Any) -> float | None:
     """Return a finite number, `None` for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) not in (int, float):  # a bool is an int to `isinstance`
         return None
     try:
         return value if math.isfinite(value) else None

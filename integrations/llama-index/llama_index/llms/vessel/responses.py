@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -31,6 +30,7 @@ from vessel_core.types import ToolCallDelta
 from vessel_core.wire.tools import parse_arguments
 
 ASSISTANT = MessageRole.ASSISTANT
+TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
 
 
 class Answer:
@@ -138,12 +138,12 @@ class Answer:
         if delta.usage is not None:
             self._count(delta.usage)
         if delta.timings is not None:
-            times = _timings(delta.timings)
+            times = _said(delta.timings, TIMINGS)
             self._raw, self._told = {**self._raw, "timings": times}, {**self._told, "timings": times}
 
     def _count(self, usage: Usage) -> None:
         """Put the counts where core looks for them (`raw["usage"]`) and where its users do."""
-        counts = {name: value for name, value in asdict(usage).items() if value is not None}
+        counts = _said(usage, Usage.__dataclass_fields__)
         self._raw, self._told = {**self._raw, "usage": counts}, {**self._told, **counts}
         if usage.reasoning_tokens is not None and self._thinking_block is not None:
             self._thinking_block = _thinking_block(self.reasoning, usage.reasoning_tokens)
@@ -211,13 +211,9 @@ def _thinking_block(content: str, tokens: int | None) -> ThinkingBlock:
     return built(ThinkingBlock, fields, THINKING_FIELDS)
 
 
-def _timings(timings: Timings) -> dict[str, Any]:
-    known = {name: value for name, value in asdict(timings).items() if value is not None}
-    rates = {
-        "tokens_per_second": timings.tokens_per_second,
-        "prompt_tokens_per_second": timings.prompt_tokens_per_second,
-    }
-    return known | {name: value for name, value in rates.items() if value is not None}
+def _said(value: Usage | Timings, names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {name: said for name in names if (said := getattr(value, name)) is not None}
 
 
 def _logprobs(tokens: Sequence[Mapping[str, Any]] | None) -> list[list[LogProb]] | None:

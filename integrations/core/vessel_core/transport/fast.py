@@ -1,0 +1,174 @@
+"""Async connections by aiohttp, for who has installed it (the extra `fast`): its parser is C, and it hands out whole reads.
+
+It stands behind httpx's interface for transports, so that everything above is the same. (`httpx-aiohttp` does too, but turns
+a reset into a connect timeout, and can't change how long a read may wait once an answer has begun.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+if TYPE_CHECKING:
+    import aiohttp
+
+SWITCH = "VESSEL_FAST"
+"""The environment variable that turns it off with `0`."""
+
+LARGE = 1024 * 1024
+"""Bytes beyond which aiohttp wants a body as a file, and warns of anything else."""
+
+
+def fast_transport(verify: ssl.SSLContext, limits: httpx.Limits, proxy: str | None) -> httpx.AsyncBaseTransport | None:
+    """Return connections by aiohttp if it is installed and not turned off."""
+    if os.environ.get(SWITCH) == "0" or find_spec("aiohttp") is None:
+        return None
+    return FastTransport(verify, limits, proxy)
+
+
+class FastTransport(httpx.AsyncBaseTransport):
+    """The connections of one event loop."""
+
+    def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits, proxy: str | None) -> None:
+        import aiohttp
+
+        watching = aiohttp.TraceConfig()
+        watching.on_connection_create_start.append(_connects)
+        watching.on_connection_reuseconn.append(_reuses)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.keepalive_expiry, ssl=verify)
+        self._proxy = proxy
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[watching],
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            auto_decompress=False,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; return its response when its head has come."""
+        try:
+            response = await self._sent(request)
+        except (OSError, ValueError, TimeoutError, *_errors()) as error:
+            failure = _before_the_reply(error)
+        else:
+            body = FastStream(response, request.extensions["timeout"]["read"])
+            return httpx.Response(response.status, headers=response.raw_headers, stream=body)
+        raise failure  # out here: aiohttp's own error shows the headers, a key among them
+
+    async def _sent(self, request: httpx.Request) -> aiohttp.ClientResponse:
+        import aiohttp
+        from yarl import URL
+
+        wait: Mapping[str, float | None] = request.extensions["timeout"]
+        content = request.read()
+        async with asyncio.timeout(wait["read"]):
+            return await self._session.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=request.headers.multi_items(),
+                data=io.BytesIO(content) if len(content) > LARGE else content or None,
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(sock_connect=wait["connect"]),
+                trace_request_ctx=request.extensions.get("trace"),
+            )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    def __del__(self) -> None:
+        """Drop connections that a loop left open without a word, as httpx does: aiohttp would log each."""
+        with suppress(Exception):
+            connector: Any = self._session.connector
+            self._session.detach()
+            connector._conns.clear()  # noqa: SLF001 - it logs what it finds there
+
+
+class FastStream(httpx.AsyncByteStream):
+    """The body of a response, one piece a read; `seconds` says how long the next read may wait, `read_timeout` by default."""
+
+    def __init__(self, response: aiohttp.ClientResponse, read_timeout: float | None) -> None:
+        self._response = response
+        self.seconds: Callable[[], float | None] = lambda: read_timeout
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        body: Any = self._response.content
+        try:
+            data = body.read_nowait()
+            if not data:
+                async with asyncio.timeout(self.seconds()):
+                    data = await body.readany()
+        except (OSError, TimeoutError, *_errors()) as error:
+            data = body._read_nowait(-1)  # noqa: SLF001 - what came before the connection broke is there all the same
+            failure = _in_the_body(error)
+        else:
+            failure = StopAsyncIteration()
+        if data:
+            return data
+        raise failure
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the whole body has come."""
+        self._response.close()
+
+
+async def _connects(_: object, context: Any, __: object) -> None:
+    if context.trace_request_ctx is not None:
+        await context.trace_request_ctx("connection.connect_tcp.started", {})
+
+
+async def _reuses(_: object, context: Any, __: object) -> None:
+    if context.trace_request_ctx is not None:
+        await context.trace_request_ctx("http11.send_request_headers.started", {})
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    return aiohttp.ClientError, HttpProcessingError
+
+
+def _before_the_reply(error: Exception) -> httpx.TransportError:
+    """Return httpx's error for what went wrong before the head of a reply had come."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return httpx.ConnectTimeout("")
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        failure = httpx.ConnectError(str(error))
+        untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+        failure.__cause__ = error.certificate_error if untrusted else error.os_error
+        return failure
+    if isinstance(error, aiohttp.ServerDisconnectedError) and error.message in ("", "Server disconnected"):
+        return httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    if isinstance(error, OSError):
+        return httpx.ReadError(str(error))
+    if isinstance(error, ValueError):
+        return httpx.LocalProtocolError("")
+    return httpx.RemoteProtocolError(_said(error))
+
+
+def _in_the_body(error: Exception) -> httpx.TransportError:
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout("")
+    return httpx.RemoteProtocolError(_said(error)) if not isinstance(error, OSError) else httpx.ReadError(str(error))
+
+
+def _said(error: Exception) -> str:
+    return str(getattr(error, "message", "") or error)

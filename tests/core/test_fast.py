@@ -1,0 +1,108 @@
+"""Connections by aiohttp, where it is installed: what is different from httpx's, and that nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import warnings
+from typing import Any
+
+import httpx
+import pytest
+from vessel_core import AsyncClient, Message, Timeout
+from vessel_core.errors import ServerTimeout, StreamInterrupted, StreamStalled
+from vessel_core.transport.fast import FastTransport
+
+from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
+
+HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+
+
+def text(*words: str) -> list[bytes]:
+    return [b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % word.encode() for word in words]
+
+
+END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def client_of(server: FakeServer, **options: Any) -> AsyncClient:
+    return AsyncClient("llamacpp", base_url=server.base_url, model="m", **options)
+
+
+async def connections_of(server: FakeServer) -> object:
+    async with client_of(server) as client:
+        await client.chat(HELLO)
+        transport: Any = vars(client)["_transport"]
+        return transport._pools[asyncio.get_running_loop()].pool
+
+
+async def test_aiohttp_is_used_where_it_is_installed_and_not_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        assert isinstance(await connections_of(server), FastTransport)
+        monkeypatch.setenv("VESSEL_FAST", "0")
+        assert isinstance(await connections_of(server), httpx.AsyncHTTPTransport)
+        monkeypatch.delenv("VESSEL_FAST")
+        monkeypatch.setitem(sys.modules, "aiohttp", None)
+        assert isinstance(await connections_of(server), httpx.AsyncHTTPTransport)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_one_read_brings_is_one_delta_unless_it_was_not_to_be(together: bool) -> None:
+    whole = Response(headers={"content-type": "text/event-stream"}, body=b"".join(text("a", "b", "c")) + END)
+    with llamacpp_server(whole) as server:
+        async with client_of(server, together=together) as client:
+            texts = [delta.text async for delta in client.stream(HELLO) if delta.text]
+    assert texts == (["a", "bc"] if together else ["a", "b", "c"])  # the first tells what it is
+
+
+async def test_a_stream_may_wait_long_for_its_first_token_and_not_between_two() -> None:
+    with llamacpp_server(Response.stream(*text("Hel"), keep_open=True)) as server:
+        async with client_of(server, timeout=Timeout(first_token=60, between_tokens=0.2)) as client:
+            with pytest.raises(StreamStalled) as caught:
+                await client.chat(HELLO)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hel"
+
+
+async def test_a_document_is_not_waited_for_longer_than_a_read_may_take() -> None:
+    hanging = {("GET", "/v1/models"): Response.stream(threading.Event(), content_type="application/json")}
+    with llamacpp_server(b"", routes=hanging) as server:
+        async with client_of(server, timeout=Timeout(request=0.2), max_retries=0) as client:
+            with pytest.raises(ServerTimeout):
+                await client.models()
+
+
+async def test_what_came_before_a_connection_broke_is_handed_on() -> None:
+    with llamacpp_server(Response.stream(*text("Hel", "lo"), cut="fin")) as server:
+        async with client_of(server) as client:
+            with pytest.raises(StreamInterrupted) as caught:
+                await client.chat(HELLO)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Hello"
+
+
+async def test_a_large_body_is_sent_without_a_warning() -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        async with client_of(server) as client:
+            assert (await client.chat([{"role": "user", "content": "x" * 2_000_000}])).text == "Hello"
+        assert len(server.requests[-1].body) > 2_000_000
+
+
+def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word() -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", DROPPED, server.base_url], capture_output=True, text=True, check=True
+        )
+    assert (done.stdout, done.stderr) == ("Hello\n", "")
+
+
+DROPPED = """
+import asyncio, sys
+from vessel_core import AsyncClient
+client = AsyncClient("llamacpp", base_url=sys.argv[1], model="m")
+loop = asyncio.new_event_loop()
+print(loop.run_until_complete(client.chat([{"role": "user", "content": "Hello"}])).text)
+"""
