@@ -227,6 +227,25 @@ def test_long_arguments_cost_in_proportion_to_their_length(shape: str) -> None:
     assert long / 32_000 < 100e-6
 
 
+def shown(document: str) -> list[Any]:
+    """Return the values that a document of 2-character pieces goes through."""
+    reader, values = PartialJSON(), list[Any]()
+    for at in range(0, len(document), 2):
+        reader.feed(document[at : at + 2])
+        if not values or reader.value() is not values[-1]:
+            values.append(reader.value())
+    return values
+
+
+def test_what_is_copied_of_a_long_text_stays_in_proportion_to_it() -> None:
+    short, long = ({"text": "ab " * (size // 3)} for size in (900, 64_000))
+    assert len(shown(json.dumps(short))) > 400  # a short one is shown with each piece
+    values = shown(json.dumps(long))
+    assert values[-1] == long
+    copied = sum(len(value["text"]) for value in values if value and "text" in value)
+    assert copied < 1000 * 64_000  # each piece anew would be 16,000 times
+
+
 def test_mended_arguments_run_and_what_the_model_wrote_is_told() -> None:
     written = "{'city': 'Lisbon',}"
     stream = call_piece(0, written, name="get_weather", call_id="a") + ending("tool_calls")

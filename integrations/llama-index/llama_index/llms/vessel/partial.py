@@ -10,6 +10,9 @@ _PLAIN = re.compile(r'[^"\\]*')
 _SCALAR = re.compile(r"[-+.\w]*")
 _SPACE = re.compile(r"[\s,:]*")
 
+#: How many characters of a text are copied in the time of one entry.
+CHARACTERS_AN_ENTRY = 256
+
 Container = dict[str, Any] | list[Any]
 
 
@@ -32,7 +35,8 @@ class PartialJSON:
         self._root: Container | None = None
         self._open: list[Container] = []
         self._keys: list[str | None] = []
-        self._string: str | None = None
+        self._string: list[str] | None = None
+        self._length = 0
         self._escape = ""
         self._scalar = ""
         self._changed = False
@@ -56,12 +60,12 @@ class PartialJSON:
 
         It is the same object as before if nothing has been added to it.
 
-        Copying what is open takes as long as it has entries, so a large one is shown again only after a quarter as many
-        characters: reading stays linear however often it is asked.
+        Copying what is open takes as long as it has entries and its last text characters, so a large one is shown again only
+        after some more have come: reading stays linear however often it is asked.
         """
         if self._root is None or self.complete:
             return self._root
-        entries = sum(map(len, self._open))
+        entries = sum(map(len, self._open)) + self._length // CHARACTERS_AN_ENTRY
         if self._shown is None or (self._changed and (self.position - self._shown_at) * 4 >= entries):
             self._shown, self._shown_at, self._changed = self._copy(), self.position, False
         return self._shown
@@ -71,11 +75,12 @@ class PartialJSON:
         for at in range(len(copies) - 1):
             _replace_last(copies[at], self._keys[at], copies[at + 1])
         if self._string is not None:
-            inner, key = copies[-1], self._keys[-1]
+            inner, key, string = copies[-1], self._keys[-1], "".join(self._string)
+            self._string = [string]
             if isinstance(inner, list):
-                inner.append(self._string)
+                inner.append(string)
             elif key is not None:
-                inner[key] = self._string
+                inner[key] = string
         return copies[0]
 
     def _before(self, text: str, at: int) -> int:
@@ -94,7 +99,7 @@ class PartialJSON:
             return at
         character = text[at]
         if character == '"':
-            self._string = ""
+            self._string, self._length = [], 0
         elif character == "{":
             self._push({})
         elif character == "[":
@@ -126,13 +131,14 @@ class PartialJSON:
         if text[end] == "\\":
             self._escape = "\\"
         else:
-            string, self._string = self._string, None
+            string, self._string, self._length = "".join(cast("list[str]", self._string)), None, 0
             self._put(string)
         return end + 1
 
     def _grow(self, piece: str) -> None:
         """Add to the string that is open; the name of a field is shown only with its value."""
-        self._string = cast("str", self._string) + piece
+        cast("list[str]", self._string).append(piece)
+        self._length += len(piece)
         if piece and (self._keys[-1] is not None or isinstance(self._open[-1], list)):
             self._changed = True
 
