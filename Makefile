@@ -49,11 +49,12 @@ coverage: $(READY) ## branch coverage of the wire and the servers' rows, which m
 	$(RUN)/python -m pytest tests/core -q --cov=vessel_core.wire --cov=vessel_core.backends --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=100
 
-check: $(READY) ## lint, check the formatting and the types, run the tests
+check: $(READY) ## lint, check the formatting and the types, run the tests, those of the core with their coverage
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/pyright
-	$(RUN)/python -m pytest
+	$(MAKE) coverage
+	$(RUN)/python -m pytest --ignore=tests/core
 
 format: $(READY) ## put the code into its form
 	$(RUN)/ruff format .
