@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from langchain_vessel import blocks, loading, pickling
+from langchain_vessel import blocks, loading
 from langchain_vessel.chat import ChatVessel
 
 if TYPE_CHECKING:
@@ -48,4 +48,3 @@ def __dir__() -> list[str]:
 
 blocks.register()
 loading.register()
-pickling.register()

@@ -200,6 +200,9 @@ class ServerFields(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         """Return what is pickled: no key and no secret header, unless asked for."""
+        from langchain_vessel.pickling import register  # only here: it imports what no chat needs
+
+        register()
         state = super().__getstate__()
         if not self.pickle_secrets:
             fields = dict(state["__dict__"], api_key=None)

@@ -15,7 +15,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 
 def register() -> None:
-    """Tell `pickle` how to write the two."""
+    """Tell `pickle` how to write the two, before a model is written that may hold them."""
     copyreg.pickle(InMemoryRateLimiter, _limiter)
     copyreg.pickle(UsageMetadataCallbackHandler, _counter)
 
