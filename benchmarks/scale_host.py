@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-VECTOR = base64.b64encode(struct.pack("<8f", *range(8))).decode()
+VECTOR = base64.b64encode(struct.pack("<384f", *(number / 384 for number in range(384)))).decode()
 SSE = [
     *({"choices": [{"index": 0, "delta": {"content": word}}]} for word in ("one ", "two ", "three")),
     {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},

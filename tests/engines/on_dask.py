@@ -24,5 +24,5 @@ def test_batches_are_spread_over_dasks_workers() -> None:
         often = host.counts()["texts"]
     assert sorted(found["id"]) == list(range(400))
     assert found["error"].isna().all()
-    assert all(len(vector) == 8 for vector in found["embedding"])
+    assert all(len(vector) == 384 for vector in found["embedding"])
     assert set(often.values()) == {1}

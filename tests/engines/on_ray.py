@@ -88,7 +88,7 @@ def test_a_worker_and_the_driver_are_killed_and_each_row_is_there_once(tmp_path:
         often = host.counts()["texts"]
     rows = parquet.read_table(tmp_path / "out").to_pylist()
     assert sorted(row["id"] for row in rows) == list(range(ROWS))
-    assert all(row["error"] is None and len(row["embedding"]) == 8 for row in rows)
+    assert all(row["error"] is None and len(row["embedding"]) == 384 for row in rows)
     twice = sum(often.values()) - ROWS
     print(f"{ROWS} rows once each; {twice} texts were asked again ({twice / ROWS:.1%})")
     assert twice <= ROWS // 10
