@@ -82,14 +82,12 @@ class Transport:
 
     def hang_up(self) -> None:
         """Shut all connections down: threads that wait for an answer wake up, which closing alone would not do."""
-        client = {} if self._client is None else self._client.__dict__
-        for transport in (client.get("_transport"), *client.get("_mounts", {}).values()):
-            pool: Any = getattr(transport, "_pool", None)
-            for connection in list(getattr(pool, "_connections", ())):
-                stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        pool: Any = getattr(self._held, "_pool", None)
+        for connection in list(getattr(pool, "_connections", ())):
+            stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
+            if stream is not None:
+                with suppress(OSError):
+                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all connections."""
