@@ -39,7 +39,7 @@ class PooledTransport(Transport):
 
     def __init__(self, target: Target, pool: HostPool, http_transport: HTTPTransport | None = None) -> None:
         self._target = target
-        self._pool = pool
+        self._host_pool = pool
         self._http_transport = http_transport
         self._hosts = {host: Transport(target.connection(host.address), http_transport) for host in pool.hosts}
         self._renew()
@@ -51,7 +51,7 @@ class PooledTransport(Transport):
 
     def meet(self) -> None:
         """Wait until a host can be used."""
-        self._pool.leave(self._enter(WAKING, self._target.timeout), time.monotonic())
+        self._host_pool.leave(self._enter(WAKING, self._target.timeout), time.monotonic())
 
     @contextmanager
     def open(self, call: Call, timeout: Timeout) -> Generator[Incoming]:
@@ -61,17 +61,17 @@ class PooledTransport(Transport):
         ticket.abort = transport.hang_up
         try:
             with transport.open(call, timeout) as incoming:
-                begin(self._pool, ticket, incoming)
+                begin(self._host_pool, ticket, incoming)
                 fault = refusal(incoming.reply)
                 yield incoming
         except VesselError as error:
-            lost = lost_error(ticket, error, self._pool)
+            lost = lost_error(ticket, error, self._host_pool)
             fault = fault or fault_in(lost)
             if lost is not error:
                 raise lost from None
             raise
         finally:
-            self._pool.leave(ticket, time.monotonic(), fault, asked_pause(fault))
+            self._host_pool.leave(ticket, time.monotonic(), fault, asked_pause(fault))
 
     def close(self) -> None:
         """Close all connections."""
@@ -80,8 +80,8 @@ class PooledTransport(Transport):
 
     def _enter(self, call: Call, timeout: Timeout) -> Ticket:
         woken = threading.Event()
-        prefix = beginnings(call) if self._pool.routing.affinity else ()
-        ticket = self._pool.enter(time.monotonic(), woken.set, prefix, counted=call.method != "GET")
+        prefix = beginnings(call) if self._host_pool.routing.affinity else ()
+        ticket = self._host_pool.enter(time.monotonic(), woken.set, prefix, counted=call.method != "GET")
         try:
             self._look_after()
             if ticket.host is None and not woken.wait(longest_queue(call, timeout)):
@@ -89,7 +89,7 @@ class PooledTransport(Transport):
             if ticket.error is not None:
                 raise ticket.error
         except BaseException:
-            self._pool.leave(ticket, time.monotonic())
+            self._host_pool.leave(ticket, time.monotonic())
             raise
         return ticket
 
@@ -106,13 +106,13 @@ class PooledTransport(Transport):
         """Probe and rescue until nobody has needed it for a while."""
         while True:
             now = time.monotonic()
-            for host in self._pool.due(now):
+            for host in self._host_pool.due(now):
                 threading.Thread(target=self._probe, args=(host,), name="vessel-probe", daemon=True).start()
-            for ticket in self._pool.hung(now):
+            for ticket in self._host_pool.hung(now):
                 if (abort := ticket.abort) is not None:
                     abort()
             with self._starting:
-                if not self._pool.busy(now):
+                if not self._host_pool.busy(now):
                     self._warden = None
                     return
             time.sleep(TICK)
@@ -120,11 +120,11 @@ class PooledTransport(Transport):
     def _probe(self, host: PoolHost) -> None:
         try:
             with closing(Transport(self._target.connection(host.address), self._http_transport)) as transport:
-                slots = run(probe(self._target, self._pool, host), transport, PROBE)
+                slots = run(probe(self._target, self._host_pool, host), transport, PROBE)
         except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
-            self._pool.failed(host, time.monotonic(), shown(error, self._target))
+            self._host_pool.failed(host, time.monotonic(), shown(error, self._target))
         else:
-            self._pool.passed(host, time.monotonic(), slots)
+            self._host_pool.passed(host, time.monotonic(), slots)
 
 
 def begin(pool: HostPool, ticket: Ticket, incoming: Incoming) -> None:
