@@ -7,7 +7,7 @@ VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz measure audit soak clean
 .PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
@@ -135,6 +135,9 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 
 fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 or RUNS=1000000 for each target (TARGETS="events lines")
 	.venv-fuzz/bin/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
+
+measure: $(READY) ## measure the reliability figures again, and write docs/reliability.md (FIGURES="stops cancels retries loads matrix")
+	$(RUN)/python -m tests.faults.measure $(FIGURES)
 
 audit: .venv-audit/.ready ## known advisories on what is locked, and the core's bill of materials
 	.venv-audit/bin/python tests/security/audit.py

@@ -50,7 +50,7 @@ class Fault:
     scripts: Sequence[Script]
     expected: str | type[VesselError]
     posts: tuple[int, int] = (1, 1)
-    within: float = 2.0
+    within: float = 5.0
     partial: str | None = None
     says: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -293,7 +293,8 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(22, "500, too large", [says(error("input (992 tokens) is too large to process. increase the physical batch size"), 500)], InputTooLarge),
     Fault(23, "502 from a proxy", [says(b"<html><head><style>x</style></head><body><h1>502 Bad Gateway</h1></body></html>", 502, kind="text/html")], ServerError, posts=(3, 3), says=["502 Bad Gateway"]),
     Fault(24, "a prompt that does not fit", [says(TOO_MUCH, 400)], ContextOverflow, has={"prompt_tokens": 9, "context_length": 4}),
-    Fault(25, "no such model", [says(error("model 'demo-chat' not found"), 404)], ModelNotFound, says=["demo-small"]),
+    Fault(25, "no such model", [says(error("model 'demo-chap' not found"), 404)], ModelNotFound, options={"model": "demo-chap"}, says=["did you mean 'demo-chat'?", "demo-small"]),
+    Fault(25, "a model that is listed and can't be had", [says(error("model 'demo-chat' not found"), 404)], ModelNotFound, says=["load('demo-chat')"]),
     Fault(26, "401", [says(error(f"Invalid API Key {KEY}", "authentication_error"), 401)], AuthFailed, options={"api_key": KEY}, says=["api_key"]),
     Fault(26, "403", [says(error("no"), 403)], AuthFailed, options={"api_key": KEY}),
     Fault(27, "405", [says({"detail": "Method Not Allowed"}, 405)], Unsupported),
@@ -312,7 +313,8 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(32, "no choices", [says({"choices": []})], ProtocolError),
     Fault(32, "a choice without a message", [says({"choices": [{"message": None}]})], ProtocolError),
     Fault(32, "a stream of no choices", [plays(event({"choices": []}), DONE)], ProtocolError),
-    Fault(33, "short of its length", [short_of_its_length], ProtocolError),
+    Fault(33, "short of its length", [short_of_its_length], ProtocolError, posts=(2, 2)),
+    Fault(33, "short of its length once", [short_of_its_length, says(JSON_OK)], "Hello", posts=(2, 2)),
     Fault(34, "a gzip bomb in a document", [zeros("application/json")], ResponseTooLarge, within=1.0),
     Fault(34, "a gzip bomb in a stream", [zeros(SSE)], ResponseTooLarge, within=1.0),
     Fault(34, "a gzip bomb in an error", [zeros("application/json", 500)], ResponseTooLarge, within=1.0),

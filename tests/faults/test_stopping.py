@@ -20,8 +20,8 @@ from tests.faults.drivers import DRIVERS, EVENTS, Driver, How, Outcome, answered
 from tests.faults.fault_server import FaultServer, Talk
 from tests.faults.stopping import ASYNC_WAYS, WAYS, close
 
-AT_ONCE = 0.25
-"""Seconds within which the server hears of it here; on a quiet machine it is a twentieth (see the page)."""
+AT_ONCE = 1.0
+"""Seconds within which the server hears of it on a machine that others use too; what it takes on a quiet one is measured."""
 
 
 def is_async(driver: Driver) -> bool:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import tomllib
 
 from tests.packaging.distributions import ROOT
-from tests.security.goals import GOALS, PAGE, page
+from tests.security.goals import GOALS, PAGE, measured, page
 from tests.security.injections import INJECTIONS
 
 
 def test_the_page_holds_the_table() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page(text), "run python -m tests.security.goals"
+    assert text == page(text, measured()), "run python -m tests.security.goals"
     assert f"{len(INJECTIONS)} strings" in text
+
+
+def test_each_cell_of_the_fault_matrix_was_as_expected_when_it_was_measured() -> None:
+    cells = measured()["matrix"]["cells"]
+    assert sorted(map(int, cells)) == list(range(1, 65))
+    assert [ways for ways in cells.values() if not all(0 < total == passed for passed, total in ways.values())] == []
 
 
 def test_each_goal_is_measured_where_it_says() -> None:

@@ -60,9 +60,9 @@ async def adeltas_of(
         opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
         while (progress := await opening.progress()) is not None:
             yield Delta(progress=progress)
-        reply, incoming = opening.result()
+        reply, whole, incoming = opening.result()
         if not incoming.streams:
-            for delta in reply.whole((await transport.read(incoming)).body):
+            for delta in reply.whole(whole.body):
                 yield delta
             return
         pieces, clock = transport.pieces(incoming), Clock(incoming.since)
@@ -85,10 +85,14 @@ async def adeltas_of(
 
 
 class _Opening:
-    """Makes calls until the reply of the last is good; `stack` closes it."""
+    """Makes calls until the reply of the last is good; `stack` closes a stream."""
 
     def __init__(
-        self, tries: Tries[ReplyStream], transport: AsyncTransport, timeout: Timeout, stack: AsyncExitStack
+        self,
+        tries: Tries[tuple[ReplyStream, Reply]],
+        transport: AsyncTransport,
+        timeout: Timeout,
+        stack: AsyncExitStack,
     ) -> None:
         self._tries = tries
         self._transport = transport
@@ -96,7 +100,7 @@ class _Opening:
         self._stack = stack
         self._wait: Wait | None = None
         self._incoming: Incoming | None = None
-        self._reply: ReplyStream | None = None
+        self._result: tuple[ReplyStream, Reply] | None = None
 
     async def progress(self) -> Progress | None:
         """Go on until there is something to tell, which is waited for by the next call; or to the end."""
@@ -114,14 +118,14 @@ class _Opening:
                     self._wait = step
                     return step.progress
         except StopIteration as stop:
-            self._reply = stop.value
+            self._result = stop.value
             return None
 
     async def _open(self, call: Call) -> Outcome:
         outcome: Outcome
         try:
             self._incoming = await self._stack.enter_async_context(self._transport.open(call, self._timeout))
-            if self._incoming.good:
+            if self._incoming.streams:
                 return self._incoming.reply
             outcome = await self._transport.read(self._incoming)
         except VesselError as error:
@@ -129,11 +133,11 @@ class _Opening:
         await self._stack.aclose()
         return outcome
 
-    def result(self) -> tuple[ReplyStream, Incoming]:
-        """Return what reads the reply, and the reply."""
-        assert self._reply is not None  # noqa: S101 - `begun` ends with a reply that came
+    def result(self) -> tuple[ReplyStream, Reply, Incoming]:
+        """Return what reads the reply, the reply, and the stream if it is one."""
+        assert self._result is not None  # noqa: S101 - `begun` ends with a reply that came
         assert self._incoming is not None  # noqa: S101
-        return self._reply, self._incoming
+        return *self._result, self._incoming
 
 
 async def awatch(

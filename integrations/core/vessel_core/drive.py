@@ -39,11 +39,13 @@ def tried(flow: Flow[T], retries: Retries) -> Tries[T]:
         return stop.value
 
 
-def begun(flow: Flow[tuple[Call, ReplyStream]], retries: Retries) -> Tries[ReplyStream]:
-    """Make the calls of a flow, then open the one it results in, again where that can help; return what reads its reply."""
+def begun(flow: Flow[tuple[Call, ReplyStream]], retries: Retries) -> Tries[tuple[ReplyStream, Reply]]:
+    """Make the calls of a flow, then open the one it results in, again where that can help.
+
+    Return what reads its reply, and the reply: whole if it is a document, of which nothing is handed on before it has come.
+    """
     call, reply = yield from tried(flow, retries)
-    yield from attempts(call, retries, Open)
-    return reply
+    return reply, (yield from attempts(call, retries, Open))
 
 
 def run(flow: Flow[T], transport: Transport, retries: Retries) -> T:
@@ -81,9 +83,9 @@ def deltas_of(
     While a model loads, deltas say how long that has taken.
     """
     with ExitStack() as stack:
-        reply, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
+        reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
         if not incoming.streams:
-            yield from reply.whole(transport.read(incoming).body)
+            yield from reply.whole(whole.body)
             return
         pieces, clock = transport.pieces(incoming), Clock(incoming.since)
         for data in pieces:
@@ -103,9 +105,9 @@ def deltas_of(
 
 
 def _opened(
-    tries: Tries[ReplyStream], transport: Transport, timeout: Timeout, stack: ExitStack
-) -> Generator[Delta, None, tuple[ReplyStream, Incoming]]:
-    """Make calls until the reply of the last is good; `stack` closes it."""
+    tries: Tries[tuple[ReplyStream, Reply]], transport: Transport, timeout: Timeout, stack: ExitStack
+) -> Generator[Delta, None, tuple[ReplyStream, Reply, Incoming]]:
+    """Make calls until the reply of the last is good; `stack` closes a stream."""
     outcome: Outcome = None
     incoming: Incoming | None = None
     try:
@@ -118,16 +120,16 @@ def _opened(
             elif isinstance(step, Open):
                 try:
                     incoming = stack.enter_context(transport.open(step.call, timeout))
-                    outcome = incoming.reply if incoming.good else transport.read(incoming)
+                    outcome = incoming.reply if incoming.streams else transport.read(incoming)
                 except VesselError as error:
                     outcome = error
-                if incoming is None or not incoming.good:
+                if incoming is None or not incoming.streams:
                     stack.close()
             else:
                 outcome = _send(step.call, transport, timeout)
     except StopIteration as stop:
         assert incoming is not None  # noqa: S101 - `begun` ends with a reply that came
-        return stop.value, incoming
+        return *stop.value, incoming
 
 
 def watch(
