@@ -237,6 +237,12 @@ def test_a_line_above_the_limit_is_refused_before_it_ends() -> None:
         payloads(*[b"x" * 100] * 11)
 
 
+def test_a_read_may_be_longer_than_the_limit_but_no_line_in_it() -> None:
+    assert Lines(4).feed(b"abc\nabcd\nab") == [b"abc", b"abcd"]
+    with pytest.raises(ResponseTooLarge):
+        Lines(4).feed(b"ab\nabcde\nab")
+
+
 def test_an_event_of_many_lines_above_the_limit_is_refused() -> None:
     with pytest.raises(ResponseTooLarge):
         payloads(*[b"data: " + b"x" * 100 + b"\n"] * 11)
