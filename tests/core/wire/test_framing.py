@@ -280,3 +280,15 @@ def test_any_bytes_make_lines_that_add_up(pieces: list[bytes]) -> None:
     found = [one for piece in pieces for one in lines.feed(piece)] + [lines.close()]
     whole = b"".join(pieces).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     assert b"\n".join(found) == whole
+
+
+def test_what_came_before_a_line_above_the_limit_is_handed_on() -> None:
+    for data in (b"data: ab\n\n" + b"x" * 20, b"data: ab\n\n" + b"x" * 20 + b"\n\ndata: cd\n\n"):
+        events = EventStream(10)
+        assert events.feed(data) == [b"ab"]
+        with pytest.raises(ResponseTooLarge):
+            events.feed(b"\n")
+        events = EventStream(10)
+        assert events.feed(data) == [b"ab"]
+        with pytest.raises(ResponseTooLarge):
+            events.close()

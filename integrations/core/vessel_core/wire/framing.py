@@ -44,9 +44,18 @@ class Lines:
             data, self._held = bytes(self._held) + data, bytearray()
         lines = data.split(b"\n")
         if len(data) > self._limit:
-            self._bound(max(map(len, lines)))
+            lines = self._up_to_a_long_one(lines)
         self._hold(lines.pop())
         return lines
+
+    def _up_to_a_long_one(self, lines: list[bytes]) -> list[bytes]:
+        """Return the lines that came before one above the limit, which is raised for at the next call: they are not lost."""
+        long = next((at for at, line in enumerate(lines) if len(line) > self._limit), None)
+        if not long:
+            self._bound(len(lines[0]))
+            return lines
+        self._held += lines[long]
+        return [*lines[:long], b""]
 
     def at_start(self) -> bool:
         """Tell whether the next byte begins a line, and none of the first bytes are awaited."""
@@ -54,12 +63,14 @@ class Lines:
 
     def close(self) -> bytes:
         """Return the last line if it had no end."""
+        self._bound(len(self._held))
         held, self._held = bytes(self._held), bytearray()
         return held
 
     def _hold(self, data: bytes) -> None:
         self._held += data
-        self._bound(len(self._held))
+        if data:
+            self._bound(len(self._held))
 
     def _bound(self, length: int) -> None:
         if length > self._limit:
