@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from vessel_core import Client, Message
+from vessel_core import Client, Message, Timeout
 from vessel_core.errors import BadRequest, ModelLoading, ModelNotFound, Unsupported
 
 from tests.core.driving import Connect
@@ -166,6 +166,13 @@ def test_a_model_that_fails_to_load_is_an_error(connect: Connect) -> None:
     with router(failed, CHAT, routes={("POST", "/models/load"): DONE}) as server:
         with pytest.raises(ModelLoading, match=r"exit code 1[\s\S]*log"):
             list(connect(base_url=server.base_url).load("bad"))
+
+
+def test_a_model_is_waited_for_as_long_as_the_client_says(connect: Connect) -> None:
+    with router(item("slow", "loading"), CHAT, routes={("POST", "/models/load"): DONE}) as server:
+        client = connect(base_url=server.base_url, timeout=Timeout(load=0.3))
+        with pytest.raises(ModelLoading, match=r"within 0\.3 s"):
+            list(client.load("slow"))
 
 
 def load(client: Client, model: str) -> list[str]:

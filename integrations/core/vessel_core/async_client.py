@@ -210,7 +210,7 @@ class AsyncClient:
 
     def load(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
         """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
-        return self._watch(lambda: operations.feature(self.target, "load", "load a model", model, options), model)
+        return self._watch(lambda: operations.load(self.target, model, options), model)
 
     async def unload(self, model: str) -> None:
         """Unload a model."""

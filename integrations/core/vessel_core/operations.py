@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
@@ -202,6 +202,11 @@ def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
         hint = "Ask one of them: client.at(0)."
         raise InvalidRequest(f"This client has several hosts, and can't {needs}.", hint=hint)
     return target.server.backend.feature(name, needs)
+
+
+def load(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
+    """Load a model, as long as the client waits for one."""
+    return feature(target, "load", "load a model", model, options, target.timeout.load)
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:

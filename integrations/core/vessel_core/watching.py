@@ -125,7 +125,7 @@ def _what(error: VesselError) -> str:
     return "no server answers yet" if isinstance(error, NoServerFound) else f"waiting for the server ({error.message})"
 
 
-def until_loaded(model: str, limit: float | None = 300.0) -> Steps:
+def until_loaded(model: str, limit: float | None) -> Steps:
     """Follow a llama.cpp router's list until it says that a model is loaded."""
     waited = 0.0
     while True:

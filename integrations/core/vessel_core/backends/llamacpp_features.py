@@ -110,7 +110,7 @@ def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
         ) from error
 
 
-def load(model: str, _options: Mapping[str, Any]) -> Steps:
+def load(model: str, _options: Mapping[str, Any], limit: float | None) -> Steps:
     """Load a model of a router; one that runs already is loaded."""
     try:
         yield from tell("/models/load", {"model": model})
@@ -119,7 +119,7 @@ def load(model: str, _options: Mapping[str, Any]) -> Steps:
             raise
     except Unsupported as error:
         yield from _why_not(model, error)
-    yield from until_loaded(model)
+    yield from until_loaded(model, limit)
 
 
 def unload(model: str) -> Flow[None]:

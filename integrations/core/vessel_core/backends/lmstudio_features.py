@@ -20,7 +20,7 @@ from vessel_core.wire.reading import count, mapping, string
 POLL = 0.5
 
 
-def load(model: str, options: Mapping[str, Any]) -> Steps:
+def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model; `num_ctx` is its `context_length`, other options go as LM Studio names them."""
     body = {"context_length" if name == "num_ctx" else name: value for name, value in options.items()}
     yield Progress("loading")

@@ -35,7 +35,7 @@ def create(model: str, options: Mapping[str, Any]) -> Steps:
     )
 
 
-def load(model: str, options: Mapping[str, Any]) -> Steps:
+def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it."""
     body: dict[str, Any] = {"model": model, "messages": [], "stream": False}
     if "keep_alive" in options:
