@@ -143,21 +143,37 @@ def test_both_strategies_work_on_lm_studio_and_ollama() -> None:
             assert agent.invoke(ASK)["structured_response"] == Report(city="Rome", sunny=True)
 
 
-def test_a_call_that_was_cut_off_is_not_run_by_an_agent() -> None:
+@pytest.mark.parametrize("arguments", ['{"path": "/tmp/a", "re', ""])
+def test_a_call_that_was_cut_off_is_not_run_by_an_agent(arguments: str) -> None:
     ran: list[str] = []
 
     @tool
-    def delete(path: str) -> str:
+    def delete(path: str = "/") -> str:
         """Delete a file."""
         ran.append(path)
         return "deleted"
 
-    with playing(calling(("delete", '{"path": "/tmp/a", "re'), finish="length")) as server:
+    with playing(calling(("delete", arguments), finish="length")) as server:
         agent = create_agent(ChatVessel(base_url=server.base_url), [delete])
         for chunk in agent.stream(ASK, stream_mode="messages"):
             assert chunk
         agent.invoke(ASK)
     assert ran == []
+
+
+def test_a_streamed_call_without_arguments_is_run_once() -> None:
+    ran: list[str] = []
+
+    @tool
+    def now() -> str:
+        """Tell the time."""
+        ran.append("now")
+        return "12:00"
+
+    with playing(calling(("now", "")), answer("It is noon.")) as server:
+        agent = create_agent(ChatVessel(base_url=server.base_url), [now])
+        assert len(list(agent.stream(ASK, stream_mode="messages"))) > 1
+    assert ran == ["now"]
 
 
 # --------------------------------------------------------------------------------------------------- graphs and memory

@@ -248,6 +248,8 @@ CUT = (
     '{"a": 1}}',
     "[1]",
     "nul",
+    "",
+    " ",
 )
 
 
@@ -290,11 +292,13 @@ def test_nothing_completes_what_was_marked(text: str) -> None:
     assert not isinstance(parsed, dict)
 
 
-def test_a_call_without_arguments_is_a_call_with_none() -> None:
-    with llamacpp_server(calling(("now", ""))) as server:
-        chat = model(server)
-        assert chat.invoke("x").tool_calls[0]["args"] == {}
-        assert total(list(chat.stream("x"))).tool_calls[0]["args"] == {}
+@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
+@pytest.mark.parametrize("names", [["now"], ["now", "today"]])
+async def test_calls_without_arguments_are_calls_with_none(names: list[str], output_version: str) -> None:
+    with llamacpp_server(calling(*((name, "") for name in names))) as server:
+        for way, message in (await every_way(model(server, output_version=output_version))).items():
+            assert [(call["name"], call["args"]) for call in message.tool_calls] == [(name, {}) for name in names], way
+            assert message.invalid_tool_calls == [], way
 
 
 async def test_two_whole_calls_of_ollama_stay_two() -> None:

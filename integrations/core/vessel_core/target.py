@@ -45,6 +45,7 @@ from vessel_core.types import (
 )
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.options import RUNNER
+from vessel_core.wire.tools import unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,7 @@ class Target:
         error.elapsed = time.monotonic() - since
         hide_in(error, self.secrets())
         if received and error.partial is None:
-            error.partial = ChatReply.gather(received)
+            error.partial = unfinished(ChatReply.gather(received))
         address = self.known.address if self.known else self.address
         backend = self.known.backend if self.known else self.backend
         if address is not None and (error.url is None or error.backend is None):

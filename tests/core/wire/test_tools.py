@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vessel_core.errors import ResponseTooLarge
+from vessel_core import Client
+from vessel_core.errors import ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatReply, Delta
 from vessel_core.wire import Quirks, openai, tools
 from vessel_core.wire.arguments import parse_arguments
@@ -18,6 +19,7 @@ from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler
 
 from tests.core.wire.play import WEATHER, ask, body_of, chunk, event, last, line, said, told, tool
+from tests.fake_server import openai_server
 
 PARIS = '{"city": "Paris"}'
 
@@ -32,7 +34,7 @@ def piece(index: int | None = 0, id: str | None = None, name: str | None = None,
 def assembled(*pieces: Any, declared: tuple[str, ...] = (), **switches: bool) -> ChatReply:
     calls = ToolCallAssembler(declared, **switches)
     deltas = [Delta(tool_calls=calls.feed([each])) for each in pieces]
-    return ChatReply.gather([*deltas, Delta(tool_calls=calls.close())])
+    return ChatReply.gather([*deltas, Delta(tool_calls=calls.close("stop"))])
 
 
 def calls(reply: ChatReply) -> list[tuple[str, str]]:
@@ -181,6 +183,36 @@ def test_quirk_62_arguments_cut_off_are_an_invalid_call_with_its_text() -> None:
     assert (reply.finish, reply.tool_calls) == ("length", [])
     assert reply.invalid_tool_calls[0].arguments == '{"city": "Par'
     assert "cut off" in reply.invalid_tool_calls[0].error
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "abort"])
+@pytest.mark.parametrize("arguments", [None, "", " "])
+def test_quirk_62_a_call_cut_off_before_its_arguments_is_no_call_without_parameters(
+    arguments: str | None, finish: str
+) -> None:
+    reply = in_a_stream(piece(0, "a", "delete_all", arguments), end=[chunk({}, finish)])
+    assert (reply.finish, reply.tool_calls) == (finish, [])
+    assert [(call.name, finish in call.error) for call in reply.invalid_tool_calls] == [("delete_all", True)]
+
+
+@pytest.mark.parametrize("arguments", [" ", '{"city": "Par'])
+def test_a_call_at_which_the_stream_broke_off_is_none_that_can_be_run(arguments: str) -> None:
+    whole = chunk({"tool_calls": [piece(0, "a", "get_weather", PARIS)]})
+    with openai_server(whole + chunk({"tool_calls": [piece(1, "b", "delete_all", arguments)]})) as server:
+        client = Client("openai", base_url=server.base_url, max_retries=0)
+        with pytest.raises(StreamInterrupted) as caught:
+            client.chat([{"role": "user", "content": "x"}], model="demo")
+    partial = caught.value.partial
+    assert partial is not None
+    assert calls(partial) == [("get_weather", PARIS)]
+    assert [(call.name, call.arguments) for call in partial.invalid_tool_calls] == [("delete_all", arguments)]
+
+
+def test_the_pieces_of_one_call_in_one_delta_are_one_piece() -> None:
+    calls = ToolCallAssembler()
+    both = calls.feed([piece(0, "a", "f", "{"), piece(0, None, None, "}"), piece(1, "b", "g", "")])
+    assert [(each.index, each.id, each.name, each.arguments) for each in both] == [(0, "a", "f", "{}")]
+    assert [(each.index, each.id, each.name, each.arguments) for each in calls.close("stop")] == [(1, "b", "g", "{}")]
 
 
 @pytest.mark.parametrize("arguments", ["{'city': 'Paris'}", '{"city": "Paris",}', "[1]", "7", '"city"'])

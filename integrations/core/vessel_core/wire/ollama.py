@@ -21,7 +21,7 @@ from vessel_core.wire.plain import Plain, ollama_text
 from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_usage, reasoning_of, string, text_of
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
-from vessel_core.wire.tools import assembler
+from vessel_core.wire.tools import assembler, one_a_call
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
@@ -153,7 +153,7 @@ class ChatStream:
             )
         if self._forced:
             self._read_bound(last, reason)
-        last.tool_calls = [*last.tool_calls, *self._calls.close()]
+        last.tool_calls = one_a_call([*last.tool_calls, *self._calls.close(reason)])
         last.finish = "tool_calls" if self._calls and reason == "stop" else reason  # quirk 41
         last.usage = ollama_usage(fields)
         last.timings = ollama_timings(fields)

@@ -25,7 +25,7 @@ from vessel_core.wire.reading import (
 )
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
-from vessel_core.wire.tools import assembler
+from vessel_core.wire.tools import assembler, one_a_call
 from vessel_core.wire.vectors import check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
@@ -198,7 +198,7 @@ class ChatStream:
         calls: list[ToolCallDelta] = []
         if state.texts is not None:
             text, calls = text_and_calls(state.texts, text, state.calls)
-        calls += state.calls.close()
+        calls = one_a_call([*calls, *state.calls.close(finish)])
         if state.calls and finish in ("stop", "function_call", "eos"):
             finish = "tool_calls"
         elif finish == "tool_calls" and not state.calls:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
-from vessel_core.types import ChatRequest, Tool, ToolCallDelta
+from vessel_core.types import ChatReply, ChatRequest, InvalidToolCall, Tool, ToolCallDelta
 from vessel_core.wire.arguments import (
     argument_error,
     arguments_text,
@@ -21,6 +21,8 @@ MAX_ARGUMENTS = 4 * 1024 * 1024
 MAX_CALLS = 512
 CHARACTERS_A_TOKEN = 8
 """More than any language has; `max_structured` bounds the arguments of one call by it."""
+ENDED = frozenset({"stop", "tool_calls", "function_call", "eos"})
+"""Finish reasons of a model that came to its own end; after any other a call may have been cut off."""
 SHORTEST_REPEAT = 3
 """A piece that begins with fewer characters than this may do so by chance."""
 
@@ -91,10 +93,10 @@ class ToolCallAssembler:
         for piece in pieces:
             if isinstance(piece, dict):
                 self._piece(cast("dict[str, Any]", piece), deltas)
-        return deltas
+        return deltas if len(deltas) < 2 else one_a_call(deltas)
 
-    def close(self) -> list[ToolCallDelta]:
-        """Take the end of the reply: fill in what never came, and mark each call that must not be run."""
+    def close(self, finish: str) -> list[ToolCallDelta]:
+        """Take the end of the reply and why it came: fill in what was left out, and mark each call that must not be run."""
         deltas: list[ToolCallDelta] = []
         for call in self._allowed():
             if not call.announced:
@@ -103,13 +105,15 @@ class ToolCallAssembler:
             if call.held:
                 text, wrong = self._whole(text)
                 deltas.append(ToolCallDelta(call.index, arguments=text, repaired=wrong))
-            if not text.strip():
+            if not text.strip() and finish not in ENDED:
+                deltas.append(ToolCallDelta(call.index, error=f"it was cut off before its arguments ({finish})"))
+            elif not text.strip():
                 deltas.append(ToolCallDelta(call.index, arguments="{}"))  # quirk 60: a call without parameters
             elif error := argument_error(text):
                 deltas.append(ToolCallDelta(call.index, error=error))
             if not call.name:
                 deltas.append(ToolCallDelta(call.index, error="the call has no tool name"))
-        return deltas
+        return one_a_call(deltas)
 
     def _whole(self, text: str) -> tuple[str, str | None]:
         """Return arguments that were held until they were whole, and what they were before they were mended."""
@@ -197,6 +201,29 @@ class ToolCallAssembler:
         self._ids.add(call.id)
         arguments = "" if call.held else "".join(call.arguments)
         return ToolCallDelta(call.index, id=call.id, name=call.name, arguments=arguments)
+
+
+def one_a_call(deltas: Sequence[ToolCallDelta]) -> list[ToolCallDelta]:
+    """Return the pieces of one delta with those of the same call as one: a reader may take two for two calls."""
+    whole: dict[int, ToolCallDelta] = {}
+    for delta in deltas:
+        known = whole.setdefault(delta.index, delta)
+        if known is not delta:
+            known.id, known.name = known.id or delta.id, known.name or delta.name
+            known.arguments += delta.arguments
+            known.error, known.repaired = known.error or delta.error, known.repaired or delta.repaired
+    return list(whole.values())
+
+
+def unfinished(reply: ChatReply) -> ChatReply:
+    """Return what came of an answer that broke off; a call without whole arguments is none that can be run."""
+    for choice in (reply, *reply.alternatives):
+        for call in list(choice.tool_calls):
+            name, arguments = call["function"]["name"], call["function"]["arguments"]
+            if not arguments.strip() or argument_error(arguments):
+                choice.tool_calls.remove(call)
+                choice.invalid_tool_calls.append(InvalidToolCall(call["id"], name, arguments, "the stream broke off"))
+    return reply
 
 
 def _loose(name: str) -> str:
