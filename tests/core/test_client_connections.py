@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from vessel_core import AsyncClient, Client, Message
+from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import connection
 from vessel_core.transport.fast import FastTransport
@@ -349,3 +349,16 @@ async def test_1000_calls_at_once_all_get_through(echoing: FakeServer) -> None:
     async with async_client_of(echoing) as client:
         answers = await asyncio.gather(*(client.embed([str(number)], model="m") for number in range(1000)))
     assert len(answers) == 1000
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+async def test_a_loop_that_is_busy_for_longer_than_a_connection_may_take_loses_no_call(
+    echoing: FakeServer, fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
+    async with async_client_of(echoing, timeout=Timeout(connect=0.1), max_retries=0) as client:
+        calls = [asyncio.create_task(client.chat(say(f"say {number}"))) for number in range(20)]
+        for _ in range(12):  # every turn of the loop takes half as long as a connection may
+            time.sleep(0.05)  # noqa: ASYNC251 - the loop is to be busy
+            await asyncio.sleep(0)
+        assert [answer.text for answer in await asyncio.gather(*calls)] == [f"say {number}" for number in range(20)]

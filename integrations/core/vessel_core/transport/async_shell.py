@@ -84,7 +84,11 @@ class AsyncTransport:
 
     def _new_pool(self) -> httpx.AsyncBaseTransport:
         arguments = self._connection.pool_arguments()
-        return fast_transport(**arguments) or httpx.AsyncHTTPTransport(**arguments)
+        if (fast := fast_transport(**arguments)) is not None:
+            return fast
+        from vessel_core.transport.plain_async import plain_transport  # it loads what httpx itself loads late
+
+        return plain_transport(**arguments)
 
 
 class _Exchange:

@@ -12,10 +12,13 @@ import os
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+
+from vessel_core.transport.unhurried import unhurried
 
 if TYPE_CHECKING:
     import aiohttp
@@ -43,10 +46,9 @@ class FastTransport(httpx.AsyncBaseTransport):
         watching = aiohttp.TraceConfig()
         watching.on_connection_create_start.append(_connects)
         watching.on_connection_reuseconn.append(_reuses)
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=limits.keepalive_expiry, ssl=verify)
         self._proxy = proxy
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=_connector_type()(limit=0, keepalive_timeout=limits.keepalive_expiry, ssl=verify),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[watching],
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
@@ -123,6 +125,19 @@ class FastStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Close the connection, unless the whole body has come."""
         self._response.close()
+
+
+@cache
+def _connector_type() -> type[aiohttp.TCPConnector]:
+    """Return aiohttp's maker of connections, except that a busy loop is no reason to give one up."""
+    import aiohttp
+
+    class Unhurried(aiohttp.TCPConnector):
+        async def _create_connection(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:
+            async with unhurried(timeout.sock_connect):
+                return await super()._create_connection(req, traces, aiohttp.ClientTimeout())
+
+    return Unhurried
 
 
 async def _connects(_: object, context: Any, __: object) -> None:
