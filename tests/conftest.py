@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("vessel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vessel")  # how long an example takes says how busy the machine is
+
+# A shell that begins the tests in the background has them ignore Ctrl-C, and what they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.servers"]
 
