@@ -32,6 +32,11 @@ def test_every_option_that_changes_an_answer_is_in_the_key_of_the_cache() -> Non
             {"response_format": {"type": "json_object"}},
             {"extra_body": {"dry_base": 2}},
             {"output_version": "v1"},
+            {"headers": {"X-Model": "a"}},
+            {"headers": {"X-Model": "b"}},
+            {"api_key": "sk-secret"},
+            {"quirks": {"repair_arguments": True}},
+            {"quirks": {"image_types": ["image/png"], "think_opened": True}},
             {"response_format": described("one")},
             {"response_format": described("two")},
         ]
@@ -44,6 +49,19 @@ def test_every_option_that_changes_an_answer_is_in_the_key_of_the_cache() -> Non
         chat.bind_tools([{"title": "f", "description": "f", "type": "object", "properties": {}}]).invoke("x")
         chat.invoke("x", temperature=0.2)
         assert len(one.asked("/v1/chat/completions") + other.asked("/v1/chat/completions")) == len(variants) + 2
+
+
+def test_neither_key_nor_headers_stand_in_the_key_of_the_cache() -> None:
+    cache = InMemoryCache()
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        secrets: dict[str, Any] = {"api_key": "sk-secret", "headers": {"X-Who": "nobody"}}
+        ChatVessel(base_url=server.base_url, cache=cache, **secrets).invoke("x")
+        assert ChatVessel(client=Client(base_url=server.base_url, api_key="sk-secret"), cache=cache).invoke("x").text
+        assert len(server.asked("/v1/chat/completions")) == 2
+    keys = repr(vars(cache))
+    assert "sent_as" in keys
+    assert "sk-secret" not in keys
+    assert "nobody" not in keys
 
 
 def described(text: str) -> type[BaseModel]:

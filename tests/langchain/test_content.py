@@ -168,18 +168,27 @@ def test_sound_in_every_form_becomes_the_same_part(block: Any) -> None:
     "block",
     [
         {"type": "text-plain", "text": "A note", "mime_type": "text/plain"},
+        {"type": "text-plain", "base64": base64.b64encode(b"A note").decode(), "mime_type": "text/plain"},
         {"type": "file", "mime_type": "text/plain", "base64": base64.b64encode(b"A note").decode()},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A note"}},
     ],
 )
 def test_text_files_go_as_text(block: Any) -> None:
     assert sent_content(["Summarise:", block]) == "Summarise:\nA note"
+    titled = {**block, "title": "Notes", "context": "From Monday"}
+    assert sent_content(["Summarise:", titled]) == "Summarise:\nNotes\nFrom Monday\nA note"
 
 
 @pytest.mark.parametrize(
     ("block", "message"),
     [
         ({"type": "file", "mime_type": "application/pdf", "base64": "JVBERi0="}, "application/pdf can't be sent"),
+        (
+            {"type": "text-plain", "url": "https://example.org/a.txt", "mime_type": "text/plain"},
+            "no text and no base64",
+        ),
+        ({"type": "text-plain", "file_id": "file-1", "mime_type": "text/plain"}, "no text and no base64"),
+        ({"type": "text-plain", "base64": "/w==", "mime_type": "text/plain"}, "no base64 of text"),
         ({"type": "video", "url": "https://example.org/cat.mp4"}, "no video"),
         ({"type": "image", "file_id": "file-1"}, "another provider's file"),
         ({"type": "image"}, "no url, base64"),

@@ -9,6 +9,7 @@ from langchain_core.messages import (
     AnyMessage,
     HumanMessage,
     SystemMessage,
+    ToolMessage,
     trim_messages,  # pyright: ignore[reportUnknownVariableType] - its type has open parts
 )
 from langchain_vessel import ChatVessel, image_block
@@ -126,6 +127,23 @@ def test_messages_are_trimmed_to_what_the_server_counts(chat_server: LocalServer
     )
     assert kept == [CONVERSATION[0], CONVERSATION[3]]
     assert chat.get_num_tokens_from_messages(kept) <= limit
+
+
+def test_a_history_of_an_agent_is_counted_and_trimmed_at_every_turn(chat_server: LocalServer) -> None:
+    chat = ChatVessel(base_url=chat_server.base_url)
+    calls = [{"name": "add", "args": {"a": 1, "b": 2}, "id": name} for name in ("one", "two")]
+    history: list[AnyMessage] = [
+        HumanMessage("What is one and two?"),
+        AIMessage("", tool_calls=calls),
+        ToolMessage("3", tool_call_id="one"),
+        ToolMessage("3", tool_call_id="two"),
+        AIMessage("Three."),
+    ]
+    counts = [chat.get_num_tokens_from_messages(history[:end]) for end in range(1, len(history) + 1)]
+    assert counts[0] < counts[1] < counts[3]
+    trimmed = trim_messages(history, max_tokens=counts[1], token_counter=chat, strategy="first")
+    assert 2 <= len(trimmed) < len(history)
+    assert chat.get_num_tokens_from_messages(trimmed) <= counts[1]
 
 
 def test_a_server_that_does_not_count_is_estimated_on_the_high_side() -> None:

@@ -14,7 +14,17 @@ from vessel_core.hiding import hidden
 from vessel_core.options import ChatOptions, EmbedOptions
 from vessel_core.request import checked_options, refuse_unsupported
 from vessel_core.target import Target
-from vessel_core.types import ChatRequest, Embeddings, ModelInfo, ModelKind, Ranked, ServerInfo, TokenCount, Usage
+from vessel_core.types import (
+    ChatRequest,
+    Embeddings,
+    Message,
+    ModelInfo,
+    ModelKind,
+    Ranked,
+    ServerInfo,
+    TokenCount,
+    Usage,
+)
 from vessel_core.watching import Steps, Waiting, until_ready
 from vessel_core.wire import Call, ReplyStream
 from vessel_core.wire.completion import CompletionRequest
@@ -167,7 +177,13 @@ def count_chat_tokens(target: Target, request: ChatRequest) -> Flow[TokenCount]:
     if "count_chat" not in backend.features:
         return estimate_chat(request)
     count: Callable[..., Flow[TokenCount]] = backend.features["count_chat"]
-    return (yield from count((yield from fitting(target, request)), target.quirks))
+    fitted = yield from fitting(target, request)
+    if not (open_calls := fitted.messages[-1].get("tool_calls", ()) if fitted.messages else ()):
+        return (yield from count(fitted, target.quirks))
+    # A server that goes on with an assistant's turn refuses one that ends in calls, so each gets an empty result.
+    results = [Message(role="tool", tool_call_id=call["id"], content="") for call in open_calls]
+    counted = yield from count(replace(fitted, messages=[*fitted.messages, *results]), target.quirks)
+    return TokenCount(counted, exact=False)
 
 
 def apply_template(target: Target, request: ChatRequest) -> Flow[str]:

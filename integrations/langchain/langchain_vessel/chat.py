@@ -86,7 +86,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         find(self, asked["model"])
         said = {name: value for name, value in asked.items() if value is not None and name != "timeout"}
         where = {name: value for name, value in self._where().items() if name != "backend"}
-        key = {**where, **said, "output_version": self.output_version, "type": self._llm_type}
+        key = {**where, **self._answering(), **said, "output_version": self.output_version, "type": self._llm_type}
         return json.dumps(key, sort_keys=True, default=repr)
 
     async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:

@@ -40,7 +40,13 @@ class VesselLLM(OptionFields, LLM):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         where = {name: value for name, value in self._where().items() if name != "backend"}
-        return {**where, **self.chosen_options(), "suffix": self.suffix, "extra_body": self.extra_body}
+        return {
+            **where,
+            **self._answering(),
+            **self.chosen_options(),
+            "suffix": self.suffix,
+            "extra_body": self.extra_body,
+        }
 
     def generate(
         self, prompts: list[str], stop: list[str] | None = None, callbacks: Any = None, **kwargs: Any

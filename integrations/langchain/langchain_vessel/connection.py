@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
@@ -178,6 +180,16 @@ class ServerFields(BaseModel):
             "base_url": target.where,
             "model": self.model or target.model or target.chosen.get("chat"),
         }
+        return {name: value for name, value in found.items() if value}
+
+    def _answering(self) -> dict[str, Any]:
+        """Return what else changes an answer: the quirks, and key and headers (a proxy routes by them) as one digest."""
+        target = self._sync.target
+        secrets = {"api_key": target.api_key, **target.headers}
+        plain = sorted((name.lower(), value.get_secret_value()) for name, value in secrets.items() if value)
+        digest = sha256(json.dumps(plain).encode()).hexdigest() if plain else None
+        quirks = json.dumps(target.switched, sort_keys=True, default=sorted) if target.switched else None
+        found = {"quirks": quirks, "sent_as": digest}
         return {name: value for name, value in found.items() if value}
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:

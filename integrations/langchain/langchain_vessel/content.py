@@ -74,7 +74,9 @@ def assistant_text(content: Any) -> str:
     for block in content:
         if isinstance(block, str):
             texts.append(block)
-        elif block.get("type") in ("text", "output_text", "refusal", "text-plain"):
+        elif block.get("type") == "text-plain":
+            texts.append(_read_plain(block)["text"])
+        elif block.get("type") in ("text", "output_text", "refusal"):
             texts.append(str(block.get("text") or block.get("refusal") or ""))
     return "".join(texts)
 
@@ -132,8 +134,28 @@ def _text(text: str) -> TextPart:
     return {"type": "text", "text": text}
 
 
-def _read_text(block: Block) -> ContentPart:
+def _read_text(block: Block) -> TextPart:
     return _text(str(block.get("text") or ""))
+
+
+def _read_plain(block: Block) -> TextPart:
+    """Read a text file, as text or as base64; its title and context go before it."""
+    text, data = block.get("text"), block.get("base64") or block.get("data")
+    if text is None and isinstance(data, str):
+        text = _decoded(data, str(block.get("mime_type") or "text/plain"))
+    if text is None:
+        raise InvalidMedia(
+            f"the text file has no text and no base64: it has {sorted(map(str, block))}.",
+            hint="No local server reads files by URL or id: read it, and send its text.",
+        )
+    return _text("\n".join(str(each) for each in (block.get("title"), block.get("context"), text) if each))
+
+
+def _decoded(data: str, kind: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise InvalidMedia(f"the file of type {kind} is no base64 of text: {error}.") from None
 
 
 def _read_image_url(block: Block) -> ContentPart:
@@ -163,14 +185,10 @@ def _read_file(block: Block) -> ContentPart:
         return _read_image(block)
     if kind.startswith("audio/"):
         return _read_audio(block)
-    if "text" in block:
-        return _read_text(block)
     data = block.get("base64") or block.get("data")
-    if isinstance(data, str) and (kind.startswith("text/") or kind in ("application/json", "application/xml")):
-        try:
-            return _text(base64.b64decode(data, validate=True).decode())
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise InvalidMedia(f"the file of type {kind} is no base64 of text: {error}.") from None
+    is_text = kind.startswith("text/") or kind in ("application/json", "application/xml")
+    if "text" in block or (is_text and isinstance(data, str)):
+        return _read_plain(block)
     raise InvalidMedia(
         f"a file of type {kind or 'unknown'} can't be sent to a local server.",
         hint="Extract its text, or render its pages as images.",
@@ -180,9 +198,10 @@ def _read_file(block: Block) -> ContentPart:
 def _read_document(block: Block) -> ContentPart:
     """Read Anthropic's document block."""
     source = cast("Block", block.get("source") or {})
+    said = {name: block[name] for name in ("title", "context") if name in block}
     if source.get("type") == "text":
-        return _text(str(source.get("data") or ""))
-    return _read_file({"mime_type": source.get("media_type"), "base64": source.get("data")})
+        return _read_plain({**said, "text": source.get("data")})
+    return _read_file({**said, "mime_type": source.get("media_type"), "base64": source.get("data")})
 
 
 def _read_video(_: Block) -> ContentPart:
@@ -206,7 +225,7 @@ _READERS: Mapping[str, Callable[[Block], ContentPart]] = {
     "text": _read_text,
     "input_text": _read_text,
     "output_text": _read_text,
-    "text-plain": _read_text,
+    "text-plain": _read_plain,
     "image_url": _read_image_url,
     "input_image": _read_image_url,
     "image": _read_image,
