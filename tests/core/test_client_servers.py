@@ -140,10 +140,18 @@ def test_ollama_embeds(connect: Connect) -> None:
     assert sent.json() == {"model": "nomic-embed-text:latest", "input": ["a", "bb", "ccc"], "truncate": False}
 
 
-def test_ollama_isolates_an_input_that_is_too_long(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": "input (99 tokens) is too large to process"},
+        {"error": "the input length exceeds the context length"},
+        {"error": {"message": "This model's maximum context length is 512 tokens. However, you requested 800 tokens"}},
+    ],
+)
+def test_an_input_that_is_too_long_is_told_from_the_others(connect: Connect, said: dict[str, Any]) -> None:
     def embed(request: Request) -> Response:
         if any(len(text) > 10 for text in request.json()["input"]):
-            return Response.json({"error": "input (99 tokens) is too large to process"}, 400)
+            return Response.json(said, 400)
         return Response.json({"embeddings": [[float(len(text)), 1.0] for text in request.json()["input"]]})
 
     with ollama_server(routes={("POST", "/api/embed"): embed}) as server:

@@ -115,6 +115,15 @@ def test_the_real_server_refuses_with_both_sizes(
     assert (caught.value.prompt_tokens or 0) > 1024
 
 
+def test_a_text_above_the_context_is_told_from_the_others_by_the_real_server(connect: Connect) -> None:
+    with LocalServer.demo("embedding", context_length=512, parallel=1, batch_size=2048) as server:
+        client = connect("llamacpp", base_url=server.base_url)
+        with pytest.raises(InputTooLarge, match="512") as caught:
+            client.embed(["a", "word " * 900, "b"])
+        assert caught.value.index == 1
+        assert [vector and len(vector) for vector in caught.value.vectors or ()] == [256, None, 256]
+
+
 def test_the_estimate_counts_what_is_beside_the_words() -> None:
     picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     request = ask({"role": "user", "content": [picture] * 4})
@@ -130,6 +139,6 @@ def test_a_text_too_long_to_embed_is_an_error_unless_it_may_be_cut(connect: Conn
 
     with ollama_server(routes={("POST", "/api/embed"): embed}) as server:
         client = connect("ollama", base_url=server.base_url, model="m")
-        with pytest.raises((ContextOverflow, InputTooLarge)):
+        with pytest.raises(InputTooLarge):
             client.embed(["long " * 999])
         assert client.embed(["long " * 999], truncate=True).vectors == [[1.0, 2.0]]

@@ -116,6 +116,34 @@ def test_models_are_listed_and_described(connect: Connect, backend: Backend) -> 
         assert repr(backend) == f"Backend({backend.name!r})"
 
 
+HEALTH: dict[str, tuple[str, bytes]] = {
+    "vllm": ("/health", b""),
+    "sglang": ("/health", b""),
+    "llamaswap": ("/health", b"OK"),
+    "localai": ("/readyz", b"OK"),
+    "tabbyapi": ("/health", b'{"status":"healthy","issues":[]}'),
+    "litellm": ("/health/liveliness", b'"I\'m alive!"'),
+    "mlx": ("/health", b'{"status": "ok"}'),
+}
+"""What a server that is well answers, where it is not its list of models or its version."""
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_a_server_that_is_well_is_healthy_whatever_it_says(connect: Connect, backend: Backend) -> None:
+    path, body = HEALTH.get(backend.name, (backend.health, b""))
+    assert path == backend.health
+    with server_of(backend, b"") as server:
+        if backend.name in HEALTH or ("GET", path) not in server.routes:
+            server.routes["GET", path] = Response(headers={"content-type": "text/plain"}, body=body)
+        client = connect(backend.name, base_url=server.base_url)
+        assert client.health() is True
+        assert [one.status for one in client.wait_until_ready(1)] == ["ready"]
+        server.routes["GET", path] = Response.json({"error": "Unexpected endpoint or method."})
+        assert client.health() is False
+        server.routes["GET", path] = Response(body=b"<html>Log in</html>", headers={"content-type": "text/html"})
+        assert client.health() is False
+
+
 def test_every_name_and_alias_is_of_one_server() -> None:
     spellings = [name for backend in BACKENDS for name in (backend.name, *backend.aliases)]
     assert all(sum(find_backend(other) is find_backend(name) for other in spellings) >= 1 for name in spellings)

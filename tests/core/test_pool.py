@@ -7,13 +7,15 @@ import pickle
 from collections.abc import Sequence
 
 import pytest
-from vessel_core import Routing
+from vessel_core import Client, Routing
 from vessel_core.address import parse_address
+from vessel_core.backends import find_backend
 from vessel_core.errors import ContextOverflow, InvalidConfig, RateLimited, ServerBusy, ServerUnreachable, VesselError
 from vessel_core.hosts import PoolHost, is_hosts_fault
 from vessel_core.pool import HostPool, Ticket
-from vessel_core.vetting import beginnings
-from vessel_core.wire import Call
+from vessel_core.target import Server
+from vessel_core.vetting import beginnings, probe
+from vessel_core.wire import Call, Reply
 
 
 def ready_pool(*slots: int, **routing: object) -> HostPool:
@@ -163,6 +165,20 @@ def test_a_silent_host_that_is_well_is_given_more_time() -> None:
     assert pool.due(103) == [ticket.at]
     pool.passed(ticket.at, 103)
     assert pool.hung(10_000) == []  # a long prompt is no fault
+
+
+@pytest.mark.parametrize("body", [b"", b"OK"])
+def test_a_host_is_well_whatever_it_says_of_it(body: bytes) -> None:
+    with Client("vllm", base_url=["http://host-0", "http://host-1"]) as client:
+        target, pool = client.target, client.target.pool
+        assert pool is not None
+        target.known = Server(find_backend("vllm"), pool.addresses[0])
+        host = pool.due(0)[0]
+        pool.passed(host, 0)
+        asking = probe(target, pool, host)
+        assert next(asking).path == "/health"
+        with pytest.raises(StopIteration):
+            asking.send(Reply(200, body=body))
 
 
 def test_a_silent_host_that_answers_after_all_is_ready_again() -> None:

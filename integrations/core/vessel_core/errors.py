@@ -22,7 +22,7 @@ of the builtin exception that people already catch.
     └── ResponseError                      the server answered with an error
         ├── BadRequest                     400, 413, 422 and client mistakes that arrive as 500
         │   ├── ContextOverflow            the prompt does not fit; `prompt_tokens`, `context_length`
-        │   └── InputTooLarge              an embedding input above the server's batch
+        │   └── InputTooLarge              an embedding input above the server's batch or context
         ├── AuthFailed                     401, 403
         ├── ModelNotFound                  `nearest` holds names that exist
         ├── RateLimited                    429; `retry_after` in seconds
@@ -234,7 +234,7 @@ class ContextOverflow(BadRequest):
 
 
 class InputTooLarge(BadRequest):
-    """An embedding input is longer than the server's batch.
+    """An embedding input is longer than the server's batch or the model's context.
 
     `index` is its place among the texts, `vectors` what the server made of the others of its batch (`None` where nothing).
     """

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
 
-from vessel_core.backends.base import Flow, get_json
+from vessel_core.backends.base import Flow, ask_health
 from vessel_core.counting import estimate_chat, estimate_text
-from vessel_core.errors import AuthFailed, InputTooLarge, InvalidRequest, ModelLoading, VesselError
+from vessel_core.errors import AuthFailed, ContextOverflow, InputTooLarge, InvalidRequest, ModelLoading, VesselError
 from vessel_core.hiding import hidden
 from vessel_core.options import ChatOptions, EmbedOptions
 from vessel_core.request import checked_options, refuse_unsupported
@@ -103,15 +103,25 @@ def _embed(
     dialect = target.server.backend.dialect
     try:
         reply = yield encode(texts)
-    except InputTooLarge as error:
+    except (ContextOverflow, InputTooLarge) as error:
         if len(texts) == 1:
-            return [error]
+            return [too_large(error)]
     else:
         return [dialect.decode_embed(reply.body, len(texts), dimensions)]
     half = len(texts) // 2
     left = yield from _embed(target, texts[:half], encode, dimensions)
     right = yield from _embed(target, texts[half:], encode, dimensions)
     return [*_each(left), *_each(right)]
+
+
+def too_large(error: ContextOverflow | InputTooLarge) -> InputTooLarge:
+    """Return the error of one text: of the two limits it met, the batch's or the context's, none concerns the others."""
+    if isinstance(error, InputTooLarge):
+        return error
+    hint = "Split the text, or start the server with a larger context (llama.cpp `-c`, Ollama `num_ctx=…`)."
+    made = InputTooLarge(error.message.replace("prompt", "text", 1), hint=hint, response=error.response, url=error.url)
+    made.request_id = error.request_id
+    return made
 
 
 def _each(found: Sequence[Embeddings | InputTooLarge]) -> list[Embeddings | InputTooLarge]:
@@ -238,7 +248,7 @@ def model_info(target: Target, model: str | None, kind: ModelKind = "chat") -> F
 def health(target: Target) -> Flow[bool]:
     """Say whether the server is up and a model can be used."""
     try:
-        yield from get_json(target.server.backend.health)
+        yield from ask_health(target.server.backend.health)
     except VesselError:
         return False
     return True

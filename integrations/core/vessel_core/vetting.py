@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from vessel_core.backends import COMPATIBLE, LLAMACPP, Backend
-from vessel_core.backends.base import Flow, choose_model, get_json, same_model, unrecognised
+from vessel_core.backends.base import Flow, ask_health, choose_model, same_model, unrecognised
 from vessel_core.discovery import identify
 from vessel_core.errors import AuthFailed, InvalidConfig, ModelLoading, ModelNotFound, ResponseError, Unsupported
 from vessel_core.hosts import PoolHost
@@ -29,7 +29,7 @@ MOST_STEPS = 256
 def probe(target: Target, pool: HostPool, host: PoolHost) -> Flow[int | None]:
     """Ask a host how it is, and one that is to be taken in what it serves; return its slots if it says."""
     if host.state in ("ready", "trial"):
-        yield from get_json(target.server.backend.health)
+        yield from ask_health(target.server.backend.health)
         return None
     return (yield from _vet(target, pool, host))
 

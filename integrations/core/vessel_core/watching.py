@@ -18,7 +18,7 @@ from vessel_core.errors import (
 from vessel_core.retry import Wait
 from vessel_core.types import Progress
 from vessel_core.wire import Call, Reply
-from vessel_core.wire.failures import error_from, json_body
+from vessel_core.wire.failures import check_health, error_from, json_body
 from vessel_core.wire.framing import Lines
 from vessel_core.wire.reading import count, mapping, mappings, string
 
@@ -110,7 +110,7 @@ def until_ready(health: str, waiting: Waiting) -> Steps:
     """Ask for the server's health until it is well; raise the last error when the time is over."""
     while True:
         try:
-            json_body((yield Call("GET", health)) or Reply(500))
+            check_health((yield Call("GET", health)) or Reply(500))
         except NOT_YET as error:
             yield waiting.after(error)
         else:

@@ -11,7 +11,7 @@ from vessel_core.errors import InvalidConfig, ResponseError, Unsupported, Vessel
 from vessel_core.request import did_you_mean
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
-from vessel_core.wire.failures import json_body
+from vessel_core.wire.failures import check_health, json_body
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping, mappings
 
@@ -118,6 +118,11 @@ def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None =
     except (ResponseError, Unsupported):
         return {}
     return mapping(document)
+
+
+def ask_health(path: str) -> Flow[None]:
+    """Ask a health route; raise what is wrong."""
+    check_health((yield Call("GET", path)))
 
 
 def tell(path: str, body: Mapping[str, Any] | Sequence[Any], *, method: str = "POST") -> Generator[Call, Any, None]:

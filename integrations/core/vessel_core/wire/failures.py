@@ -273,6 +273,13 @@ def json_body(reply: Reply) -> Any:
     return document
 
 
+def check_health(reply: Reply) -> None:
+    """Raise what the reply of a health route says is wrong. A good status is enough: vLLM and SGLang send no body,
+    llama-swap and LocalAI the text `OK`. JSON may say otherwise (quirk 22), and a web page is no server's."""
+    if reply.status >= 300 or reply.body.lstrip().startswith((b"<", b"{")):
+        json_body(reply)
+
+
 def not_json(body: bytes) -> ProtocolError:
     """Return the exception for a body or an event that should be JSON and isn't."""
     said = _plain(body)
