@@ -201,8 +201,39 @@ def test_an_output_of_something_else_is_left_alone(tmp_path: Path, change: dict[
 def test_a_file_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
     source = corpus(tmp_path / "texts.jsonl")
     before = source.read_bytes()
+    to = corpus(tmp_path / "notes.jsonl")
     with llamacpp_server() as server, pytest.raises(InvalidConfig, match="no bulk run wrote"):
-        bulk(source, source, client=Client("llamacpp", base_url=server.base_url), progress=False)
+        bulk(source, to, client=Client("llamacpp", base_url=server.base_url), progress=False)
+    assert to.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["a note without an end", '{"row":"of my own"}', "\n"], ids=repr)
+def test_a_line_without_an_end_that_is_no_torn_one_is_left_alone(tmp_path: Path, text: str) -> None:
+    to = tmp_path / "notes.jsonl"
+    to.write_text(text)
+    with llamacpp_server() as server, pytest.raises(InvalidConfig, match="no bulk run wrote"):
+        bulk(["text"], to, client=Client("llamacpp", base_url=server.base_url), progress=False)
+    assert to.read_text() == text
+
+
+@pytest.mark.parametrize("left", [1, 7, 12, 40, 60, 79], ids=str)
+def test_a_line_may_be_torn_anywhere(tmp_path: Path, left: int) -> None:
+    to = tmp_path / "o.jsonl"
+    with llamacpp_server() as server:
+        client = Client("llamacpp", base_url=server.base_url)
+        bulk(["text"], to, client=client, progress=False)
+        whole = to.read_bytes()
+        to.write_bytes(whole[:left])
+        assert bulk(["text"], to, client=client, progress=False).skipped == 0
+    assert to.read_bytes() == whole
+
+
+def test_the_source_is_no_output(tmp_path: Path) -> None:
+    source = corpus(tmp_path / "texts.jsonl")
+    before = source.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(source)
+    with pytest.raises(InvalidConfig, match="its own source"):
+        bulk(source, tmp_path / "link.jsonl", client=Client("llamacpp"), overwrite=True, progress=False)
     assert source.read_bytes() == before
 
 
@@ -216,14 +247,23 @@ def test_a_shorter_source_is_another_one(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    refused = threading.Event()
+    source, to = corpus(tmp_path / "i.jsonl"), tmp_path / "o.jsonl"
+
+    def answer(request: Request) -> Response:
+        assert refused.wait(20)
+        return openai_embeddings(request)
+
     async def both(client: AsyncClient) -> list[Any]:
-        runs = [abulk(corpus(tmp_path / "i.jsonl"), tmp_path / "o.jsonl", client=client, progress=False) for _ in "ab"]
+        runs = [asyncio.ensure_future(abulk(source, to, client=client, progress=False)) for _ in "ab"]
+        await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
+        refused.set()
         return await asyncio.gather(*runs, return_exceptions=True)
 
-    with llamacpp_server() as server:
+    with llamacpp_server(routes={("POST", "/v1/embeddings"): answer}) as server:
         results = asyncio.run(both(AsyncClient("llamacpp", base_url=server.base_url)))
     assert sorted(type(result).__name__ for result in results) == ["BulkReport", "InvalidConfig"]
-    assert len(read(tmp_path / "o.jsonl")) == 20
+    assert len(read(to)) == 20
 
 
 # ------------------------------------------------------------ what goes wrong
@@ -285,6 +325,18 @@ def test_after_a_while_it_is_waited_for_no_longer_and_what_is_done_stays(tmp_pat
         if ending == "parquet":
             with pytest.raises(InvalidConfig, match="complete"):
                 bulk(source, to, client=client, progress=False)
+
+
+def test_what_was_found_before_an_error_that_ends_the_run_is_kept(tmp_path: Path) -> None:
+    wrong = Response.json({"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}}, 401)
+    refused = Response.json({"error": {"message": "no", "type": "invalid_request_error", "code": 400}}, 400)
+    answers: list[Any] = [refused, openai_embeddings, wrong]  # a batch, its first half, its second
+    to = tmp_path / "o.jsonl"
+    with llamacpp_server(routes={("POST", "/v1/embeddings"): answers}) as server:
+        client = Client("llamacpp", base_url=server.base_url)
+        with pytest.raises(AuthFailed):
+            bulk(corpus(tmp_path / "i.jsonl", 4), to, client=client, progress=False)
+    assert [row["id"] for row in read(to)] == ["row-0", "row-1"]
 
 
 def test_a_wrong_key_ends_the_run(tmp_path: Path) -> None:

@@ -222,6 +222,25 @@ def test_that_no_host_is_there_is_said_with_the_reason_of_each(connect: Connect)
     assert client.health() is False
 
 
+def test_hosts_that_were_all_gone_are_found_again_by_the_next_call(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"pool.GRACE": 0.2, "pool.LINGER": 0.1, "hosts.PAUSES": (0.05,)}.items():
+        monkeypatch.setattr(f"vessel_core.{name}", value)
+    with llamacpp_server() as one, llamacpp_server() as other:
+        client = connect("llamacpp", base_url=[one.base_url, other.base_url], max_retries=0)
+        assert client.embed(["text"]).vectors == [vector_of("text")]
+        until(lambda: bool(client.models()) and {host.state for host in client.hosts()} == {"ready"})
+        well = [dict(server.routes) for server in (one, other)]
+        for server in (one, other):
+            server.routes.update(dict.fromkeys(server.routes, BUSY))
+        until(lambda: client.health() is False and {host.state for host in client.hosts()} == {"aside"})
+        until(lambda: client.target.pool is not None and not client.target.pool.busy(time.monotonic()))
+        for server, routes in zip((one, other), well, strict=True):
+            server.routes.update(routes)
+        assert client.embed(["again"]).vectors == [vector_of("again")]
+
+
 def test_a_stream_that_has_begun_is_not_begun_anew(connect: Connect) -> None:
     text = transcript("llamacpp/text.sse")
     cut = Response.stream(text[: len(text) // 2], cut="rst")

@@ -223,8 +223,40 @@ def test_calls_wait_a_while_for_hosts_that_were_there() -> None:
     assert waiting.host is host
     pool.leave(waiting, 14, unreachable())
     late = enter(pool, 15)
+    for host in pool.due(30):
+        pool.failed(host, 30, unreachable())
     pool.hung(30)
     assert isinstance(late.error, ServerUnreachable)
+
+
+def test_hosts_that_were_gone_for_long_are_asked_again_before_a_call_fails() -> None:
+    pool = ready_pool(1, 1)
+    for ticket in [enter(pool, 10), enter(pool, 10)]:
+        pool.leave(ticket, 10, unreachable())
+    waiting = enter(pool, 1000)
+    one, other = pool.due(1000)
+    pool.failed(one, 1001, unreachable())
+    assert waiting.error is None
+    pool.failed(other, 1001, unreachable())
+    assert isinstance(waiting.error, ServerUnreachable)
+    with pytest.raises(ServerUnreachable):
+        enter(pool, 1001)  # they were asked a moment ago
+    waiting = enter(pool, 2000)
+    pool.passed(pool.due(2000)[0], 2000)
+    assert waiting.host is one
+
+
+def test_a_call_that_ends_while_places_are_given_away_takes_nobodys_place() -> None:
+    """As the garbage collector may end one, in whatever thread and at whatever line."""
+    pool = ready_pool(1, 1, overcommit=1)
+    seated = [enter(pool), enter(pool)]
+    first = pool.enter(0, lambda: answered(pool, seated[1]))
+    second = enter(pool)
+    answered(pool, seated[0])
+    assert sorted(places(pool, [first, second])) == [0, 1]
+    for ticket in (first, second):
+        answered(pool, ticket)
+    assert [host.in_flight for host in pool.hosts] == [0, 0]
 
 
 def test_errors_of_one_kind_stay_of_that_kind() -> None:

@@ -35,11 +35,11 @@ class Ticket:
 
     __slots__ = ("__weakref__", "_pool", "abort", "counted", "error", "gone", "heard", "host", "lost", "prefix", "wake")
 
-    def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool, wake: Callable[[], None]) -> None:
+    def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool) -> None:
         self._pool = pool
         self.prefix: Sequence[int] = prefix
         self.counted: bool = counted
-        self.wake: Callable[[], None] = wake
+        self.wake: Callable[[], None] = _nobody
         self.host: PoolHost | None = None
         self.error: VesselError | None = None
         self.abort: Callable[[], None] | None = None
@@ -56,6 +56,10 @@ class Ticket:
     def __del__(self) -> None:
         if not self.gone:
             self._pool.leave(self, self.host.heard if self.host else 0.0)
+
+
+def _nobody() -> None:
+    """Wake nobody: a ticket that had its host at once is waited for by no one."""
 
 
 class HostPool:
@@ -83,6 +87,7 @@ class HostPool:
         self._used = 0.0
         self._had = False
         self._gone_since = 0.0
+        self._serving = self._owed = False
         for host in self.hosts:
             host.in_flight, host.claimed = 0, None
             host.waiting.clear()
@@ -96,18 +101,18 @@ class HostPool:
 
         A call that is not `counted` only asks something, and needs no slot.
         """
-        ticket = Ticket(self, prefix, counted, wake)
+        ticket = Ticket(self, prefix, counted)
         with self._lock:
             self._used = now
-            if (host := self._choose(ticket)) is not None:
-                self._seat(ticket, host, now)
-                return ticket
-            try:
-                self._check_hope(now)
-            except VesselError:
-                ticket.gone = True
-                raise
             (self._waiting if counted else self._looking).append(ticket)
+            self._serve(now)
+            if ticket.host is None:
+                ticket.wake = wake
+                try:
+                    self._check_hope(now)
+                except VesselError:
+                    ticket.gone = True
+                    raise
         return ticket
 
     def hear(self, ticket: Ticket, now: float) -> None:
@@ -171,6 +176,8 @@ class HostPool:
                 error = Silent(f"It says nothing, its health page neither: {error.message}")
             self._set_aside(host, now, error)
             host.claimed = None
+            if self._none_ready():
+                self._give_up(now)
 
     def hung(self, now: float) -> list[Ticket]:
         """Return the calls to abort: those that wait for a host that says nothing, while another one is there."""
@@ -224,16 +231,29 @@ class HostPool:
         host.waiting.add(ticket)
 
     def _serve(self, now: float) -> None:
-        """Give free places to who waits."""
-        for queue in (self._looking, self._waiting):
-            while queue:
-                ticket = queue[0]
-                if not ticket.gone:
-                    if (host := self._choose(ticket)) is None:
-                        break
-                    self._seat(ticket, host, now)
-                    ticket.wake()
-                queue.popleft()
+        """Give free places to who waits. The garbage collector may end a call in the middle of it: that is seen to after."""
+        self._owed = True
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            while self._owed:
+                self._owed = False
+                self._serve_queue(self._looking, now)
+                self._serve_queue(self._waiting, now)
+        finally:
+            self._serving = False
+
+    def _serve_queue(self, queue: deque[Ticket], now: float) -> None:
+        while queue:
+            ticket = queue.popleft()
+            if ticket.gone:
+                continue
+            if (host := self._choose(ticket)) is None:
+                queue.appendleft(ticket)
+                return
+            self._seat(ticket, host, now)
+            ticket.wake()
 
     def _none_ready(self) -> bool:
         return all(host.state in ("new", "aside") for host in self.hosts)
@@ -257,8 +277,8 @@ class HostPool:
                     ticket.wake()
 
     def _check_hope(self, now: float) -> None:
-        """Raise why no host can be used, unless one may soon."""
-        hopeful = any(host.state != "aside" for host in self.hosts)
+        """Raise why no host can be used, unless one may soon: also one that is about to be asked again."""
+        hopeful = any(host.state != "aside" or host.claimed is not None or host.due(now) for host in self.hosts)
         if not hopeful and not (self._had and now - self._gone_since < GRACE):
             raise self._no_host()
 

@@ -117,7 +117,8 @@ class Asking:
                     group.create_task(self._work(batches))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        self.after()
+        finally:
+            self.after()
 
     async def _work(self, batches: Iterator[list[Item]]) -> None:
         for batch in batches:

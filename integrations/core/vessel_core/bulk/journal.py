@@ -22,6 +22,7 @@ from vessel_core.errors import InvalidConfig
 
 HEAD = re.compile(rb'\{"row":(\d+),"key":"([0-9a-f]{32})","error":(null|")')
 HEAD_BYTES = 96
+TORN_HEAD = re.compile(rb'\{"row":\d*(,.{0,53})?')
 NOT_DONE = -1
 CHUNK = 4096
 
@@ -72,9 +73,10 @@ class Journal:
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
             for line in file:
-                if not line.endswith(b"\n"):
+                found = HEAD.match(line)
+                if not line.endswith(b"\n") and (found or _is_torn_head(line)):
                     break
-                if (found := HEAD.match(line)) is None:
+                if found is None:
                     raise InvalidConfig(
                         f"{self._path} holds lines that no bulk run wrote.",
                         hint="Give another name, or overwrite=True.",
@@ -156,6 +158,11 @@ class Journal:
                 self.write([(int(head[1]), line)])
             os.fsync(self._file)
             beside.replace(self._path)
+
+
+def _is_torn_head(line: bytes) -> bool:
+    """Tell the beginning of a line of ours from what somebody else left without an end."""
+    return b'{"row":'.startswith(line) or TORN_HEAD.fullmatch(line) is not None
 
 
 def _write_parquet(lines: Iterator[bytes], to: Path, kinds: Mapping[str, str], kept: Sequence[str]) -> None:

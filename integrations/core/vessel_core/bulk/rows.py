@@ -34,6 +34,14 @@ def checked_file(path: Path, what: str) -> Path:
     return path
 
 
+def checked_output(to: str | Path, source: Source) -> Path:
+    """Return the path to write to; raise `InvalidConfig` for one that can't be, and for the source itself."""
+    path = checked_file(Path(to), "The output")
+    if isinstance(source, str | Path) and path.exists() and Path(source).exists() and path.samefile(source):
+        raise InvalidConfig(f"The output {str(path)!r} is its own source.", hint="Give another name.")
+    return path
+
+
 def is_parquet(path: Path) -> bool:
     """Tell a Parquet file by its name."""
     return path.suffix.lower() == PARQUET

@@ -16,7 +16,7 @@ from vessel_core.async_client import AsyncClient
 from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, prompt_of, wrong_in
 from vessel_core.bulk.journal import Journal
 from vessel_core.bulk.progress import BulkProgress, shown_by
-from vessel_core.bulk.rows import Source, checked_file, count_rows, rows_of
+from vessel_core.bulk.rows import Source, checked_output, count_rows, rows_of
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, ServerError, Unsupported
 
@@ -84,7 +84,7 @@ async def abulk(
     if task not in COLUMNS or batch_size < 1 or (concurrency or 1) < 1:
         raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
     since = time.monotonic()
-    path = checked_file(Path(to), "The output")
+    path = checked_output(to, source)
     name = await _model_id(client, model, task)
     kept = list(dict.fromkeys([id_column, *keep]))
     kinds = {"row": "int", "key": "text", "error": "text", "attempts": "int", **COLUMNS[task]}
@@ -147,6 +147,7 @@ class _Run(Asking):
                     self.show(self.skipped, self.skipped, 0)
             elif item.error is not None:
                 self.note(item, {})
+                self.after()  # there may be no batch for long
             else:
                 yield item
 
