@@ -7,6 +7,7 @@ import json
 import pickle
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -53,7 +54,7 @@ def test_construction_asks_nobody_anything() -> None:
         ({"bse_url": "http://x"}, "has no argument 'bse_url': did you mean 'base_url'"),
         ({"modle": "m"}, "did you mean 'model'"),
         ({"backend": "lamacpp2"}, "There is no backend 'lamacpp2'"),
-        ({"base_url": "localhost:8080"}, "no scheme"),
+        ({"base_url": "ftp://localhost:8080"}, "http:// or https://"),
         ({"timeout": -1}, "not above 0"),
         ({"max_retries": -1}, "max_retries=-1"),
         ({"client_kwargs": {"proxy": "http://x"}}, "'proxy'"),
@@ -75,6 +76,8 @@ def test_a_misspelt_option_names_the_right_one() -> None:
     ("cls", "arguments", "hint"),
     [
         (ChatVessel, {"http_client": object()}, "`verify` and `timeout`"),
+        (ChatVessel, {"default_query": {"a": "b"}}, "No local server reads a query"),
+        (VesselEmbeddings, {"show_progress_bar": True}, "vessel_core.bulk"),
         (ChatVessel, {"organization": "o"}, "no local server knows it"),
         (ChatVessel, {"custom_llm_provider": "openai"}, "`backend=`"),
         (VesselEmbeddings, {"temperature": 0.5}, "no effect on vectors"),
@@ -143,6 +146,7 @@ PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"format": "json"}, {"response_format": {"type": "json_object"}}),
     ({"stream_usage": True, "use_responses_api": False}, {}),
     ({"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+    ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}),
 ]
 
 
@@ -151,6 +155,21 @@ def test_what_others_call_it_is_understood(arguments: dict[str, Any], body: dict
     with llamacpp_server(answer("{}")) as server:
         ChatVessel(base_url=server.base_url, **arguments).invoke("x")
         assert sent(server).items() >= body.items()
+
+
+@pytest.mark.parametrize("cls", [ChatVessel, VesselEmbeddings])
+def test_values_in_the_forms_of_others_are_understood(cls: Any) -> None:
+    for given in ((3, 10), httpx.Timeout(10, connect=3)):
+        timeout = cls(timeout=given).timeout
+        assert (timeout.connect, timeout.first_token, timeout.between_tokens, timeout.request) == (3, 10, 10, 10)
+    made = cls(base_url="127.0.0.1:11434", max_retries=None, model="m")
+    assert (made.base_url, made.max_retries, made.model_name) == ("http://127.0.0.1:11434", 2, "m")
+
+
+def test_a_call_takes_values_in_the_forms_of_others() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        ChatVessel(base_url=server.base_url).invoke("x", timeout=(3, 10), reasoning={"effort": "high"})
+        assert sent(server)["reasoning_effort"] == "high"
 
 
 def test_what_others_call_the_place_is_understood() -> None:

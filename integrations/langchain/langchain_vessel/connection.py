@@ -150,6 +150,11 @@ class ServerFields(BaseModel):
         return (self.backend, urls, self.api_key, headers, *rest)
 
     @property
+    def model_name(self) -> str | None:
+        """The model, by the name that other classes have for it."""
+        return self.model
+
+    @property
     def server(self) -> Client:
         """The server as the core knows it: its health, its models, and how they are loaded, unloaded and downloaded.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig
 from vessel_core.request import OPTION_NAMES, did_you_mean
 
@@ -62,6 +63,10 @@ _NO_VECTOR = "It has no effect on vectors: leave it out."
 _OWN_CLIENT = "Say `headers`, `verify` and `timeout`, or `client=vessel_core.Client(…, http_transport=…)`."
 INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("http_client", "http_async_client", "http_socket_options"), _OWN_CLIENT),
+    "default_query": "No local server reads a query: send what it needs by `headers` or `extra_body`.",
+    **dict.fromkeys(
+        ("show_progress", "show_progress_bar"), "`vessel_core.bulk` embeds a corpus and shows how far it is."
+    ),
     "openai_proxy": "The environment's HTTPS_PROXY is followed, for hosts that are not local.",
     "stream_chunk_timeout": "Say `timeout=vessel_core.Timeout(first_token=…, between_tokens=…)`.",
     "custom_llm_provider": "Say `backend=`.",
@@ -100,7 +105,7 @@ def plain_arguments(given: Mapping[str, Any], known: Iterable[str], owner: str) 
                 f"{owner} has no argument {name!r}{did_you_mean(name, known | ALIASES.keys())}",
                 hint=INSTEAD.get(name, _ELSE if "extra_body" in known else None),
             )
-    return plain
+    return _as_here(plain)
 
 
 def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +118,29 @@ def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
             _into_options(plain, cast("Mapping[str, Any]", value), OPTION_NAMES)
         elif name not in MEANT_ANYWAY and name != "stream":
             plain[ALIASES.get(name, name)] = value
+    return _as_here(plain)
+
+
+def _as_here(plain: dict[str, Any]) -> dict[str, Any]:
+    """Write values in the forms of the peers as they are written here."""
+    timeout: Any = plain.get("timeout")
+    url, reasoning = plain.get("base_url"), plain.get("reasoning")
+    if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # httpx.Timeout
+        plain["timeout"] = _timeout(timeout.connect, timeout.read)
+    elif isinstance(timeout, tuple) and len(cast("tuple[Any, ...]", timeout)) > 1:  # connect, read, and more
+        plain["timeout"] = _timeout(timeout[0], timeout[1])
+    if isinstance(url, str) and url.strip() and "://" not in url:
+        plain["base_url"] = f"http://{url.strip()}"
+    if isinstance(reasoning, Mapping):
+        plain["reasoning"] = cast("Mapping[str, Any]", reasoning).get("effort")
+    if "max_retries" in plain and plain["max_retries"] is None:
+        del plain["max_retries"]
     return plain
+
+
+def _timeout(connect: float | None, read: float | None) -> Timeout:
+    """Return the timeout of who bounds connecting and each read."""
+    return Timeout(connect=connect, first_token=read, between_tokens=read, request=read)
 
 
 def _into_options(plain: dict[str, Any], options: Mapping[str, Any], known: frozenset[str]) -> None:

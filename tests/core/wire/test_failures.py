@@ -101,6 +101,11 @@ def test_quirk_25_an_error_line_of_ollamas_is_raised(shape: object) -> None:
         told(line({"content": "Hi"}), json.dumps({"error": shape}).encode() + b"\n")
 
 
+def test_a_pictures_url_that_llamacpp_cannot_fetch_is_a_bad_request() -> None:
+    found = llamacpp(500, "server_error", "error: cannot make GET request")
+    assert type(found) is BadRequest
+
+
 def test_quirk_25_an_empty_error_beside_choices_is_none() -> None:
     assert said(event({"choices": [{"delta": {"content": "Hi"}}], "error": None})).text == "Hi"
 

@@ -63,6 +63,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
         (r"did not match|does not match the expected|failed to parse (input|output)", ServerError),
         (r"failed to parse messages|json\.exception|cannot use custom grammar|invalid_request|must be", BadRequest),
         (r"unsupported content|invalid message|parse error|failed to load image|badrequest", BadRequest),
+        (r"cannot make GET request|failed to download image", BadRequest),  # llama.cpp: 500 for a picture's URL
     )
 )
 

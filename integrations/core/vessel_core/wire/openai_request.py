@@ -12,6 +12,7 @@ from vessel_core.types import ChatRequest, ContentPart, FunctionCall, Message, T
 from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import arguments_text
 from vessel_core.wire.options import embed_options, written
+from vessel_core.wire.schemas import spelled_patterns
 from vessel_core.wire.tools import forced_tool
 
 
@@ -120,6 +121,8 @@ def _put_response_format(body: dict[str, Any], request: ChatRequest, quirks: Qui
             hint="Ask for the structured answer in a call without tools, or as a tool itself.",
         )
     schema = wanted.get("json_schema")
+    if schema is not None and "schema" in schema:
+        schema = {**schema, "schema": spelled_patterns(schema["schema"])}
     if wanted["type"] == "json_schema" and schema is not None:
         body["response_format"] = {"type": "json_schema", "json_schema": dict(schema)}
     elif quirks.json_object:
