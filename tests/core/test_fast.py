@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from vessel_core import AsyncClient, Message, Timeout
-from vessel_core.errors import ServerTimeout, StreamInterrupted, StreamStalled
+from vessel_core.errors import ConnectTimeout, ServerTimeout, StreamInterrupted, StreamStalled
 from vessel_core.transport.fast import FastTransport
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
@@ -81,6 +81,24 @@ async def test_what_came_before_a_connection_broke_is_handed_on() -> None:
                 await client.chat(HELLO)
     assert caught.value.partial is not None
     assert caught.value.partial.text == "Hello"
+
+
+async def test_a_head_may_be_as_large_as_with_httpx() -> None:
+    long = {"X-Long": "x" * 20_000} | {f"X-{number}": "x" for number in range(200)}
+    answer = Response(200, {"content-type": "text/event-stream", **long}, pieces=[*text("Hi"), END])
+    with llamacpp_server(answer) as server:
+        async with client_of(server) as client:
+            assert (await client.chat(HELLO)).text == "Hi"
+
+
+async def test_looking_a_name_up_counts_as_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_for_ever(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_for_ever)
+    async with AsyncClient("llamacpp", base_url="http://slow.local", model="m", timeout=Timeout(connect=0.1)) as client:
+        with pytest.raises(ConnectTimeout):
+            await client.chat(HELLO)
 
 
 async def test_a_large_body_is_sent_without_a_warning() -> None:

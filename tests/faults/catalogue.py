@@ -136,6 +136,11 @@ def half_a_status_line(talk: Talk) -> None:
     talk.hold()
 
 
+def interim_for_ever(talk: Talk) -> None:
+    while True:
+        talk.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+
 def old_http(talk: Talk) -> None:
     talk.say(b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + WHOLE)
     talk.fin()
@@ -267,6 +272,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(7, "RST once", [Talk.rst, ok], "Hello", posts=(2, 2)),
     Fault(9, "silence", [Talk.hold], FirstTokenTimeout, options={"timeout": SOON}, within=1.0),
     Fault(10, "half a status line", [half_a_status_line], FirstTokenTimeout, options={"timeout": SOON}, within=1.0),
+    Fault(10, "103 for ever", [interim_for_ever], FirstTokenTimeout, options={"timeout": SOON}, within=1.0),
     Fault(11, "garbage", [raw(b"\x00\x01garbage\r\n\r\n")], ProtocolError, says=["no HTTP server"]),
     Fault(11, "SSH", [raw(b"SSH-2.0-OpenSSH_9.2p1\r\n")], ProtocolError, says=["no HTTP server"]),
     Fault(11, "TLS on the port of HTTP", [raw(b"\x15\x03\x01\x00\x02\x02\x46")], ProtocolError),
@@ -302,6 +308,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(27, "404 for the route", [says(error("File Not Found", "not_found_error"), 404)], Unsupported),
     Fault(27, "422", [says({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}, 422)], BadRequest, says=["body.messages: field required"]),
     Fault(28, "a redirect elsewhere", [says(b"", 307, location="http://elsewhere.example/v1/chat/completions")], ProtocolError, says=["elsewhere.example"]),
+    Fault(28, "a redirect to what is no URL", [says(b"", 302, location="http://[::x")], ProtocolError),
     Fault(29, "200 with an error", [says(TOO_MUCH)], ContextOverflow),
     Fault(29, "200 with an error in words", [says({"error": "model 'demo-chat' not found"})], ModelNotFound),
     Fault(30, "a web page", [says(b"<html><h1>It works!</h1></html>", kind="text/html")], ProtocolError, says=["It works!"]),

@@ -38,6 +38,7 @@ from tests.faults.catalogue import (
     Fault,
     endless,
     event,
+    interim_for_ever,
     ok,
     raw,
     says,
@@ -177,6 +178,15 @@ def test_08_a_connection_that_went_stale(driver: Driver) -> None:
         answered(session.ask())
         assert server.posts == 3
         assert 2 <= server.connections <= 3  # LlamaIndex's asks what the model is on one of its own
+
+
+def test_10_interim_replies_for_ever_on_a_connection_that_is_reused(driver: Driver) -> None:
+    with FaultServer(ok, interim_for_ever) as server, driver.session(server.url) as session:
+        answered(session.ask())
+        outcome = session.ask(timeout=0.3)
+        failed(driver, outcome, FirstTokenTimeout)
+        assert outcome.seconds <= 1.0
+        assert server.posts == 2
 
 
 @pytest.mark.parametrize("verify", [True, False, str(CERTIFICATE)], ids=["verify", "trust", "CA file"])

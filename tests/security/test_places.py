@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from vessel_core import AsyncClient
 from vessel_core.address import Address, parse_address
-from vessel_core.errors import ProtocolError
+from vessel_core.errors import InvalidConfig, ProtocolError, ServerUnreachable
 from vessel_core.transport import Connection
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
+from tests.faults.fault_server import FaultServer
 from tests.security.faces import Face, opened
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -45,6 +47,25 @@ def test_a_host_of_this_machine_or_network_is_local(host: str, monkeypatch: pyte
 @pytest.mark.parametrize("host", ELSEWHERE.split())
 def test_a_host_elsewhere_is_not(host: str) -> None:
     assert not parse_address(f"http://{host}").local
+
+
+@pytest.mark.parametrize("proxy", ["socks5://ann:pw@127.0.0.1:9", "foo://ann:pw@x", "::::"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_login(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(InvalidConfig, match="proxy") as caught:
+        Connection(Address("http://llm.example.com")).pool_arguments()
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+async def test_a_proxy_that_refuses_is_named(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
+    with FaultServer() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        async with AsyncClient("llamacpp", base_url="https://llm.example.com", model="m", api_key="canary") as client:
+            with pytest.raises(ServerUnreachable, match="proxy lets nothing through: 404"):
+                await client.chat([{"role": "user", "content": "Hello"}])
+        assert "canary" not in "".join(proxy.heads)
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])

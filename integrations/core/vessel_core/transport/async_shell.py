@@ -139,7 +139,7 @@ class _Exchange:
             raise no_turn(self._call) from None
 
     async def _begin(self, pool: httpx.AsyncBaseTransport) -> httpx.Response:
-        watch = Watch()
+        watch = Watch(pool)
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._connection.request(self._call, self._timeout)

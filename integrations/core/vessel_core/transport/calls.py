@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
+
+import httpx
 
 from vessel_core.errors import FirstTokenTimeout, ServerTimeout, VesselError
 from vessel_core.transport.faults import Stage
@@ -24,15 +27,18 @@ MOST_AT_ONCE = 256
 
 class Watch:
     """Tells, by the events httpx reports, whether a call went over a connection that had served an earlier one, and whether
-    anything was heard on a new one: what says something and hangs up is there, but no HTTP server.
+    anything was heard on a new one: what says something and hangs up is there, but no HTTP server. It ends the wait for a
+    head that drips, or never ends, once the time of a single read is over.
 
     Nothing more is reported once the request is on its way: each event takes its time.
     """
 
-    __slots__ = ("_connected", "_extensions", "_network", "_sent", "heard")
+    __slots__ = ("_connected", "_extensions", "_network", "_pool", "_sent", "_until", "heard")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Any) -> None:
         self.heard: bool = False
+        self._pool = getattr(pool, "_pool", None)
+        self._until: float | None = None
         self._connected = False
         self._sent = False
         self._network: Any = None
@@ -41,6 +47,8 @@ class Watch:
     def follow(self, extensions: dict[str, Any], trace: Callable[..., Any]) -> None:
         """Have the events of a request, which has these extensions, reported to `trace` or `atrace`."""
         extensions["trace"] = trace
+        seconds = extensions["timeout"]["read"]
+        self._until = None if seconds is None else time.monotonic() + seconds
         self._extensions = extensions
 
     def reused(self) -> bool:
@@ -54,6 +62,8 @@ class Watch:
         elif event == "http11.send_request_headers.started":
             self._sent = True
             self._extensions.pop("trace", None)
+            if not self._connected and info:
+                self._listen(self._used_by(info["request"]))
         elif event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._listen(info["return_value"])
 
@@ -61,25 +71,35 @@ class Watch:
         """Take an event, async."""
         self.trace(event, info)
 
+    def _used_by(self, request: Any) -> Any:
+        """Return the network stream of a request: httpx tells it only of new connections."""
+        for each in list(getattr(self._pool, "_requests", ())):
+            if each.request is request:
+                return getattr(getattr(each.connection, "_connection", None), "_network_stream", None)
+        return None
+
     def _listen(self, network: Any) -> None:
-        """Note the first bytes that come on a new connection."""
+        """Take note of each read until the reply has begun."""
+        if network is None:
+            return
         read = cast("Callable[..., Any]", type(network).read)  # pyright: ignore[reportUnknownMemberType]
         here = weakref.ref(network)
 
         def noting(max_bytes: int, timeout: float | None = None) -> Any:
             data = read(here(), max_bytes, timeout)
-            if isinstance(data, bytes):
-                self.heard = self.heard or bool(data)
-                return data
-            return self._noted(data)
+            return self._note(data) if isinstance(data, bytes) else self._noted(data)
 
         with suppress(AttributeError):
             network.read = noting
             self._network = network
 
     async def _noted(self, reading: Awaitable[bytes]) -> bytes:
-        data = await reading
-        self.heard = self.heard or bool(data)
+        return self._note(await reading)
+
+    def _note(self, data: bytes) -> bytes:
+        self.heard = self.heard or (self._connected and bool(data))
+        if self._until is not None and time.monotonic() > self._until:
+            raise httpx.ReadTimeout("")
         return data
 
     def forget(self) -> None:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -85,7 +86,21 @@ class Connection:
         proxy = proxies.get(scheme) or proxies.get("all")
         if not proxy or proxy_bypass(rest.partition("/")[0]):
             return None
-        return proxy if "://" in proxy else f"http://{proxy}"
+        return _usable(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _usable(proxy: str) -> str:
+    """Return a proxy's URL; raise `InvalidConfig` for one that is none, or whose protocol isn't spoken."""
+    try:
+        scheme = httpx.Proxy(proxy).url.scheme
+    except (ValueError, httpx.InvalidURL):
+        scheme = ""
+    if scheme in ("http", "https") or (scheme and find_spec("socksio")):
+        return proxy
+    raise InvalidConfig(
+        f"The environment names a proxy that can't be used{f': {scheme}://' if scheme else ''}.",
+        hint="`HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` take http:// and https:// (socks5:// with `httpx[socks]`).",
+    )
 
 
 @lru_cache(64)

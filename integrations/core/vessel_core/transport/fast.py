@@ -31,10 +31,16 @@ LARGE = 1024 * 1024
 
 
 def fast_transport(verify: ssl.SSLContext, limits: httpx.Limits, proxy: str | None) -> httpx.AsyncBaseTransport | None:
-    """Return connections by aiohttp if it is installed and not turned off."""
-    if os.environ.get(SWITCH) == "0" or find_spec("aiohttp") is None:
+    """Return connections by aiohttp if it is installed, speaks what the proxy does, and is not turned off."""
+    speaks = proxy is None or proxy.startswith("http")
+    if not speaks or os.environ.get(SWITCH) == "0" or find_spec("aiohttp") is None:
         return None
     return FastTransport(verify, limits, proxy)
+
+
+LONGEST_HEADER = 64 * 1024
+MOST_HEADERS = 256
+"""What a head may hold: about as much as httpx takes, where aiohttp by itself takes 8 KiB and 128."""
 
 
 class FastTransport(httpx.AsyncBaseTransport):
@@ -53,6 +59,9 @@ class FastTransport(httpx.AsyncBaseTransport):
             trace_configs=[watching],
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             auto_decompress=False,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
+            max_headers=MOST_HEADERS,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -170,6 +179,8 @@ def _before_the_reply(error: Exception) -> httpx.TransportError:
         untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
         failure.__cause__ = error.certificate_error if untrusted else error.os_error
         return failure
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return httpx.ProxyError(f"{error.status} {error.message}")
     if isinstance(error, aiohttp.ServerDisconnectedError) and error.message in ("", "Server disconnected"):
         return httpx.RemoteProtocolError("Server disconnected without sending a response.")
     if isinstance(error, OSError):

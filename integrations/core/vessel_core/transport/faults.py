@@ -93,6 +93,11 @@ def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None)
         return _timeout(stage)
     if isinstance(error, httpx.ConnectError):
         return _unreachable(error)
+    if isinstance(error, httpx.ProxyError):
+        return ServerUnreachable(
+            f"The proxy lets nothing through: {error}.",
+            hint="The environment names it (`HTTPS_PROXY`); `NO_PROXY` says what is reached without.",
+        )
     if stage in ("stream", "answer"):
         return StreamInterrupted(
             f"The connection broke in the middle of the answer: {error}.",

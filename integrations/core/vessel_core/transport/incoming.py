@@ -182,8 +182,11 @@ class Incoming:
 
 def _sends_on(reply: Reply) -> ProtocolError:
     """Return the error for a redirect: following it would hand the prompt to somebody who was not asked."""
-    to = urlsplit(reply.headers.get("location", ""))
-    place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}" if to.netloc else to.path[:100]
+    try:
+        to = urlsplit(reply.headers.get("location", ""))
+        place = f"{to.scheme}://{to.netloc.rpartition('@')[2]}" if to.netloc else to.path[:100]
+    except ValueError:
+        place = "what is no URL"
     return ProtocolError(
         f"The server sends on to {place or 'nowhere'} (HTTP {reply.status}), which is not followed.",
         hint="If that is the right place, give it as `base_url`.",

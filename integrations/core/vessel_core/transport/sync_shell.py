@@ -152,7 +152,7 @@ class _Exchange:
             self._turns.release()
 
     def _begin(self) -> httpx.Response:
-        watch = Watch()
+        watch = Watch(self._pool)
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._connection.request(self._call, self._timeout)
