@@ -120,4 +120,4 @@ def test_an_answer_in_a_form_may_follow_a_turn_of_the_assistant(connect: Connect
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     form: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
     assert json.loads(client.chat(said, response_format=form, max_tokens=100).text)["city"]
-    assert client.chat([*said, said[1]], max_tokens=20).finish == "stop"
+    assert client.chat([*said, said[1]], max_tokens=20).finish in ("stop", "length")  # and no refusal

@@ -239,8 +239,10 @@ def test_a_line_above_the_limit_is_refused_before_it_ends() -> None:
 
 def test_a_read_may_be_longer_than_the_limit_but_no_line_in_it() -> None:
     assert Lines(4).feed(b"abc\nabcd\nab") == [b"abc", b"abcd"]
+    lines = Lines(4)
+    assert lines.feed(b"ab\nabcde\nab") == [b"ab"]
     with pytest.raises(ResponseTooLarge):
-        Lines(4).feed(b"ab\nabcde\nab")
+        lines.feed(b"c")
 
 
 def test_an_event_of_many_lines_above_the_limit_is_refused() -> None:
