@@ -119,7 +119,7 @@ def arguments(data: bytes) -> None:
             lambda assembler=assembler, listed=listed: [
                 assembler.feed(listed),
                 assembler.feed(listed),
-                assembler.close(),
+                assembler.close("length"),
             ]
         )
 
