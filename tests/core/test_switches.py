@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from vessel_core import AsyncClient, Client
 from vessel_core.errors import InvalidConfig, InvalidRequest, StreamInterrupted, Unsupported
-from vessel_core.types import ChatReply, Message, ResponseFormat
+from vessel_core.local import LocalServer
+from vessel_core.types import ChatReply, Message, ResponseFormat, Tool
 from vessel_core.wire import Quirks
 
 from tests.core.driving import Connect
@@ -156,6 +157,43 @@ def test_a_schema_beside_tools_goes_as_it_is_where_the_server_takes_both(connect
         both, one = (request.json() for request in server.asked("/v1/chat/completions"))
     assert ("response_format" in both, len(both["tools"])) == (True, 1)
     assert ("response_format" in one, len(one["tools"])) == (False, 2)
+
+
+def test_a_forced_call_is_bound_by_its_schema_where_that_is_switched_on(connect: Connect) -> None:
+    time: Tool = {"type": "function", "function": {"name": "get_time"}}
+    both = '{"name": "get_weather", "arguments": {"city": "Rome"}}'
+    cases: list[tuple[list[Tool], str, str, list[tuple[str, str]], int]] = [
+        ([WEATHER, time], "get_weather", '{"city": "Rome"}', [("get_weather", '{"city": "Rome"}')], 0),
+        ([WEATHER, time], "get_weather", '{"city": "Ro', [], 1),
+        ([WEATHER, time], "required", both, [("get_weather", '{"city": "Rome"}')], 0),
+        ([WEATHER, time], "required", both[:-3], [], 0),
+    ]
+    for tools, choice, text, calls, invalid in cases:
+        finish = "stop" if calls else "length"
+        frames = [chunk({"content": text[at : at + 9]}) for at in range(0, len(text), 9)]
+        with openai_server(b"".join([*frames, chunk({}, finish)])) as server:
+            client = connect("openai", base_url=server.base_url, model="x", quirks={"forced_by_schema": True})
+            reply = client.chat([HELLO], tools=tools, tool_choice=choice)
+            body = server.asked("/v1/chat/completions")[0].json()
+        assert (body["tool_choice"], body["response_format"]["type"]) == ("none", "json_schema")
+        assert [(call["function"]["name"], call["function"]["arguments"]) for call in reply.tool_calls] == calls
+        assert (reply.finish, len(reply.invalid_tool_calls)) == ("tool_calls" if calls else "length", invalid)
+        assert (reply.text == text) is (not calls and not invalid)
+
+
+def test_a_model_that_talks_instead_of_calling_is_made_to_call(connect: Connect, assistant_server: LocalServer) -> None:
+    said = {"type": "object", "properties": {"mood": {"enum": ["good", "bad"]}}, "required": ["mood"]}
+    bound = {**said, "additionalProperties": False}
+    note: Tool = {"type": "function", "function": {"name": "note", "description": "Note it.", "parameters": bound}}
+    tell: Tool = {"type": "function", "function": {"name": "tell", "description": "Tell it.", "parameters": bound}}
+    joke: list[Message] = [{"role": "user", "content": "Tell me a joke"}]
+    client = connect(base_url=assistant_server.base_url, quirks={"forced_by_schema": True})
+    for choice in ("note", "required"):
+        reply = client.chat(joke, tools=[note, tell], tool_choice=choice, temperature=0, max_tokens=100)
+        assert (reply.text, reply.finish, len(reply.tool_calls)) == ("", "tool_calls", 1)
+        called = reply.tool_calls[0]["function"]
+        assert called["name"] in ("note", "tell" if choice == "required" else "note")
+        assert json.loads(called["arguments"])["mood"] in ("good", "bad")
 
 
 def test_every_quirk_is_described() -> None:

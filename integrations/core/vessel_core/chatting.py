@@ -16,6 +16,7 @@ from vessel_core.target import Target
 from vessel_core.types import ChatOptions, ChatReply, ChatRequest, ResponseFormat
 from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
+from vessel_core.wire.forcing import ForcedStream, forced_tools
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.schemas import misfit
 from vessel_core.wire.turns import arranged, unusual
@@ -87,6 +88,8 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
         answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
     call = backend.dialect.encode_chat(request, quirks)
     reply = backend.dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
+    if quirks.forced_by_schema and forced_tools(request):
+        reply = ForcedStream(reply, request, quirks)
     return call, AnswerStream(reply) if answering else reply
 
 

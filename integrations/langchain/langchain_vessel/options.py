@@ -126,7 +126,7 @@ def _as_here(plain: dict[str, Any]) -> dict[str, Any]:
     timeout: Any = plain.get("timeout")
     url, reasoning = plain.get("base_url"), plain.get("reasoning")
     if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # httpx.Timeout
-        plain["timeout"] = _timeout(timeout.connect, timeout.read)
+        plain["timeout"] = _timeout(cast("Any", timeout).connect, cast("Any", timeout).read)
     elif isinstance(timeout, tuple) and len(cast("tuple[Any, ...]", timeout)) > 1:  # connect, read, and more
         plain["timeout"] = _timeout(timeout[0], timeout[1])
     if isinstance(url, str) and url.strip() and "://" not in url:

@@ -1,4 +1,4 @@
-"""A forced tool call where the server has no `tool_choice`: an answer bound to the call's schema is read as one.
+"""A forced tool call where `tool_choice` is not there or does not bind: an answer bound to the call's schema is read as one.
 
 The tools are sent as well. A schema binds what the model may write but is not shown to it: it is the tools that tell it,
 through its own template, what each parameter means. A server that reads the answer as a call by itself is believed.
@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import InvalidOutput
-from vessel_core.types import ChatReply, ChatRequest, Tool
+from vessel_core.types import ChatReply, ChatRequest, Delta, Tool
+from vessel_core.wire import Quirks, ReplyStream
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs
-from vessel_core.wire.tools import forced_tool
+from vessel_core.wire.tools import ToolCallAssembler, assembler, forced_tool, one_a_call
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -84,3 +85,58 @@ def _call(document: Mapping[str, Any], tools: Sequence[Tool]) -> tuple[str, Any]
 def _missing(arguments: Mapping[str, Any], tool: Tool) -> bool:
     required: Sequence[str] = parameters_of(tool).get("required") or ()
     return any(name not in arguments for name in required)
+
+
+class ForcedStream:
+    """Reads an answer that is bound by `call_schema` as the call it is.
+
+    The arguments of the only tool are handed on as they come; a call of one of several is read when it is whole.
+    """
+
+    def __init__(self, reply: ReplyStream, request: ChatRequest, quirks: Quirks) -> None:
+        self._reply = reply
+        self._request, self._quirks = request, quirks
+        self._tools = forced_tools(request)
+        self._calls: dict[int, ToolCallAssembler] = {}
+        self._held: dict[int, str] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the server said that nothing more follows."""
+        return self._reply.done
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take the next bytes."""
+        return self._turned(self._reply.feed(data))
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Take a reply that came as one document."""
+        return self._turned(self._reply.whole(body))
+
+    def close(self) -> list[Delta]:
+        """Take the end of the stream."""
+        return self._turned(self._reply.close())
+
+    def _turned(self, deltas: list[Delta]) -> list[Delta]:
+        for delta in deltas:
+            if not delta.tool_calls and (delta.text or delta.finish):
+                self._turn(delta)
+        return deltas
+
+    def _turn(self, delta: Delta) -> None:
+        calls = self._calls.setdefault(delta.index, assembler(self._request, self._quirks))
+        name, arguments = self._piece(delta)
+        pieces = [{"index": 0, "function": {"name": None if calls else name, "arguments": arguments}}] if name else []
+        delta.tool_calls = calls.feed(pieces)
+        delta.text = self._held.get(delta.index, "") if delta.finish == "length" else ""
+        if delta.finish:
+            delta.tool_calls = one_a_call([*delta.tool_calls, *calls.close(delta.finish)])
+            delta.finish = "tool_calls" if calls and delta.finish == "stop" else delta.finish
+
+    def _piece(self, delta: Delta) -> tuple[str | None, Any]:
+        """Return the tool and the arguments that a delta adds to its call; no tool if it adds nothing yet."""
+        if len(self._tools) == 1:
+            return (self._tools[0]["function"]["name"] if delta.text else None), delta.text
+        self._held[delta.index] = text = self._held.get(delta.index, "") + delta.text
+        whole = text and delta.finish and delta.finish != "length"
+        return read_call(text, self._tools) if whole else (None, "")

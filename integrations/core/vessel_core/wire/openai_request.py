@@ -11,6 +11,7 @@ from vessel_core.options import EmbedOptions
 from vessel_core.types import ChatRequest, ContentPart, FunctionCall, Message, Tool
 from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import arguments_text
+from vessel_core.wire.forcing import call_schema, forced_tools
 from vessel_core.wire.options import embed_options, written
 from vessel_core.wire.schemas import spelled_patterns
 from vessel_core.wire.tools import forced_tool
@@ -31,6 +32,10 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
     if (reasoning := request.options.get("reasoning")) is not None:
         body.update(_reasoning_control(reasoning, quirks, request.options.get("chat_template_kwargs") or {}))
     _put_tools(body, request)
+    if quirks.forced_by_schema and (forced := forced_tools(request)):
+        # The tools stay in the prompt; what is written is bound by the schema (forcing.py).
+        named = {"name": "call", "strict": True, "schema": spelled_patterns(call_schema(forced))}
+        body |= {"tool_choice": "none", "response_format": {"type": "json_schema", "json_schema": named}}
     if request.response_format is not None:
         _put_response_format(body, request, quirks)
     body.update(request.extra_body)

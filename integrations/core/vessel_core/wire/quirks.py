@@ -36,6 +36,8 @@ class Quirks:
       binds what follows
     - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
     - `schema_with_tools`: whether a response schema may be combined with tools
+    - `forced_by_schema`: whether a forced call is bound by its schema in place of `tool_choice`, after which llama.cpp lets a
+      model write text first. One call comes then; switch it on for a model that talks instead of calling.
     - `max_structured`: how many tokens an answer may have that must be JSON or a call, if the request has no `max_tokens`; a
       model stuck inside a string would write to the end of the context. `None` is no bound.
 
@@ -63,6 +65,7 @@ class Quirks:
     continues: bool = False
     thinking: Literal["template", "effort"] = "effort"
     schema_with_tools: bool = True
+    forced_by_schema: bool = False
     max_structured: int | None = 8192
     finishes: bool = True
     think_tags: bool = True
