@@ -300,6 +300,27 @@ def test_what_is_wrong_with_a_row_is_its_error_and_can_be_tried_again(tmp_path: 
         assert read(to)[6]["embedding"] == vector_of("text 6")
 
 
+def test_hosts_that_say_their_slots_late_are_filled_all_the_same(tmp_path: Path) -> None:
+    many, lock, count = threading.Event(), threading.Lock(), 0
+
+    def answer(request: Request) -> Response:
+        nonlocal count
+        with lock:
+            count += 1
+            if count == 12 + 40:  # more at once than two hosts of unknown slots are taken for
+                many.set()
+        assert count <= 12 or many.wait(20)
+        return openai_embeddings(request)
+
+    props = Response.json({"total_slots": 16, "model_path": "plain.gguf", "build_info": "b1"})
+    routes: dict[tuple[str, str], Any] = {("GET", "/props"): props, ("POST", "/v1/embeddings"): answer}
+    with llamacpp_server(routes=routes) as one, llamacpp_server(routes=routes) as other:
+        client = Client("llamacpp", base_url=[one.base_url, other.base_url], model="plain.gguf", max_retries=0)
+        source, to = corpus(tmp_path / "i.jsonl", 60), tmp_path / "o.jsonl"
+        assert bulk(source, to, client=client, batch_size=1, progress=False).errors == 0
+    assert many.is_set()
+
+
 def test_a_server_that_is_busy_is_waited_for(tmp_path: Path) -> None:
     busy = Response.json({"error": {"message": "server busy", "code": 503}}, 503)
     routes: dict[tuple[str, str], Any] = {("POST", "/v1/embeddings"): [busy, busy, openai_embeddings]}

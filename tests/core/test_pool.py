@@ -93,6 +93,14 @@ def test_a_dropped_call_gives_its_place_back() -> None:
     assert sum(host.in_flight for host in pool.hosts) == 0
 
 
+def test_a_call_of_the_parent_gives_nothing_back_in_a_forked_child() -> None:
+    pool = ready_pool(1, 1)
+    ticket = enter(pool)
+    pool.renew()
+    answered(pool, ticket)
+    assert [host.in_flight for host in pool.hosts] == [0, 0]
+
+
 def test_a_failing_host_is_set_aside_probed_and_tried_with_one_call_first() -> None:
     pool = ready_pool(4, 4)
     ticket = enter(pool)

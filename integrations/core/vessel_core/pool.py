@@ -33,10 +33,11 @@ class Ticket:
     `abort` ends a call of which nothing has come yet; `lost` tells that this was done. A ticket that is dropped leaves.
     """
 
-    __slots__ = ("__weakref__", "_pool", "abort", "counted", "error", "gone", "heard", "host", "lost", "prefix", "wake")
+    __slots__ = ("__weakref__", "_pool", "abort", "counted", "era", "error", "gone", "heard", "host", "lost", "prefix", "wake")
 
     def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool) -> None:
         self._pool = pool
+        self.era: object = pool.era
         self.prefix: Sequence[int] = prefix
         self.counted: bool = counted
         self.wake: Callable[[], None] = _nobody
@@ -80,6 +81,7 @@ class HostPool:
 
     def renew(self) -> None:
         """Begin without calls: at first, and in a forked child, whose parent's calls are not its own."""
+        self.era: object = object()
         self._lock = threading.RLock()
         self._waiting: deque[Ticket] = deque()
         self._looking: deque[Ticket] = deque()
@@ -126,7 +128,7 @@ class HostPool:
     def leave(self, ticket: Ticket, now: float, error: VesselError | None = None, after: float = 0.0) -> None:
         """Give a place back; with an `error` that is the host's fault, set it aside, for `after` seconds at least."""
         with self._lock:
-            if ticket.gone:
+            if ticket.gone or ticket.era is not self.era:
                 return
             ticket.gone = True
             self._used = now

@@ -113,8 +113,7 @@ class BatchWorker:
                 wanted.append(item)
             else:
                 rows.note(item, {})
-        limits = sum(host.limit for host in client.hosts())
-        await rows.all(batches_of(iter(wanted), self._batch_size), self._concurrency or limits or 16)
+        await rows.all(batches_of(iter(wanted), self._batch_size), self._concurrency, otherwise=16)
         return rows.columns
 
     def __getstate__(self) -> dict[str, Any]:

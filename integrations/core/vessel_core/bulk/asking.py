@@ -109,19 +109,24 @@ class Asking:
     def after(self) -> None:
         """Do what is to be done behind a batch."""
 
-    async def all(self, batches: Iterator[list[Item]], concurrency: int) -> None:
-        """Work on every batch; the first error that concerns them all ends it."""
+    async def all(self, batches: Iterator[list[Item]], concurrency: int | None, otherwise: int) -> None:
+        """Work on every batch, `concurrency` at once: by default what the limits of several hosts allow, which are known only
+        once each has said its slots, or `otherwise`. The first error that concerns them all ends it."""
+        self._room = lambda: concurrency or sum(host.limit for host in self._client.hosts()) or otherwise
+        self._workers = 1
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(concurrency):
-                    group.create_task(self._work(batches))
+                group.create_task(self._work(group, batches))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
             self.after()
 
-    async def _work(self, batches: Iterator[list[Item]]) -> None:
+    async def _work(self, group: asyncio.TaskGroup, batches: Iterator[list[Item]]) -> None:
         for batch in batches:
+            while self._workers < self._room():
+                self._workers += 1
+                group.create_task(self._work(group, batches))
             await self._answered(batch)
             self.after()
 

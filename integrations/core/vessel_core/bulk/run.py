@@ -98,8 +98,7 @@ async def abulk(
         run.show = stack.enter_context(shown_by(progress, count_rows(source), task))
         items = run.items(_items(source, column, kept, system, same))
         batches = batches_of(items, batch_size if task == "embed" else 1)
-        limits = sum(host.limit for host in client.hosts())
-        await run.all(batches, concurrency or limits or 4)
+        await run.all(batches, concurrency, otherwise=4)
         await asyncio.to_thread(journal.finish, run.rows, kinds, kept)
     return BulkReport(run.rows, run.skipped, run.errors, time.monotonic() - since)
 
