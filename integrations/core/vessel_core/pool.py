@@ -33,7 +33,20 @@ class Ticket:
     `abort` ends a call of which nothing has come yet; `lost` tells that this was done. A ticket that is dropped leaves.
     """
 
-    __slots__ = ("__weakref__", "_pool", "abort", "counted", "era", "error", "gone", "heard", "host", "lost", "prefix", "wake")
+    __slots__ = (
+        "__weakref__",
+        "_pool",
+        "abort",
+        "counted",
+        "era",
+        "error",
+        "gone",
+        "heard",
+        "host",
+        "lost",
+        "prefix",
+        "wake",
+    )
 
     def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool) -> None:
         self._pool = pool
