@@ -126,9 +126,9 @@ def _as_here(plain: dict[str, Any]) -> dict[str, Any]:
     timeout: Any = plain.get("timeout")
     url, reasoning = plain.get("base_url"), plain.get("reasoning")
     if hasattr(timeout, "connect") and hasattr(timeout, "read"):  # httpx.Timeout
-        plain["timeout"] = _timeout(cast("Any", timeout).connect, cast("Any", timeout).read)
-    elif isinstance(timeout, tuple) and len(cast("tuple[Any, ...]", timeout)) > 1:  # connect, read, and more
-        plain["timeout"] = _timeout(timeout[0], timeout[1])
+        plain["timeout"] = _timeout(timeout.connect, timeout.read)
+    elif isinstance(timeout, tuple) and len(parts := cast("tuple[Any, ...]", timeout)) > 1:  # connect, read, and more
+        plain["timeout"] = _timeout(parts[0], parts[1])
     if isinstance(url, str) and url.strip() and "://" not in url:
         plain["base_url"] = f"http://{url.strip()}"
     if isinstance(reasoning, Mapping):
