@@ -80,6 +80,37 @@ def test_ollama_keeps_the_options_that_would_load_its_model_anew(connect: Connec
         assert [sent.json()["options"] for sent in server.asked("/api/chat")] == [{"num_ctx": 8192}] * 2
 
 
+def test_ollama_keeps_what_it_was_loaded_with_under_any_name_of_the_model(connect: Connect) -> None:
+    def chat(request: Request) -> Response:
+        if request.json()["messages"]:
+            return Response.stream(transcript("ollama/text.ndjson"), content_type=NDJSON)
+        return Response.json({"model": "llama3", "done": True, "done_reason": "load"})
+
+    with ollama_server(routes={("POST", "/api/chat"): chat}) as server:
+        client = connect("ollama", base_url=server.base_url)
+        list(client.load("llama3:latest", num_ctx=8192))
+        client.chat(HELLO, model="llama3")
+        client.chat(HELLO, model="LLAMA3", extra_body={"options": {"num_ctx": 4096}})
+        client.chat(HELLO, model="llama3")
+        list(client.load("llama3"))
+        sizes = [sent.json()["options"]["num_ctx"] for sent in server.asked("/api/chat")]
+    assert sizes == [8192, 8192, 4096, 4096, 4096]
+
+
+def test_ollama_is_told_of_which_call_a_result_is_where_an_id_comes_again(connect: Connect) -> None:
+    history: list[Any] = [*HELLO]
+    for name in ("get_weather", "get_time"):
+        call: Any = {"id": "call_0", "type": "function", "function": {"name": name, "arguments": "{}"}}
+        history += [
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_0", "content": ""},
+        ]
+    with ollama_server(transcript("ollama/text.ndjson")) as server:
+        connect("ollama", base_url=server.base_url).chat(history)
+        sent = server.asked("/api/chat")[0].json()["messages"]
+    assert [message["tool_name"] for message in sent if message["role"] == "tool"] == ["get_weather", "get_time"]
+
+
 def test_ollama_gets_a_picture_as_bare_base64(connect: Connect) -> None:
     question: list[Message] = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image_part(DOT)]}]
     with ollama_server(transcript("ollama/text.ndjson")) as server:

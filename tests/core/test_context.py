@@ -12,7 +12,7 @@ from vessel_core.types import Message
 
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO, ask, last, line
-from tests.fake_server import FakeServer, Response, ollama_server
+from tests.fake_server import NDJSON, FakeServer, Request, Response, ollama_server
 
 WORDS = 2400
 LONG: list[Message] = [{"role": "user", "content": "The quick brown fox jumps. " * (WORDS // 5)}]
@@ -58,6 +58,34 @@ def test_of_a_model_that_is_not_loaded_yet_only_a_count_no_language_has_tells(
 ) -> None:
     with ollama(prompt_tokens, loaded=False) as server:
         assert connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG).truncated is cut
+
+
+def test_a_model_that_is_not_loaded_yet_is_loaded_to_know_its_context(connect: Connect) -> None:
+    loaded: list[Any] = []
+
+    def chat(request: Request) -> Response:
+        loaded.append(request.json().get("options"))
+        if not request.json()["messages"]:
+            return Response.json({"model": "qwen3:8b", "done": True, "done_reason": "load"})
+        pieces = [line({"role": "assistant", "content": "Hi"}), last(prompt_eval_count=2048, eval_count=1)]
+        return Response.stream(*pieces, content_type=NDJSON)
+
+    def running(_: Request) -> Response:
+        names = [{"name": "qwen3:8b", "model": "qwen3:8b", "context_length": 2048}] if loaded else []
+        return Response.json({"models": names})
+
+    with ollama_server(routes={("POST", "/api/chat"): chat, ("GET", "/api/ps"): running}) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        assert client.chat(LONG, num_gpu=1, temperature=0).truncated
+        assert loaded == [{"num_gpu": 1}, {"num_gpu": 1, "temperature": 0}]
+        assert client.chat(LONG).truncated
+        assert len(server.asked("/api/chat")) == 3
+
+
+def test_a_model_of_the_cloud_is_not_loaded(connect: Connect) -> None:
+    with ollama(1030, loaded=False) as server:
+        assert connect("ollama", base_url=server.base_url, model="gpt-oss:120b-cloud").chat(LONG).truncated
+        assert len(server.asked("/api/chat")) == 1
 
 
 def test_for_a_short_prompt_nothing_is_asked(connect: Connect) -> None:

@@ -11,8 +11,9 @@ from vessel_core.request import chat_request, checked_options, refuse_unsupporte
 from vessel_core.types import Message
 from vessel_core.wire import Quirks
 
+from tests.core.driving import Connect
 from tests.core.wire.play import HELLO, TIME, WEATHER
-from tests.fake_server import FakeServer
+from tests.fake_server import FakeServer, llamacpp_server, ollama_server, transcript
 
 PNG: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 
@@ -155,3 +156,43 @@ def test_a_choice_in_openais_form_is_the_tools_name() -> None:
     assert chat_request([HELLO], tools=[WEATHER], tool_choice=choice).tool_choice == "get_weather"
     with pytest.raises(InvalidRequest, match="which is none of the tools"):
         chat_request([HELLO], tools=[WEATHER], tool_choice={"type": "function"})
+
+
+@pytest.mark.parametrize("backend", ["llamacpp", "ollama"])
+def test_what_a_turn_leaves_empty_is_absent(connect: Connect, backend: str) -> None:
+    answer: Any = {"role": "assistant", "content": "x", "tool_calls": None, "reasoning": None, "refusal": None}
+    made, played = (
+        (ollama_server, "ollama/text.ndjson") if backend == "ollama" else (llamacpp_server, "llamacpp/text.sse")
+    )
+    with made(transcript(played)) as server:
+        client = connect(backend, base_url=server.base_url)
+        assert client.chat([HELLO, answer, HELLO]).text
+        assert server.requests[-1].json()["messages"][1] == {"role": "assistant", "content": "x"}
+        assert client.count_chat_tokens([HELLO, answer, HELLO]) > 0
+
+
+def test_a_picture_may_be_its_url_alone() -> None:
+    part: Any = {"type": "image_url", "image_url": "http://host/cat.png"}
+    (message,) = chat_request([{"role": "user", "content": [part]}]).messages
+    assert message.get("content") == [{"type": "image_url", "image_url": {"url": "http://host/cat.png"}}]
+
+
+def test_arguments_of_an_earlier_call_may_be_an_object_or_missing() -> None:
+    calls: Any = [{"id": "a", "function": {"name": "f", "arguments": given}} for given in ({"x": 1}, None, "{}")]
+    (message,) = chat_request([{"role": "assistant", "tool_calls": calls}]).messages
+    assert [call["function"]["arguments"] for call in message.get("tool_calls", ())] == ['{"x": 1}', "", "{}"]
+
+
+@pytest.mark.parametrize(
+    ("call", "missing"),
+    [
+        ({"type": "function", "function": {"name": "f", "arguments": "{}"}}, "id"),
+        ({"id": None, "function": {"name": "f"}}, "id"),
+        ({"id": "a", "function": {}}, "function.name"),
+        ({"id": "a"}, "function.name"),
+        ("f", "id"),
+    ],
+)
+def test_an_earlier_call_that_no_result_can_be_of_is_refused(call: Any, missing: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"messages\[1\]\.tool_calls\[0\] has no {missing}"):
+        chat_request([HELLO, {"role": "assistant", "tool_calls": [call]}])

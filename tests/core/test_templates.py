@@ -40,6 +40,17 @@ WITHOUT_SYSTEM = (
 """
     + TURNS
 )
+SYSTEM_FIRST = (
+    """\
+{%- set rest = messages -%}
+{%- for message in rest -%}
+{%- if message.role == 'system' and not loop.first -%}
+{{- raise_exception('System message must be at the beginning') -}}
+{%- endif -%}
+{%- endfor -%}
+"""
+    + TURNS
+)
 TWICE: list[Message] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Hello."},
@@ -92,6 +103,22 @@ def test_system_messages_go_into_the_first_turn_for_a_template_that_shows_none(
         assert client.capabilities().system_role is False
     with pytest.raises(BadRequest):
         connect(base_url=without_system.base_url, quirks=AS_THEY_ARE).chat(LATE)
+
+
+def test_system_messages_become_one_for_a_template_that_takes_it_at_the_beginning_only(connect: Connect) -> None:
+    late: list[Message] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello."},
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "How are you?"},
+    ]
+    with LocalServer.demo(chat_template=SYSTEM_FIRST) as server, Tap(server.base_url) as tap:
+        client = connect(base_url=tap.base_url)
+        assert client.chat(late, max_tokens=5).finish
+        assert tap.sent()["messages"] == [{"role": "system", "content": "Be brief.\n\nBe kind."}, late[1], late[3]]
+        assert client.capabilities().late_system is False
+        with pytest.raises(BadRequest, match="'system': 'first'"):
+            connect(base_url=server.base_url, quirks=AS_THEY_ARE).chat(late)
 
 
 def test_turns_go_as_they_are_to_a_template_that_takes_them(connect: Connect, tapped: Tap) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from vessel_core.backends.base import Flow
 from vessel_core.counting import estimate_chat
@@ -18,6 +18,7 @@ from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.forcing import ForcedStream, forced_tools
 from vessel_core.wire.jsontext import loads
+from vessel_core.wire.options import RUNNER
 from vessel_core.wire.schemas import misfit
 from vessel_core.wire.turns import arranged, unusual
 
@@ -41,7 +42,7 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     return replace(
         request,
         messages=arranged(request.messages, target.quirks_of(request.model), bound=_is_bound(request)),
-        options=target.steady(request.model, request.options),
+        options=target.steady(request.model, request.options, request.extra_body),
     )
 
 
@@ -105,8 +106,9 @@ def _allocated(target: Target, request: ChatRequest) -> Flow[int | None]:
     """Return how much context there is for the prompt: what the request sets, else what the server says."""
     if (given := request.options.get("num_ctx")) is not None:
         return given
-    asked: Callable[[str | None], Flow[int | None]] = target.server.backend.features["allocated"]
-    return (yield from asked(request.model))
+    asked: Callable[[str | None, Mapping[str, Any]], Flow[int | None]] = target.server.backend.features["allocated"]
+    runner = {name: value for name, value in request.options.items() if name in RUNNER}
+    return (yield from asked(request.model, runner))
 
 
 # ------------------------------------------------------------ the answer

@@ -46,7 +46,7 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
         request = replace(request, model=(yield from target.choose("chat")))
     options = request.options or ChatOptions()
     refuse_unsupported(options, backend.title, target.quirks)
-    request = replace(request, options=target.steady(request.model, options))
+    request = replace(request, options=target.steady(request.model, options, request.extra_body))
     return encode(request, target.quirks), backend.feature("completion_stream", "complete text")(
         limit=target.limits.line
     )
@@ -78,7 +78,7 @@ def embed(
     given = {name: value for name, value in (options or {}).items() if value is not None and name != "extra_body"}
     plain = checked_options(given)
     refuse_unsupported(plain, target.server.backend.title, target.quirks)
-    kept = cast("EmbedOptions", {**(options or {}), **target.steady(model, plain)})
+    kept = cast("EmbedOptions", {**(options or {}), **target.steady(model, plain, (options or {}).get("extra_body"))})
     encode = partial(
         target.server.backend.dialect.encode_embed,
         model=model,
@@ -232,7 +232,7 @@ def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
 
 def load(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
     """Load a model, as long as the client waits for one."""
-    return feature(target, "load", "load a model", model, options, target.timeout.load)
+    return feature(target, "load", "load a model", model, target.steady(model, options), target.timeout.load)
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:

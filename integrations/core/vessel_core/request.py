@@ -14,8 +14,9 @@ from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
 from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
 from vessel_core.options import ChatOptions
-from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Timeout, Tool
+from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Timeout, Tool, ToolCall
 from vessel_core.wire import Quirks
+from vessel_core.wire.arguments import arguments_text
 from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
 from vessel_core.wire.quirks import check_quirk
@@ -222,6 +223,11 @@ def _checked_messages(messages: list[Message]) -> list[Message]:
 
 
 def _checked_message(message: Message, where: str) -> Message:
+    if any(value is None and name != "content" for name, value in message.items()):
+        said = {name: value for name, value in message.items() if value is not None or name == "content"}
+        message = cast("Message", said)
+    if calls := message.get("tool_calls"):
+        message = cast("Message", {**message, "tool_calls": _checked_calls(calls, f"{where}.tool_calls")})
     content: Any = message.get("content")
     if content is None or isinstance(content, str):
         return message
@@ -229,17 +235,42 @@ def _checked_message(message: Message, where: str) -> Message:
         raise InvalidRequest(
             f"{where}.content is of type {type(content).__name__}.", hint="Give a text, or a list of parts."
         )
-    for number, part in enumerate(cast("Sequence[Any]", content)):
-        part = cast("dict[str, Any]", part) if isinstance(part, dict) else {"": part}
-        kind = part.get("type")
-        if kind not in ("text", "image_url", "input_audio") or kind not in part:
-            raise InvalidRequest(
-                f"{where}.content[{number}] is no text, image_url or input_audio part: {str(part)[:100]!r}.",
-                hint="`vessel_core.image_part` makes an image part from bytes, a path object, base64 or a URL.",
-            )
-        if kind == "image_url":
-            _check_picture(part["image_url"], f"{where}.content[{number}]")
-    return message
+    parts = [
+        _checked_part(part, f"{where}.content[{number}]") for number, part in enumerate(cast("Sequence[Any]", content))
+    ]
+    return cast("Message", {**message, "content": parts})
+
+
+def _checked_calls(calls: Any, where: str) -> list[ToolCall]:
+    """Return the calls of a turn with their arguments as text; refuse one that no result can be of."""
+    checked: list[ToolCall] = []
+    for at, call in enumerate(cast("list[Any]", calls) if isinstance(calls, list | tuple) else [calls]):
+        fields = mapping(call)
+        function = mapping(fields.get("function"))
+        for name, value in (("id", fields.get("id")), ("function.name", function.get("name"))):
+            if not isinstance(value, str) or not value:
+                raise InvalidRequest(
+                    f"{where}[{at}] has no {name}: {str(call)[:100]!r}.",
+                    hint="A call is {'id': …, 'type': 'function', 'function': {'name': …, 'arguments': '{…}'}}.",
+                )
+        named = {"name": function["name"], "arguments": arguments_text(function.get("arguments"))}
+        checked.append(cast("ToolCall", {**fields, "function": named}))
+    return checked
+
+
+def _checked_part(part: Any, where: str) -> ContentPart:
+    part = cast("dict[str, Any]", part) if isinstance(part, dict) else {"": part}
+    kind = part.get("type")
+    if kind not in ("text", "image_url", "input_audio") or kind not in part:
+        raise InvalidRequest(
+            f"{where} is no text, image_url or input_audio part: {str(part)[:100]!r}.",
+            hint="`vessel_core.image_part` makes an image part from bytes, a path object, base64 or a URL.",
+        )
+    if kind == "image_url":
+        _check_picture(part["image_url"], where)
+        if isinstance(part["image_url"], str):
+            part = {**part, "image_url": {"url": part["image_url"]}}
+    return cast("ContentPart", part)
 
 
 def _check_picture(image: Any, where: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from vessel_core.address import Address, parse_address
 from vessel_core.backends import Backend, find_backend
-from vessel_core.backends.base import Flow, choose_model, noting
+from vessel_core.backends.base import Flow, choose_model, noting, plain_name
 from vessel_core.discovery import Candidate, candidates, identify
 from vessel_core.doubt import Doubt
 from vessel_core.errors import (
@@ -45,6 +45,7 @@ from vessel_core.types import (
 )
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.options import RUNNER
+from vessel_core.wire.reading import mapping
 from vessel_core.wire.tools import unfinished
 
 
@@ -84,7 +85,7 @@ class Target:
     seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
     doubted: Doubt | None = field(default=None, repr=False)
     warned: set[str | None] = field(default_factory=set["str | None"], repr=False)
-    runner: dict[str | None, dict[str, Any]] = field(default_factory=dict["str | None", "dict[str, Any]"], repr=False)
+    runner: dict[str, dict[str, Any]] = field(default_factory=dict["str", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: neither key nor headers, and nothing that was learnt."""
@@ -132,6 +133,8 @@ class Target:
         learnt: dict[str, Any] = {}
         if capabilities.repeated_roles is False:
             learnt |= {"repeated_roles": False, "system": "first"}
+        if capabilities.late_system is False:
+            learnt["system"] = "first"
         if capabilities.system_role is False:
             learnt["system"] = "never"
         learnt = {name: value for name, value in learnt.items() if name not in self.switched}
@@ -339,12 +342,20 @@ class Target:
         self.seen = {}
         self.chosen.clear()
 
-    def steady(self, model: str | None, options: ChatOptions) -> ChatOptions:
-        """Keep an option that makes Ollama load its model anew the same from call to call, also where it is left out."""
-        kept = self.runner.setdefault(model, {})
-        kept.update({name: value for name, value in options.items() if name in RUNNER})
+    def steady(
+        self, model: str | None, options: Mapping[str, Any], extra_body: Mapping[str, Any] | None = None
+    ) -> ChatOptions:
+        """Keep an option that makes Ollama load its model anew the same from call to call, also where it is left out.
+
+        It may be given to a call, to `load`, or under `options` of an `extra_body`.
+        """
+        if "num_ctx" not in self.quirks.takes:
+            return cast("ChatOptions", options)
+        kept = self.runner.setdefault(plain_name(model or ""), {})
+        for given in (options, mapping((extra_body or {}).get("options"))):
+            kept.update({name: value for name, value in given.items() if name in RUNNER and value is not None})
         missing = {name: value for name, value in kept.items() if name not in options}
-        return cast("ChatOptions", {**options, **missing}) if missing else options
+        return cast("ChatOptions", {**options, **missing})
 
     def nearest(self, error: ModelNotFound, name: str) -> Flow[None]:
         """Put the names nearest to the missing one on the error, if the server lists any."""

@@ -97,7 +97,7 @@ class Capabilities:
 
     A feature that is `False` is refused before sending; one that is `None` is sent, and the server answers.
     `image_urls` tells whether the server itself fetches http(s) images, `system_role` whether the chat template shows system
-    messages, `repeated_roles` whether it takes two turns of one role in a row.
+    messages, `late_system` whether it takes them behind other turns, `repeated_roles` two turns of one role in a row.
     """
 
     chat: bool | None = None
@@ -115,6 +115,7 @@ class Capabilities:
     count_tokens: bool | None = None
     system_role: bool | None = None
     repeated_roles: bool | None = None
+    late_system: bool | None = None
 
 
 ModelKind = Literal["chat", "embedding", "rerank"]

@@ -110,6 +110,20 @@ def test_quirk_25_an_empty_error_beside_choices_is_none() -> None:
     assert said(event({"choices": [{"delta": {"content": "Hi"}}], "error": None})).text == "Hi"
 
 
+@pytest.mark.parametrize("document", [{"detail": "Internal error"}, {"message": "Internal error", "code": 500}])
+@pytest.mark.parametrize("before", [[], [chunk({"content": "half"})]])
+def test_quirk_25_an_error_without_its_name_is_one(document: dict[str, Any], before: list[bytes]) -> None:
+    played = play(openai_stream(), [*before, event(document), b"data: [DONE]\n\n"])
+    assert isinstance(played.error, ServerError)
+    assert "Internal error" in played.error.message
+    assert played.reply.text == ("half" if before else "")
+
+
+def test_quirk_22_a_detail_with_status_200_is_an_error() -> None:
+    with pytest.raises(ServerError, match="Not allowed"):
+        openai_stream().whole(b'{"detail": "Not allowed"}')
+
+
 def test_quirk_26_an_erased_error_is_a_cut_stream() -> None:
     assert isinstance(play(openai_stream(), [transcript("ollama/v1_erased_error.sse")]).error, StreamInterrupted)
 
@@ -204,12 +218,46 @@ def test_quirk_29_an_error_without_a_body_is_told_by_its_status(
                     }
                 },
             ),
-            None,
+            5000,
             4096,
         ),
+        (
+            error(
+                400,
+                b"This model's maximum context length is 4096 tokens. However, you requested 5000 tokens "
+                b"(4500 in the messages, 500 in the completion).",
+            ),
+            4500,
+            4096,
+        ),
+        (
+            error(
+                400,
+                {
+                    "error": "Trying to keep the first 4979 tokens when context the overflows. However, the model is "
+                    "loaded with context length of only 4096 tokens, which is not enough."
+                },
+            ),
+            4979,
+            4096,
+        ),
+        (
+            error(
+                400,
+                {
+                    "object": "error",
+                    "message": "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+                    "type": "BadRequestError",
+                },
+            ),
+            5000,
+            4096,
+        ),
+        (error(400, b"Prompt length 5000 is greater than max_seq_len 4096"), 5000, 4096),
+        (error(400, b"ContextWindowExceededError: prompt is too long: 5000 tokens > 4096 maximum"), 5000, 4096),
         (llamacpp(400, "exceed_context_size_error", "too long", n_prompt_tokens=6096, n_ctx=1024), 6096, 1024),
         (error(200, {"error": {"message": "Input does not fit in context length…"}}), None, None),
-        (error(400, {"error": "Trying to keep the first 5000 tokens when context the overflows"}), None, None),
+        (error(400, {"error": "Trying to keep the first 5000 tokens when context the overflows"}), 5000, None),
         (error(400, {"error": "Context size has been exceeded."}), None, None),
         (error(500, {"error": "no user query found in messages"}), None, None),
         (error(400, {"error": "the input length exceeds the context length"}), None, None),

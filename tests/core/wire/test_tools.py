@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vessel_core import Client
 from vessel_core.errors import ResponseTooLarge, StreamInterrupted
-from vessel_core.types import ChatReply, Delta
+from vessel_core.types import ChatReply, Delta, Message
 from vessel_core.wire import Quirks, openai, tools
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.openai import encode_chat
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler
 
-from tests.core.wire.play import WEATHER, ask, body_of, chunk, event, last, line, said, told, tool
+from tests.core.wire.play import HELLO, WEATHER, ask, body_of, chunk, event, last, line, play, said, told, tool
 from tests.fake_server import openai_server
 
 PARIS = '{"city": "Paris"}'
@@ -32,7 +32,7 @@ def piece(index: int | None = 0, id: str | None = None, name: str | None = None,
 
 
 def assembled(*pieces: Any, declared: tuple[str, ...] = (), **switches: bool) -> ChatReply:
-    calls = ToolCallAssembler(declared, **switches)
+    calls = ToolCallAssembler(declared, **cast("Any", switches))
     deltas = [Delta(tool_calls=calls.feed([each])) for each in pieces]
     return ChatReply.gather([*deltas, Delta(tool_calls=calls.close("stop"))])
 
@@ -104,6 +104,16 @@ def test_quirk_55_ids_are_unique_in_a_reply() -> None:
     reply = assembled(piece(0, "call_0", "get_weather", PARIS), piece(1, "call_0", "get_time", "{}"))
     assert calls(reply) == BOTH
     assert reply.tool_calls[0]["id"] == "call_0" != reply.tool_calls[1]["id"]
+
+
+def test_quirk_55_an_id_of_an_earlier_turn_is_not_given_again() -> None:
+    call: Any = {"id": "call_0", "type": "function", "function": {"name": "get_time", "arguments": "{}"}}
+    history: list[Message] = [HELLO, {"role": "assistant", "tool_calls": [call]}]
+    pieces = [piece(0, "call_0", "get_time", "{}"), piece(1, "b", "get_time", "{}")]
+    reply = play(openai.ChatStream(ask(*history), Quirks()), [chunk({"tool_calls": pieces}), chunk({}, "stop")]).reply
+    first, second = (call["id"] for call in reply.tool_calls)
+    assert first not in ("call_0", "b")
+    assert second == "b"
 
 
 def test_quirk_55_an_id_that_is_a_number_is_taken() -> None:
@@ -308,6 +318,12 @@ def test_quirk_68_the_calls_that_were_dropped_are_counted() -> None:
 def test_quirk_69_a_name_the_server_changed_is_put_back() -> None:
     camel, kebab = tool("getWeather"), tool("Get-Time")
     assert calls(in_a_stream(piece(0, "a", "get_time", "{}"), tools=[camel, kebab]))[0][0] == "Get-Time"
+    assert calls(in_a_stream(piece(0, "a", "get_weather", "{}"), tools=[camel, kebab]))[0][0] == "getWeather"
+
+
+def test_quirk_69_a_name_that_is_declared_stays() -> None:
+    both = [tool("get_weather"), tool("getWeather")]
+    assert calls(in_a_stream(piece(0, "a", "get_weather", "{}"), tools=both))[0][0] == "get_weather"
 
 
 def test_a_call_without_a_name_is_invalid_and_keeps_its_arguments() -> None:

@@ -165,7 +165,12 @@ def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:
 
 def same_model(one: str, other: str) -> bool:
     """Tell whether two names mean the same model; Ollama adds `:latest` and ignores case."""
-    return one.lower().removesuffix(":latest") == other.lower().removesuffix(":latest")
+    return plain_name(one) == plain_name(other)
+
+
+def plain_name(model: str) -> str:
+    """Return what the names of one model have in common."""
+    return model.lower().removesuffix(":latest")
 
 
 def choose_model(models: Sequence[ModelInfo], kind: str) -> ModelInfo | None:

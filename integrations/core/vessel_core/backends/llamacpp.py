@@ -104,6 +104,7 @@ def _capabilities(props: Mapping[str, Any]) -> Capabilities:
         count_tokens=True,
         system_role=caps.get("supports_system_role"),
         repeated_roles=False if "alternate" in template else None,
+        late_system=False if "must be at the beginning" in template else None,
     )
 
 

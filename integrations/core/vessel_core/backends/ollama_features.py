@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from vessel_core.backends.base import Flow, items, same_model, tell, try_json
+from vessel_core.errors import ProtocolError, ResponseError, Unsupported
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
 from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
@@ -14,8 +16,21 @@ from vessel_core.wire.failures import json_body
 from vessel_core.wire.reading import count, mapping
 
 
-def allocated(model: str | None) -> Flow[int | None]:
-    """Return the context that is really allocated for a model, in tokens; `None` while it isn't loaded."""
+def allocated(model: str | None, runner: Mapping[str, Any]) -> Flow[int | None]:
+    """Return the context that is really allocated for a model, in tokens; `None` where Ollama doesn't say.
+
+    A model that isn't loaded is loaded with the options of its `runner`, as the chat to come would do: until then nobody
+    knows. One that runs in Ollama's cloud never is.
+    """
+    context = yield from _allocated(model)
+    if context is None and model and not model.endswith("cloud"):
+        with suppress(ResponseError, Unsupported, ProtocolError):  # the chat itself will say what is wrong
+            json_body((yield _load(model, runner)))
+        context = yield from _allocated(model)
+    return context
+
+
+def _allocated(model: str | None) -> Flow[int | None]:
     running = items((yield from try_json("/api/ps")), "models")
     loaded = (one for one in running if model and same_model(str(one.get("model") or one.get("name")), model))
     return count(mapping(next(loaded, None)).get("context_length"))
@@ -37,15 +52,19 @@ def create(model: str, options: Mapping[str, Any]) -> Steps:
 
 def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it."""
+    yield Progress("loading")
+    reply = yield _load(model, options)
+    json_body(reply or Reply(500))
+    yield Progress("loaded")
+
+
+def _load(model: str, options: Mapping[str, Any]) -> Call:
     body: dict[str, Any] = {"model": model, "messages": [], "stream": False}
     if "keep_alive" in options:
         body["keep_alive"] = options["keep_alive"]
     if runner := {name: value for name, value in options.items() if name != "keep_alive"}:
         body["options"] = runner
-    yield Progress("loading")
-    reply = yield Call("POST", "/api/chat", body, stream=True)
-    json_body(reply or Reply(500))
-    yield Progress("loaded")
+    return Call("POST", "/api/chat", body, stream=True)
 
 
 def unload(model: str) -> Flow[None]:

@@ -51,6 +51,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
     for pattern, error in (
         (r"exceed_context_size|exceeds? the available context size|maximum context length", ContextOverflow),
         (r"context length|context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
+        (r"greater than max_seq_len", ContextOverflow),
         (r"input length exceeds the context|prompt is too long|no user query found in messages", ContextOverflow),
         (r"is too large to process|increase the physical batch size", InputTooLarge),
         (r"loading model|model is loading|is currently loading", ModelLoading),
@@ -132,10 +133,17 @@ def failure_of(reply: Reply) -> Failure:
         return failure
     if isinstance(document, dict):
         fields = cast("dict[str, Any]", document)
-        for key in ("detail", "message", "status"):
-            if value := fields.get(key):
-                return Failure(_detail(value))
+        if (failure := failure_alone(fields)) is not None:
+            return failure
+        if status := fields.get("status"):
+            return Failure(_detail(status))
     return Failure(_plain(reply.body))
+
+
+def failure_alone(fields: dict[str, Any]) -> Failure | None:
+    """Return the error of a document that is no answer: it may stand in `detail` or `message` too (quirk 23)."""
+    said = fields.get("detail") or fields.get("message")
+    return failure_in(fields) or (Failure(_detail(said)) if said else None)
 
 
 def _from_fields(fields: dict[str, Any]) -> Failure:
@@ -205,6 +213,8 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
 def _hint(cls: type[VesselError], failure: Failure, reply: Reply) -> str | None:
     if not failure.message:
         return _SILENT_HINTS.get(reply.status, _HINTS.get(cls))
+    if "must be at the beginning" in failure.message:
+        return "Join the system messages at the start; `quirks={'system': 'first'}` does so for this client."
     if isinstance(url := (failure.details or {}).get("signin_url"), str):
         return f"This model runs in Ollama's cloud. Sign in there: `ollama signin`, or {url[:MAX_TEXT]}"
     return _HINTS.get(cls)
@@ -227,17 +237,24 @@ def _fill(error: VesselError, failure: Failure, reply: Reply) -> None:
     """Put the numbers of a failure on its exception."""
     details = failure.details or {}
     if isinstance(error, ContextOverflow):
-        error.prompt_tokens = count(details.get("n_prompt_tokens")) or _search(r"\((\d+) tokens\)", failure.message)
+        error.prompt_tokens = count(details.get("n_prompt_tokens")) or _search(
+            r"\((\d+) tokens\)|requested \d+ tokens \((\d+) in the|requested (\d+) tokens|"
+            r"keep the first (\d+) tokens|too long: (\d+) tokens|[Pp]rompt length (\d+)",
+            failure.message,
+        )
         error.context_length = count(details.get("n_ctx")) or _search(
-            r"(?:context length is|context size \(|only the first|num_ctx[^0-9]{0,20})\s*(\d+)", failure.message
+            r"(?:context length is|context length \(|context length of only|context size \(|only the first|tokens >|"
+            r"max_seq_len|num_ctx[^0-9]{0,20})\s*(\d+)",
+            failure.message,
         )
     if isinstance(error, RateLimited):
         error.retry_after = retry_after(reply.headers)
 
 
 def _search(pattern: str, text: str) -> int | None:
+    """Return the number of the group that is found."""
     found = re.search(pattern, text)
-    return int(found[1]) if found else None
+    return int(found[found.lastindex or 0]) if found else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -103,8 +103,12 @@ def _kept(schema: Any) -> Any:
 
 
 def _messages(messages: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
-    names = {call["id"]: call["function"]["name"] for message in messages for call in message.get("tool_calls") or ()}
-    return [_message(message, names, quirks) for message in messages]
+    names: dict[str, str] = {}
+    written: list[dict[str, Any]] = []
+    for message in messages:  # in order: an id may come again (quirk 55), and a result is of the call before it
+        names.update({call["id"]: call["function"]["name"] for call in message.get("tool_calls") or ()})
+        written.append(_message(message, names, quirks))
+    return written
 
 
 def _message(message: Message, names: Mapping[str, str], quirks: Quirks) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from vessel_core.errors import ProtocolError, ResponseTooLarge, StreamInterrupted, VesselError
 from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, ToolCallDelta, Usage
 from vessel_core.wire import MAX_LINE, Quirks, Reply
-from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.failures import error_from, failure_alone, failure_in, json_body, not_json
 from vessel_core.wire.framing import EventStream
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.openai_request import encode_chat, encode_embed
@@ -125,7 +125,9 @@ class ChatStream:
         if not isinstance(chunk, dict):
             raise not_json(repr(chunk).encode("utf-8", "replace"))  # pyright: ignore[reportUnknownArgumentType]
         fields = cast("dict[str, Any]", chunk)
-        if ("error" in fields or "choices" not in fields) and (failure := failure_in(fields)) is not None:
+        if "error" in fields and (failure := failure_in(fields)) is not None:
+            raise error_from(Reply(200), failure)
+        if "choices" not in fields and (failure := failure_alone(fields)) is not None:
             raise error_from(Reply(200), failure)
         if self._head is None:
             self._head = _head(fields)

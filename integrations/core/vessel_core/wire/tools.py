@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
@@ -54,7 +54,8 @@ class ToolCallAssembler:
 
     Servers leave the index out or send 0 for every call, repeat or blank ids and names, and send arguments as objects
     (quirks 49 to 60, 66): a new id, or a new name after complete arguments, starts a new call; a repeat changes nothing.
-    Ids are unique in one reply, and calls nobody gave one get `call_` and 24 hex digits.
+    Ids are unique in one reply and beside those `used` in the conversation (quirk 55: some servers begin at `call_0` in each
+    reply); a call without one of its own gets `call_` and 24 hex digits.
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
@@ -70,14 +71,16 @@ class ToolCallAssembler:
         repair: bool = False,
         cumulative: bool = False,
         limit: int | None = None,
+        used: Iterable[str] = (),
     ) -> None:
+        self._names = frozenset(declared)
         self._declared = {_loose(name): name for name in declared}
         self._parallel = parallel
         self._repair = repair
         self._cumulative = cumulative
         self._limit = MAX_ARGUMENTS if limit is None else limit
         self._calls: list[_OpenCall] = []
-        self._ids: set[str] = set()
+        self._ids = set(used)
 
     @property
     def dropped(self) -> int:
@@ -195,7 +198,8 @@ class ToolCallAssembler:
 
     def _announce(self, call: _OpenCall) -> ToolCallDelta:
         call.announced = True
-        call.name = self._declared.get(_loose(call.name), call.name)
+        if call.name not in self._names:
+            call.name = self._declared.get(_loose(call.name), call.name)
         if not call.id or call.id in self._ids:
             call.id = f"call_{uuid.uuid4().hex[:24]}"
         self._ids.add(call.id)
@@ -227,7 +231,7 @@ def unfinished(reply: ChatReply) -> ChatReply:
 
 
 def _loose(name: str) -> str:
-    return name.replace("-", "_").replace(" ", "_").lower()
+    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
@@ -238,6 +242,7 @@ def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
         repair=quirks.repair_arguments,
         cumulative=quirks.cumulative_arguments,
         limit=None if quirks.max_structured is None else quirks.max_structured * CHARACTERS_A_TOKEN,
+        used=(call["id"] for message in request.messages for call in message.get("tool_calls") or ()),
     )
 
 
