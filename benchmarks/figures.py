@@ -107,8 +107,7 @@ def per_call() -> list[Row]:
         pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike"), ("httpx + orjson", "ChatOpenAI")]
         if do == "ainvoke":
             pairs += [("ChatVessel, fast", "ChatOpenAI"), ("Vessel, fast", "OpenAILike")]
-        if do != "first":
-            pairs.append(("langchain-core", "ChatOpenAI"))
+        pairs.append(("langchain-core", "ChatOpenAI"))
         for ours, peer in pairs:
             mine, theirs = (chat(client, do, "text-8", 1, 40) for client in (ours, peer))
             rows.append(Row(figure, f"µs a call, {do}", mine, theirs, aim))
