@@ -56,7 +56,8 @@ def result(row: Row, values: Mapping[Measure, Sequence[float]]) -> Result:
 
 def _cells(line: Result) -> list[str]:
     ratio = "" if line.ratio is None else f"{line.ratio:.3f}"
-    aim = f"{'≥' if line.what.startswith('answers') else '≤'} {line.aim:.3g}"
+    bound = f"{line.aim:,.0f}" if line.aim >= 100 else f"{line.aim:.3g}"
+    aim = f"{'≥' if line.what.startswith('answers') else '≤'} {bound}"
     peer = "" if line.theirs is None else f"{_number(line.theirs)} {line.peer}".strip()
     return [
         line.figure,
