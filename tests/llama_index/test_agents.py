@@ -227,3 +227,11 @@ async def test_a_conversation_with_tools_can_be_resumed_from_its_json(llm: Vesse
     again = await llm.achat_with_tools([FunctionTool.from_defaults(get_weather)], "Thank you.", chat_history=history)
     assert again.message.content or llm.get_tool_calls_from_response(again)
     await llm.aclose()
+
+
+async def test_an_agent_whose_first_call_is_forced_and_does_not_come_says_so() -> None:
+    with scripted(answer("Hello.")) as (llm, _):
+        agent = FunctionAgent(tools=[get_weather], llm=llm, initial_tool_choice="get_weather")
+        with pytest.raises(InvalidOutput, match="had to be called"):
+            await run(agent, "Hello")
+        await llm.aclose()

@@ -10,7 +10,9 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlo
 from llama_index.llms.vessel import Vessel
 from vessel_core.errors import InvalidRequest
 
+from tests.llama_index.conformance.answers import answer
 from tests.llama_index.conformance.looking import extra, raw, usage
+from tests.llama_index.scripted import scripted
 
 HELLO = [ChatMessage("Hello, who are you?")]
 
@@ -119,3 +121,18 @@ def test_what_is_no_conversation_is_refused_before_anything_is_sent(llm: Vessel,
 def test_an_unknown_option_is_refused_with_the_nearest_one(llm: Vessel) -> None:
     with pytest.raises(InvalidRequest, match="did you mean 'temperature'"):
         llm.chat(HELLO, temperatur=0.3)
+
+
+async def test_the_thinking_is_kept_in_all_eight_forms() -> None:
+    message = ChatMessage("Why?")
+    with scripted(answer("So.", reasoning=["Let me ", "see."])) as (llm, _):
+        *_, streamed = llm.stream_chat([message])
+        *_, astreamed = [each async for each in await llm.astream_chat([message])]
+        for response in (llm.chat([message]), await llm.achat([message]), streamed, astreamed):
+            assert response.message.blocks[0] == ThinkingBlock(content="Let me see.")
+        *_, completed = llm.stream_complete("Why?")
+        *_, acompleted = [each async for each in await llm.astream_complete("Why?")]
+        for completion in (llm.complete("Why?"), await llm.acomplete("Why?"), completed, acompleted):
+            assert completion.text == "So."
+            assert extra(completion)["thinking"] == "Let me see."
+        await llm.aclose()

@@ -255,3 +255,47 @@ def test_mended_arguments_run_and_what_the_model_wrote_is_told() -> None:
         assert extra(response.message)["repaired_tool_calls"] == {"a": written}
     with scripted(stream) as (llm, _):
         assert "repaired_tool_calls" not in extra(ask(llm).message)
+
+
+PROSE = answer("Hello, ", "I am a model.", finish="length")
+
+
+@pytest.mark.parametrize("choice", [{"tool_required": True}, {"tool_choice": "get_weather"}, {"tool_choice": "any"}])
+async def test_a_forced_call_that_does_not_come_is_an_error_in_all_four_forms(choice: dict[str, Any]) -> None:
+    with scripted(PROSE) as (llm, _):
+        with pytest.raises(InvalidOutput, match="had to be called") as whole:
+            ask(llm, **choice)
+        with pytest.raises(InvalidOutput) as awhole:
+            await llm.achat_with_tools([WEATHER], "Weather?", **choice)
+        with pytest.raises(InvalidOutput) as streamed:
+            list(llm.stream_chat_with_tools([WEATHER], "Weather?", **choice))
+        stream = await llm.astream_chat_with_tools([WEATHER], "Weather?", **choice)
+        assert (await anext(stream)).delta == "Hello, "
+        with pytest.raises(InvalidOutput) as astreamed:
+            [each async for each in stream]
+        await llm.aclose()
+    for error in (whole.value, awhole.value, streamed.value, astreamed.value):
+        assert error.partial is not None
+        assert error.partial.text == "Hello, I am a model."
+        assert "tool_required=True" not in str(error)
+
+
+def test_a_forced_call_that_does_not_come_is_returned_if_it_is_not_to_be_checked() -> None:
+    with scripted(PROSE) as (llm, server):
+        assert ask(llm, tool_required=True, validate=False).message.content == "Hello, I am a model."
+        assert "validate" not in sent(server)
+
+
+def test_arguments_that_are_null_are_none() -> None:
+    with scripted(call_piece(0, "null", name="get_weather", call_id="a") + ending("tool_calls")) as (llm, _):
+        (selection,) = llm.get_tool_calls_from_response(ask(llm))
+    assert selection.tool_kwargs == {}
+
+
+def test_the_calls_of_an_anthropic_history_keep_their_arguments() -> None:
+    call = {"id": "i", "name": "get_weather", "input": {"city": "Oslo"}, "type": "tool_use"}
+    message = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [call]})
+    with scripted(answer("Yes.")) as (llm, server):
+        llm.chat([message])
+        (asked,) = sent(server)["messages"][0]["tool_calls"]
+    assert json.loads(asked["function"]["arguments"]) == {"city": "Oslo"}

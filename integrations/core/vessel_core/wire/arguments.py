@@ -32,8 +32,8 @@ def _parsed(text: str) -> Any:
 
 
 def parse_arguments(text: str) -> dict[str, Any] | None:
-    """Return a call's arguments as a dict, or `None` if the text isn't a JSON object."""
-    document: object = _parsed(text) if text.strip() else {}
+    """Return a call's arguments as a dict, or `None` if the text isn't a JSON object; nothing and `null` are no arguments."""
+    document: object = {} if text.strip() in ("", "null") else _parsed(text)
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
 
 

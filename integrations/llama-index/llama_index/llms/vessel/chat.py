@@ -17,11 +17,16 @@ from llama_index.core.base.llms.types import (
 from llama_index.llms.vessel.knowledge import KnownModel
 from llama_index.llms.vessel.messages import conversation, to_wire
 from llama_index.llms.vessel.telling import CHAT, COMPLETION, Telling
+from llama_index.llms.vessel.tools import acalled, called, is_forced
 from vessel_core import Delta
 
 
 class ChatForms(KnownModel):
-    """What `Vessel` says and hears, in any form; the tools and the structured answers stand on it."""
+    """What `Vessel` says and hears, in any form; the tools and the structured answers stand on it.
+
+    An answer that had to call a tool (`tool_choice`, `tool_required`) and calls none is `InvalidOutput`, with the answer in
+    `partial`; with `validate=False` it is returned.
+    """
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
@@ -79,12 +84,18 @@ class ChatForms(KnownModel):
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
-        deltas = self.client.stream(wire, **self.chat_fields(options))
+        fields = self.chat_fields(options)
+        deltas = self.client.stream(wire, **fields)
+        if is_forced(fields.get("tool_choice")) and options.get("validate", True):
+            deltas = called(deltas)
         return self._learning(deltas) if self._to_learn(options) else deltas
 
     async def _adeltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> AsyncGenerator[Delta]:
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
-        deltas = self.async_client.stream(wire, **self.chat_fields(options))
+        fields = self.chat_fields(options)
+        deltas = self.async_client.stream(wire, **fields)
+        if is_forced(fields.get("tool_choice")) and options.get("validate", True):
+            deltas = acalled(deltas)
         return self._alearning(deltas) if self._to_learn(options) else deltas

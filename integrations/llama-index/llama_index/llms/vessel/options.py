@@ -105,6 +105,8 @@ def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Put options over those there are, by whatever name they come."""
     for name, value in more.items():
         ours = OPTION_ALIASES.get(name, name)
+        if ours == "validate":
+            continue  # not the server's business: whether a forced call that does not come is an error
         if ours == "extra_body":
             fields["extra_body"] = {**fields["extra_body"], **(value or {})}
         elif ours == "options" and isinstance(value, Mapping):

@@ -82,8 +82,10 @@ class Answer:
         return built(ChatResponse, fields, CHAT_FIELDS)
 
     def completion(self, delta: Delta | None = None) -> CompletionResponse:
-        """Return the answer so far as a completion."""
+        """Return the answer so far as a completion; its `additional_kwargs` hold the thinking so far."""
         extra = {**self._extra, **self._told}
+        if self.reasoning:
+            extra["thinking"] = self.reasoning
         if delta is not None and (delta.reasoning or delta.progress):
             extra.update(_of_this_piece(delta))
         fields = {

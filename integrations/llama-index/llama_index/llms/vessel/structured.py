@@ -51,12 +51,21 @@ def is_called_for(llm: LLM) -> bool:
 def structured_options(
     output_cls: type[BaseModel], options: Mapping[str, Any] | None, *, by_call: bool = False
 ) -> dict[str, Any]:
-    """Return the options of the chat that asks for an object: as the answer, or `by_call` as a call that must be made."""
+    """Return the options of the chat that asks for an object: as the answer, or `by_call` as a call that must be made.
+
+    Whether it was made is not checked: JSON in the text is understood as well.
+    """
     kept = {name: value for name, value in (options or {}).items() if name not in _OF_TOOLS}
     if not by_call:
         return {**kept, "response_format": answer_format(output_cls)}
     tool = tool_spec(get_function_tool(output_cls))
-    return {**kept, "tools": [tool], "tool_choice": tool["function"]["name"], "parallel_tool_calls": False}
+    return {
+        **kept,
+        "tools": [tool],
+        "tool_choice": tool["function"]["name"],
+        "parallel_tool_calls": False,
+        "validate": False,
+    }
 
 
 def answer_text(response: ChatResponse, *, by_call: bool = False) -> str:
