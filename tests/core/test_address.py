@@ -24,7 +24,7 @@ from vessel_core.errors import InvalidConfig
         ("http://0.0.0.0:11434", "http://127.0.0.1:11434"),
         ("http://[::]:11434", "http://[::1]:11434"),
         ("http://[::1]:8080", "http://[::1]:8080"),
-        ("http://host:8080?x=1#y", "http://host:8080"),
+        ("http://host:8080#y", "http://host:8080"),
     ],
 )
 def test_a_url_is_cut_to_the_root_of_its_server(url: str, root: str) -> None:
@@ -53,6 +53,15 @@ def test_what_is_no_url_of_a_server_is_refused_at_construction(url: str, what: s
     with pytest.raises(InvalidConfig, match="base_url") as caught:
         Client("llamacpp", base_url=url)
     assert what in str(caught.value)
+
+
+def test_a_key_in_the_query_is_refused_and_not_shown() -> None:
+    for url in ("http://host:8080/v1?api_key=sekrit", "ftp://host?api_key=sekrit", "http://ann:b@host?api_key=sekrit"):
+        with pytest.raises(InvalidConfig) as caught:
+            Client("openai", base_url=url)
+        assert "sekrit" not in str(caught.value)
+    with pytest.raises(InvalidConfig, match="api_key="):
+        Client("openai", base_url="http://host:8080/v1?api_key=sekrit")
 
 
 def test_a_user_name_becomes_a_secret_header_and_is_shown_nowhere() -> None:

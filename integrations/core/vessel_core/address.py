@@ -53,7 +53,7 @@ def _is_private(host: str) -> bool:
 
 
 def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) -> Address:
-    """Return the address in `url`; raise `InvalidConfig` naming `source` if it has no scheme or host.
+    """Return the address in `url`; raise `InvalidConfig` naming `source` if it has no scheme or host, or has a query.
 
     `/v1`, `/api` and slashes at the end are dropped, and `0.0.0.0` and `[::]` (where servers listen) become `127.0.0.1`
     and `[::1]` (where they are reached). With `lenient=True` a missing scheme means `http://`, as in `OLLAMA_HOST=0.0.0.0:11434`.
@@ -67,6 +67,9 @@ def parse_address(url: str, *, source: str = "base_url", lenient: bool = False) 
         raise InvalidConfig(f"{source}={_shown(text)!r} has no scheme http:// or https://.", hint=hint)
     if not parts.hostname:
         raise InvalidConfig(f"{source}={_shown(text)!r} has no host.", hint="Write it like http://localhost:8080.")
+    if parts.query:
+        hint = "A key goes into api_key=, or with its header's name into headers=; a URL is shown and stored."
+        raise InvalidConfig(f"{source}={_shown(text)!r} has a query (?…), of which nothing would be sent.", hint=hint)
     path = parts.path.rstrip("/")
     for ending in ("/v1/chat/completions", "/chat/completions", "/v1", "/api"):
         path = path.removesuffix(ending)
@@ -118,7 +121,8 @@ def _split(text: str, source: str) -> SplitResult:
 
 
 def _shown(text: str) -> str:
-    """Return a URL without what stands before its `@`."""
+    """Return a URL without what stands before its `@` and in its query, which may be secret."""
+    text = text.partition("?")[0]
     scheme, found, rest = text.partition("://")
     return f"{scheme}{found}{rest.rpartition('@')[2]}" if "@" in rest else text
 
