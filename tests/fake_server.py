@@ -383,6 +383,7 @@ def llamacpp_server(
     model: str = "plain.gguf",
     n_ctx: int = 1024,
     vision: bool = False,
+    audio: bool = False,
     caps: Mapping[str, bool] = LLAMACPP_CAPS,
     routes: Routes | None = None,
 ) -> FakeServer:
@@ -400,7 +401,7 @@ def llamacpp_server(
         "total_slots": 2,
         "model_alias": model,
         "model_path": f"/models/{model}",
-        "modalities": {"vision": vision, "video": False, "audio": False},
+        "modalities": {"vision": vision, "video": False, "audio": audio},
         "chat_template": "",
         "chat_template_caps": dict(caps),
         "build_info": "b1-0c1e570",

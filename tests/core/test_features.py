@@ -19,10 +19,19 @@ from vessel_core.errors import (
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Reply
+from vessel_core.wire.reading import reasoning_of
 
 from tests.core.driving import Connect, Tap
 from tests.core.wire.play import HELLO
-from tests.fake_server import Response, Routes, llamacpp_server, lmstudio_server, ollama_server, openai_server
+from tests.fake_server import (
+    Response,
+    Routes,
+    llamacpp_server,
+    lmstudio_server,
+    ollama_server,
+    openai_server,
+    transcript,
+)
 
 
 def test_slots_metrics_adapters_and_tokens_of_the_real_server(connect: Connect, tapped: Tap) -> None:
@@ -205,3 +214,32 @@ def test_a_document_that_is_a_list_is_put_into_one() -> None:
         trying.throw(Unsupported("no"))
     assert stopped.value.value == {}
     assert OLLAMA.feature("pull", "fetch") is OLLAMA.features["pull"]
+
+
+def test_a_picture_or_a_sound_is_not_sent_to_a_model_known_to_take_none(connect: Connect) -> None:
+    picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    sound: Any = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = connect(base_url=server.base_url)
+        assert (client.capabilities().vision, client.capabilities().audio) == (False, False)
+        for part, what in ((picture, "pictures"), (sound, "audio")):
+            with pytest.raises(Unsupported, match=f"takes no {what}"):
+                client.chat([{"role": "user", "content": [part]}])
+        assert server.asked("/v1/chat/completions") == []
+
+
+@pytest.mark.parametrize("backend", ["vllm", "sglang", "mlx", "textgen"])
+def test_a_repeat_penalty_has_the_name_the_server_reads(connect: Connect, backend: str) -> None:
+    with openai_server(transcript("llamacpp/text.sse")) as server:
+        connect(backend, base_url=server.base_url, model="demo").chat([HELLO], repeat_penalty=1.2)
+        body = server.asked("/v1/chat/completions")[0].json()
+    assert (body["repetition_penalty"], "repeat_penalty" in body) == (1.2, False)
+
+
+def test_quirk_43_zeros_are_no_usage(connect: Connect) -> None:
+    with lmstudio_server(embedding_models=["e"]) as server:
+        assert connect("lmstudio", base_url=server.base_url).embed(["a"]).usage is None
+
+
+def test_quirk_74_a_summary_of_the_reasoning_is_reasoning() -> None:
+    assert reasoning_of({"reasoning_details": [{"type": "reasoning.summary", "summary": "Okay"}]}) == "Okay"

@@ -15,7 +15,7 @@ OLLAMA_MODELS = ("llama3.1", "llava", "qwen3:8b", "nomic-embed-text")
 
 def sensible_server() -> FakeServer:
     """Return the server; `requests` holds what it was asked."""
-    return llamacpp_server(_chat, model="sensible")
+    return llamacpp_server(_chat, model="sensible", vision=True, audio=True)
 
 
 def sensible_ollama() -> FakeServer:

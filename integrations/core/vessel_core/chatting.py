@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from vessel_core.backends.base import Flow
 from vessel_core.counting import estimate_chat
-from vessel_core.errors import InvalidOutput, InvalidRequest
+from vessel_core.errors import InvalidOutput, InvalidRequest, Unsupported
 from vessel_core.pictures import with_pictures
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
@@ -19,6 +19,7 @@ from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.forcing import ForcedStream, forced_tools
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.options import RUNNER
+from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import misfit
 from vessel_core.wire.turns import arranged, unusual
 
@@ -35,6 +36,7 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     refuse_unsupported(request.options, target.server.backend.title, target.quirks)
     _refuse_two_grammars(request)
     _warn_of_lost_tools(target, request)
+    _refuse_media(target, request)
     if unusual(request.messages) and "apply_template" in target.server.backend.features:
         yield from target.look_at(request.model)
     if target.fetch_image_urls:
@@ -57,6 +59,27 @@ def _warn_of_lost_tools(target: Target, request: ChatRequest) -> None:
             "or start the server with a template that has them (`--chat-template-file`).",
             request.model,
         )
+
+
+def _refuse_media(target: Target, request: ChatRequest) -> None:
+    """Refuse a picture or a sound for a model that is known to take none."""
+    seen = target.seen.get(request.model)
+    if seen is None or (seen.capabilities.vision is not False and seen.capabilities.audio is not False):
+        return
+    for kind, what, takes in (
+        ("image_url", "pictures", seen.capabilities.vision),
+        ("input_audio", "audio", seen.capabilities.audio),
+    ):
+        if takes is False and any(_holds(message.get("content"), kind) for message in request.messages):
+            raise Unsupported(
+                f"The model {seen.id!r} takes no {what}.",
+                hint="Use one that does, or start llama-server with the model's projector (`--mmproj FILE`).",
+            )
+
+
+def _holds(content: object, kind: str) -> bool:
+    """Tell whether a message has a part of this kind."""
+    return isinstance(content, list) and any(mapping(part).get("type") == kind for part in cast("list[Any]", content))
 
 
 def _refuse_two_grammars(request: ChatRequest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vessel_core.backends.base import Backend, unrecognised
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import REPETITION
 
 BACKEND = Backend(
     name="mlx",
@@ -13,7 +14,7 @@ BACKEND = Backend(
     env="MLX_URL",
     urls=("http://localhost:8080",),
     dialect=openai,
-    quirks=Quirks(reasoning_field="reasoning", image_urls=False, thinking="template"),
+    quirks=Quirks(takes=REPETITION, reasoning_field="reasoning", image_urls=False, thinking="template"),
     models=models,
     model=model,
     version=version,

@@ -6,6 +6,7 @@ from vessel_core.backends.base import Backend, Evidence, owners
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import REPETITION
 from vessel_core.wire.reading import mapping
 
 
@@ -21,7 +22,7 @@ BACKEND = Backend(
     env="SGLANG_URL",
     urls=("http://localhost:30000",),
     dialect=openai,
-    quirks=Quirks(image_urls=True, thinking="template"),
+    quirks=Quirks(takes=REPETITION, image_urls=True, thinking="template"),
     models=models,
     model=model,
     version=version,

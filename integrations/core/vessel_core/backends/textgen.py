@@ -6,6 +6,7 @@ from vessel_core.backends.base import Backend, Evidence, items
 from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
+from vessel_core.wire.options import REPETITION
 from vessel_core.wire.reading import mapping
 
 
@@ -22,7 +23,7 @@ BACKEND = Backend(
     env="TEXTGEN_URL",
     urls=("http://localhost:5000",),
     dialect=openai,
-    quirks=Quirks(thinking="effort"),
+    quirks=Quirks(takes=REPETITION, thinking="effort"),
     models=models,
     model=model,
     version=version,

@@ -61,6 +61,9 @@ VLLM: Mapping[str, str] = {
 }
 """vLLM's; others it accepts, and only logs."""
 
+REPETITION: Mapping[str, str] = {**OPENAI, **_same("top_k min_p"), "repeat_penalty": "repetition_penalty"}
+"""What SGLang, mlx-lm and text-generation-webui call a repeat penalty, by SGLang's `protocol.py` and mlx-lm's `SERVER.md`."""
+
 RUNNER = frozenset({"num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread", "shift"})
 """What Ollama starts a model's runner with: another value, or none after one, loads the model anew (`needsReload`)."""
 

@@ -57,18 +57,20 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
         if isinstance(value, dict):
             fields = mapping(cast("object", value))
             value = fields.get("text") or fields.get("content")
-        if text := text_of(value):
+        if text := text_of(value) or "".join(string(part.get("summary")) or "" for part in mappings(value)):
             return text
     return ""
 
 
 def decode_usage(usage: Any) -> Usage | None:
-    """Read OpenAI's `usage`; missing counts are 0, and a field that isn't one is no usage."""
+    """Read OpenAI's `usage`; missing counts are 0. A field that isn't one is no usage, nor are zeros only (quirk 43)."""
     if not isinstance(usage, dict):
         return None
     fields = mapping(cast("object", usage))
     prompt = count(fields.get("prompt_tokens")) or 0
     completion = count(fields.get("completion_tokens")) or 0
+    if not (prompt or completion or count(fields.get("total_tokens"))):
+        return None
     return Usage(
         prompt,
         completion,
