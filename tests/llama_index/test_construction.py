@@ -166,6 +166,16 @@ def test_what_has_no_counterpart_says_what_to_do() -> None:
             kind(model="nomic", http_client=object())  # pyright: ignore[reportCallIssue]
 
 
+def test_what_other_classes_send_beside_the_options_is_taken() -> None:
+    with scripted(answer("{}"), additional_kwargs={"stream_options": {"include_usage": True}}) as (llm, server):
+        llm.chat(HELLO, user="ann", n=1, format="json")
+        assert (sent(server)["user"], sent(server)["response_format"]) == ("ann", {"type": "json_object"})
+        assert not {"n", "format"} & set(sent(server))
+        with pytest.raises(InvalidRequest, match="'n'"):
+            llm.chat(HELLO, n=2)
+    assert Vessel(model_name="qwen3").model_name == "qwen3"  # pyright: ignore[reportCallIssue]
+
+
 def test_an_option_that_is_left_out_is_not_sent() -> None:
     with scripted(answer("Hello")) as (llm, server):
         llm.chat(HELLO)

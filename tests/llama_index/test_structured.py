@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
 
@@ -119,3 +120,13 @@ def test_a_prompt_of_several_messages_is_sent_whole(llm: Vessel) -> None:
     prompt = ChatPromptTemplate([ChatMessage("Be brief.", role="system"), ChatMessage("A place in {country}.")])
     made = llm.structured_predict(Place, prompt, country="Peru")  # pyright: ignore[reportArgumentType] - as core's own do
     assert made.kind in ("city", "river")
+
+
+def test_a_decimal_is_a_number_and_no_text() -> None:
+    class Price(BaseModel):
+        amount: Decimal = Field(ge=0)
+
+    with scripted(answer('{"amount": 12.10}')) as (llm, server):
+        assert llm.structured_predict(Price, PromptTemplate("What is it?")).amount == Decimal("12.1")
+        schema = sent(server)["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["amount"] == {"type": "number", "minimum": 0, "title": "Amount"}

@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.vessel.options import OWN_NAMES, VesselOptions
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 from vessel_core import Delta, ModelInfo, Timeout, VesselError
 from vessel_core.errors import ServerTimeout
 from vessel_core.owned import owned
@@ -43,9 +43,9 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def metadata(self) -> LLMMetadata:
         """What is known of the model; `context_window` and `num_output` are in tokens.
 
-        It makes no request. What only the server knows is asked for when it is read, if nobody asked before: briefly, and
-        never in an event loop. So an engine that is built before the first answer gets the real context window; async code
-        awaits `aconnect()` first. A window that nobody tells is assumed, and warned of.
+        It makes no request. What only the server knows is asked for when it is read (or dumped, or printed), if nobody asked
+        before: briefly, and never in an event loop. So an engine that is built before the first answer gets the real context
+        window; async code awaits `aconnect()` first. A window that nobody tells is assumed, and warned of.
         """
         metadata = ModelMetadata(**self.known())
         metadata.ask = self.told
@@ -182,8 +182,23 @@ class ModelMetadata(LLMMetadata):
             return ask(name)
         return super().__getattribute__(name)
 
+    @model_serializer(mode="wrap")
+    def _read(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Dump what reading the fields gives, which may ask."""
+        self._find_out()
+        return dump(self)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Say what reading the fields gives, which may ask."""
+        self._find_out()
+        return list(super().__repr_args__())
+
+    def _find_out(self) -> None:
+        vars(self).update({name: getattr(self, name) for name in sorted(LEARNT)})
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LLMMetadata) and self.model_dump() == other.model_dump()
+        names = LLMMetadata.model_fields
+        return isinstance(other, LLMMetadata) and all(vars(self)[name] == vars(other)[name] for name in names)
 
 
 def _may_wait() -> bool:

@@ -28,6 +28,8 @@ OPTION_ALIASES = {
     "stop_sequences": "stop",
     "request_timeout": "timeout",
 }
+#: Not the server's business: whether a forced call that does not come is an error; the counts are always asked for.
+NOT_SENT = frozenset({"validate", "stream_options"})
 _CALL_NAMES = frozenset(
     {*OPTION_NAMES, "model", "tools", "tool_choice", "parallel_tool_calls", "response_format", "extra_body", "timeout"}
 ) - {"n"}
@@ -76,6 +78,11 @@ class VesselOptions(ServerConnection):
         super().__init__(*args, **arguments)
         self.chat_fields({})  # raises for an additional_kwargs that there isn't
 
+    @property
+    def model_name(self) -> str | None:
+        """The model, by the name it has in other classes."""
+        return self.model
+
     @classmethod
     def _hint(cls, name: str) -> str | None:
         return super()._hint(name) or "What only this server knows goes into `extra_body={…}`."
@@ -105,14 +112,18 @@ def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Put options over those there are, by whatever name they come."""
     for name, value in more.items():
         ours = OPTION_ALIASES.get(name, name)
-        if ours == "validate":
-            continue  # not the server's business: whether a forced call that does not come is an error
+        if name in NOT_SENT or (name, value) == ("n", 1):
+            continue
         if ours == "extra_body":
             fields["extra_body"] = {**fields["extra_body"], **(value or {})}
         elif ours == "options" and isinstance(value, Mapping):
             _put(fields, cast("Mapping[str, Any]", value))
         elif ours in _CALL_NAMES:
             fields[ours] = value
+        elif name == "user":
+            fields["extra_body"] = {**fields["extra_body"], name: value}
+        elif (name, value) == ("format", "json"):  # as Ollama's own API has it
+            fields["response_format"] = {"type": "json_object"}
         else:
             close = did_you_mean(name, [*_CALL_NAMES, *OPTION_ALIASES])
             hint = "What only this server knows goes into `extra_body={…}`."

@@ -26,6 +26,8 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.partial import PartialJSON
 from llama_index.llms.vessel.tools import tool_spec
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
@@ -35,11 +37,20 @@ from vessel_core.types import ResponseFormat
 _OF_TOOLS = frozenset({"tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "parallel_tool_calls"})
 
 
+class _AnswerSchema(GenerateJsonSchema):
+    """The schema of what a model writes: of a `Decimal` the number, beside which pydantic takes texts."""
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        made = super().decimal_schema(schema)
+        return next((form for form in made.get("anyOf", ()) if form["type"] == "number"), made)
+
+
 def answer_format(output_cls: type[BaseModel]) -> ResponseFormat:
     """Return what makes the server enforce the schema of a class."""
+    schema = output_cls.model_json_schema(schema_generator=_AnswerSchema)
     return {
         "type": "json_schema",
-        "json_schema": {"name": output_cls.__name__, "schema": output_cls.model_json_schema(), "strict": True},
+        "json_schema": {"name": output_cls.__name__, "schema": schema, "strict": True},
     }
 
 
