@@ -14,7 +14,9 @@ from vessel_core.backends import BACKENDS, Backend
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", ROOT / "docs/servers.md")
 BEGIN, END = "<!-- servers × features -->", "<!-- end -->"
-YES, NO = "✓", "–"
+YES, NO, UNKNOWN = "✓", "–", "?"
+RANKS = frozenset({"llamacpp", "vllm", "sglang", "localai"})
+"""Servers whose own source has `/v1/rerank`; others are asked, and answer."""
 
 Cell = Callable[[Backend], str]
 
@@ -22,6 +24,11 @@ Cell = Callable[[Backend], str]
 def has(feature: str) -> Cell:
     """Whether the server has an operation."""
     return lambda backend: YES if feature in backend.features else NO
+
+
+def ranks(backend: Backend) -> str:
+    """Whether the server ranks documents."""
+    return NO if "rerank" not in backend.features else YES if backend.name in RANKS else UNKNOWN
 
 
 def takes(option: str) -> Cell:
@@ -40,7 +47,7 @@ COLUMNS: dict[str, Cell] = {
     "`backend=`": lambda backend: f"`{backend.name}`",
     "looked for at": address,
     "text completion": has("complete"),
-    "reranking": has("rerank"),
+    "reranking": ranks,
     "exact token counts": has("count_chat"),
     "`num_ctx` per request": takes("num_ctx"),
     "load, unload": has("load"),

@@ -236,6 +236,19 @@ def test_a_repeat_penalty_has_the_name_the_server_reads(connect: Connect, backen
     assert (body["repetition_penalty"], "repeat_penalty" in body) == (1.2, False)
 
 
+def test_an_older_llama_server_counts_a_chat_by_its_prompt_or_it_is_estimated(connect: Connect) -> None:
+    missing = Response.json({"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, 404)
+    routes: Routes = {("POST", "/v1/chat/completions/input_tokens"): missing}
+    with llamacpp_server(routes=routes) as server:
+        client = connect(base_url=server.base_url)
+        assert not client.count_chat_tokens([HELLO]).exact
+        server.routes["POST", "/apply-template"] = Response.json({"prompt": "<user>Hello"})
+        server.routes["POST", "/tokenize"] = Response.json({"tokens": [1, 2, 3]})
+        counted = client.count_chat_tokens([HELLO])
+        assert (counted, counted.exact) == (3, True)
+        assert server.asked("/tokenize")[0].json()["content"] == "<user>Hello"
+
+
 def test_quirk_43_zeros_are_no_usage(connect: Connect) -> None:
     with lmstudio_server(embedding_models=["e"]) as server:
         assert connect("lmstudio", base_url=server.base_url).embed(["a"]).usage is None

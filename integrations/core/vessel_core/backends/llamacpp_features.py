@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from vessel_core.backends.base import Flow, get_json, items, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
+from vessel_core.counting import estimate_chat
 from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Unsupported
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
@@ -46,11 +47,23 @@ def _path_for(path: str, model: str | None) -> str:
 
 
 def count_chat(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
-    """Count the tokens of a chat with its template and tools."""
+    """Count the tokens of a chat with its template and tools. A server too old to do so counts those of the prompt, and one
+    that can't do that either leaves an estimate."""
     call = encode_chat(request, quirks)
     path = "/v1/chat/completions/input_tokens"
-    document = yield from get_json(path, method="POST", body=_without_stream(call))
+    try:
+        document = yield from get_json(path, method="POST", body=_without_stream(call))
+    except Unsupported:
+        return (yield from _count_prompt(request, quirks))
     return TokenCount(count(document.get("input_tokens")) or 0)
+
+
+def _count_prompt(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
+    try:
+        prompt = yield from apply_template(request, quirks)
+        return TokenCount(len((yield from tokenize(prompt, request.model))))
+    except Unsupported:
+        return estimate_chat(request)
 
 
 def apply_template(request: ChatRequest, quirks: Quirks) -> Flow[str]:
