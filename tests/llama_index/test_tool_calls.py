@@ -254,7 +254,10 @@ def test_mended_arguments_run_and_what_the_model_wrote_is_told() -> None:
         assert llm.get_tool_calls_from_response(response)[0].tool_kwargs == {"city": "Lisbon"}
         assert extra(response.message)["repaired_tool_calls"] == {"a": written}
     with scripted(stream) as (llm, _):
-        assert "repaired_tool_calls" not in extra(ask(llm).message)
+        response = ask(llm)
+        assert "repaired_tool_calls" not in extra(response.message)
+        with pytest.raises(InvalidOutput, match="repair_arguments"):
+            llm.get_tool_calls_from_response(response)
 
 
 PROSE = answer("Hello, ", "I am a model.", finish="length")

@@ -15,6 +15,7 @@ from vessel_core import ChatReply, Delta, Tool
 from vessel_core.errors import InvalidOutput, InvalidRequest
 from vessel_core.owned import owned
 from vessel_core.types import Gathering
+from vessel_core.wire.arguments import mended_arguments
 
 
 def tool_spec(tool: BaseTool) -> Tool:
@@ -123,7 +124,9 @@ def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelec
         first = broken[0]
         raise InvalidOutput(
             f"The model's call of {first['name']!r} can't be run: {first['error']}.",
-            hint="Raise max_tokens if the answer was cut off, or use a model that is better with tools.",
+            hint="Raise max_tokens if the answer was cut off, or use a model that is better with tools."
+            if mended_arguments(first["arguments"]) in (None, first["arguments"])
+            else 'They can be mended: Vessel(quirks={"repair_arguments": True}).',
         )
     calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     selections = [_selection(at, call.tool_call_id, call.tool_name, call.tool_kwargs) for at, call in enumerate(calls)]
