@@ -483,6 +483,19 @@ def test_a_reply_in_one_document_is_taken(connect: Connect) -> None:
     assert reply.usage is not None
 
 
+@pytest.mark.parametrize("label", ["application/json", "text/event-stream", "text/plain"])
+def test_quirk_20_a_reply_is_read_by_its_bytes_and_not_by_its_label(connect: Connect, label: str) -> None:
+    choice = {"message": {"role": "assistant", "content": "word " * 2000}, "finish_reason": "stop"}
+    bodies = [json.dumps({"choices": [choice], "model": "m"}, indent=1).encode(), transcript("llamacpp/text.sse")]
+    for body in bodies:
+        with openai_server(Response(headers={"content-type": label}, body=body)) as server:
+            reply = connect("openai", base_url=server.base_url, model="m").chat(HELLO)
+        assert (bool(reply.text), reply.finish) == (True, "stop")
+    failed = Response(headers={"content-type": label}, body=b'{"error": "Unexpected endpoint or method."}')
+    with openai_server(failed) as server, pytest.raises(Unsupported, match="Unexpected endpoint"):
+        connect("openai", base_url=server.base_url, model="m").chat(HELLO)
+
+
 # ------------------------------------------------------------------------------------------------ how a server is
 
 

@@ -98,7 +98,8 @@ class EventStream:
     """Server-sent events: bytes in, the `data` of each event out.
 
     An event of the type `error`, or a field named `error` (llama.cpp before 2025), comes out as the JSON document
-    `{"error": …}`, so that a reader meets one form only. `stray` holds the first lines that are no part of such a stream.
+    `{"error": …}`, so that a reader meets one form only. `stray` holds
+    the first lines that are no part of such a stream, a document whole.
     """
 
     def __init__(self, limit: int = MAX_LINE) -> None:
@@ -107,7 +108,7 @@ class EventStream:
         self._data: list[bytes] = []
         self._size = 0
         self._event = b""
-        self.stray: bytes = b""
+        self.stray = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the payloads that `data` completes."""
@@ -157,8 +158,10 @@ class EventStream:
             self._event = value
         elif name == b"error":  # quirk 8
             payloads.append(_error_document(value))
-        elif not any(field.startswith(name) for field in FIELDS) and len(self.stray) < STRAY:
-            self.stray += line[:STRAY] + b"\n"
+        elif not any(field.startswith(name) for field in FIELDS):
+            room = self._limit if (self.stray or line).startswith(b"{") else STRAY
+            if len(self.stray) < room:
+                self.stray += line[:room] + b"\n"
 
     def _dispatch(self) -> bytes:
         payload = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)

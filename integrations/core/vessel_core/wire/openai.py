@@ -77,7 +77,9 @@ class ChatStream:
         return deltas
 
     def whole(self, body: bytes) -> list[Delta]:
-        """Read a reply that came as one JSON document (quirk 20)."""
+        """Read a reply that came as one JSON document, or as a stream that was called one (quirk 20)."""
+        if body.lstrip().startswith((b"data:", b"event:", b":")):
+            return [*self.feed(body), *self.close()]
         document = json_body(Reply(200, body=body))
         deltas: list[Delta] = []
         self._chunk(document, deltas)
@@ -98,7 +100,9 @@ class ChatStream:
         if self.done:
             return deltas
         if not self._choices and self._events.stray:  # quirk 19: a web page or a proxy's words in place of a stream
-            raise not_json(self._events.stray)
+            if self._events.stray.startswith(b"{"):
+                return self.whole(bytes(self._events.stray))
+            raise not_json(bytes(self._events.stray))
         if not self._choices or (self._quirks.finishes and any(c.finish is None for c in self._choices.values())):
             raise _interrupted(self._choices)
         self._end(deltas)
