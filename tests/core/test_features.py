@@ -22,7 +22,7 @@ from vessel_core.wire import Reply
 from vessel_core.wire.reading import reasoning_of
 
 from tests.core.driving import Connect, Tap
-from tests.core.wire.play import HELLO
+from tests.core.wire.play import HELLO, event
 from tests.fake_server import (
     Response,
     Routes,
@@ -256,3 +256,21 @@ def test_quirk_43_zeros_are_no_usage(connect: Connect) -> None:
 
 def test_quirk_74_a_summary_of_the_reasoning_is_reasoning() -> None:
     assert reasoning_of({"reasoning_details": [{"type": "reasoning.summary", "summary": "Okay"}]}) == "Okay"
+
+
+def test_log_probabilities_of_a_completion_are_read_from_parallel_lists_too(connect: Connect) -> None:
+    lists = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": [{"a": -0.1, "b": -2.0}], "text_offset": [0]}
+    chunk = event({"choices": [{"index": 0, "text": "a", "logprobs": lists, "finish_reason": "stop"}]})
+    routes: Routes = {("POST", "/v1/completions"): Response.stream(chunk)}
+    with openai_server(routes=routes) as server:
+        reply = connect("vllm", base_url=server.base_url, model="m").complete("x", logprobs=True)
+    tops = [{"token": "a", "logprob": -0.1}, {"token": "b", "logprob": -2.0}]
+    assert reply.logprobs == [{"token": "a", "logprob": -0.1, "top_logprobs": tops}]
+
+
+def test_quirk_27_an_exception_that_comes_as_404_is_sent_once(connect: Connect) -> None:
+    failed = Response.json({"error": "'NoneType' object is not subscriptable"}, 404)
+    with openai_server(failed) as server:
+        with pytest.raises(Unsupported, match="NoneType"):
+            connect("mlx", base_url=server.base_url, model="m", max_retries=3).chat([HELLO])
+        assert len(server.asked("/v1/chat/completions")) == 1

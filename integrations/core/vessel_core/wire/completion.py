@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, cast
 
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported, VesselError
 from vessel_core.types import ChatOptions, Delta, Usage
@@ -102,7 +103,7 @@ def read_openai(fields: Mapping[str, Any]) -> list[Delta]:
         Delta(
             string(choice.get("text")) or "",
             finish=string(choice.get("finish_reason")),
-            logprobs=mappings(mapping(choice.get("logprobs")).get("content")) or None,
+            logprobs=_logprobs(mapping(choice.get("logprobs"))) or None,
             model=model,
             index=count(choice.get("index")) or 0,
         )
@@ -110,6 +111,22 @@ def read_openai(fields: Mapping[str, Any]) -> list[Delta]:
     ] or [Delta(model=model)]
     deltas[-1].usage, deltas[-1].timings = usage, decode_timings(fields.get("timings"))
     return deltas
+
+
+def _logprobs(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the log probabilities as in a chat; vLLM and SGLang write them in parallel lists, as OpenAI once did."""
+    tokens, chances, tops = (fields.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if not isinstance(tokens, list) or not isinstance(chances, list):
+        return mappings(fields.get("content"))
+    others = cast("list[Any]", tops) if isinstance(tops, list) else []
+    return [
+        {
+            "token": token,
+            "logprob": chance,
+            "top_logprobs": [{"token": other, "logprob": value} for other, value in mapping(top).items()],
+        }
+        for token, chance, top in zip_longest(cast("list[Any]", tokens), cast("list[Any]", chances), others)
+    ]
 
 
 def read_llamacpp(fields: Mapping[str, Any]) -> list[Delta]:
