@@ -107,8 +107,8 @@ def _must_call(reply: ChatReply) -> None:
         cut = " until it was cut off" if reply.finish == "length" else ""
         raise InvalidOutput(
             f"A tool had to be called, and the model wrote{cut}: {reply.text[:200]!r}.",
-            hint="The server may not force tools: name one tool, take a model that is better with them, or ask without "
-            "forcing one.",
+            hint='llama.cpp lets a model talk first: Vessel(quirks={"forced_by_schema": True}) holds it to the call. Another '
+            "server may not force tools: take another model, or ask without forcing one.",
             partial=reply,
         )
 
