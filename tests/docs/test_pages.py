@@ -5,7 +5,10 @@ A `text` block right behind one is what it prints.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -47,7 +50,17 @@ def with_python() -> list[Path]:
     return [page for page in PAGES if any(language == "python" for _, language, _ in blocks(page))]
 
 
+@pytest.fixture
+def event_loop_of_sync_code() -> Iterator[None]:
+    """LlamaIndex's sync methods run on the thread's event loop: one that is made for them is closed by nobody."""
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        yield
+    gc.collect()  # what a page leaves open is its own fault, not of the test that comes upon it
+
+
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's workflows
+@pytest.mark.usefixtures("event_loop_of_sync_code")
 @pytest.mark.parametrize("page", with_python(), ids=name)
 def test_the_python_blocks_of_a_page_run(
     page: Path,

@@ -18,8 +18,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Unpack
 
 from vessel_core.async_client import AsyncClient
@@ -91,6 +93,7 @@ class BatchWorker:
         except RuntimeError:
             if not hasattr(self._made, "runner"):
                 self._made.runner = asyncio.Runner()
+                weakref.finalize(self, _close, self._made.runner)
                 self._made.client = self._client()
             return self._made.runner.run(self._asked(self._made.client, given))
         with ThreadPoolExecutor(1) as beside:  # in a notebook, or an async actor
@@ -124,6 +127,11 @@ class BatchWorker:
 
     def __repr__(self) -> str:
         return f"BatchWorker({self._task!r}, {make_target(self._backend, **self._connection).label()})"
+
+
+def _close(runner: asyncio.Runner) -> None:
+    with suppress(RuntimeError):  # collected while another loop of the thread runs
+        runner.close()
 
 
 class _Rows(Asking):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
@@ -31,18 +33,28 @@ def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
             markup=False,
         )
     server = LocalServer.demo("assistant", **options) if file is None else LocalServer(file, **options)
+    with _told_to_stop() as stopped:
+        with console.status("starting …"):
+            server.start()
+        try:
+            console.print(f"Serving at {server.base_url}   (Ctrl-C stops it)", markup=False)
+            for line in _addresses(server.base_url):
+                console.print(f"  {line}", style="dim", markup=False)
+            stopped.wait()
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """Give what is set by Ctrl-C or a request to end; afterwards both do what they did."""
     stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stopped.set())
-    with console.status("starting …"):
-        server.start()
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        console.print(f"Serving at {server.base_url}   (Ctrl-C stops it)", markup=False)
-        for line in _addresses(server.base_url):
-            console.print(f"  {line}", style="dim", markup=False)
-        stopped.wait()
+        yield stopped
     finally:
-        server.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _addresses(url: str) -> list[str]:
