@@ -17,6 +17,11 @@ SHORTEST = 6
 HIDDEN = "…"
 
 
+def is_secret(header: str) -> bool:
+    """Tell by its name whether a header holds a secret."""
+    return any(word in header.lower() for word in ("auth", "key", "token", "cookie", "secret"))
+
+
 def secret_texts(secrets: Iterable[SecretStr | None]) -> list[str]:
     """Return what must not be shown of header values, longest first: the whole ones, and the keys in them.
 

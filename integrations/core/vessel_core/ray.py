@@ -24,9 +24,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Unpack
 
+from vessel_core.address import without_login
 from vessel_core.async_client import AsyncClient
 from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, prompt_of, wrong_in
 from vessel_core.errors import InvalidConfig
+from vessel_core.hiding import is_secret
 from vessel_core.settings import TargetOptions, make_target
 
 __all__ = ["BatchWorker"]
@@ -58,7 +60,12 @@ class BatchWorker:
         api_key_env: str | None = None,
         **connection: Unpack[TargetOptions],
     ) -> None:
-        if connection.get("api_key") is not None:
+        urls = connection.get("base_url") or ()
+        if (
+            connection.get("api_key") is not None
+            or any(map(is_secret, connection.get("headers") or ()))
+            or any(without_login(url)[1] for url in ([urls] if isinstance(urls, str) else urls))
+        ):
             raise InvalidConfig(
                 "A key would travel with the job.", hint="Name its variable: api_key_env='VESSEL_API_KEY'."
             )

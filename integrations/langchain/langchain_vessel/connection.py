@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Valid
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import VesselError
+from vessel_core.hiding import is_secret
 from vessel_core.settings import make_target
 
 from langchain_vessel.options import plain_arguments
 
 _SHARED = ("callbacks", "cache", "rate_limiter")
-_SECRET_WORDS = ("auth", "key", "token", "cookie", "secret")
 
 
 class Connections:
@@ -224,7 +224,7 @@ class ServerFields(BaseModel):
         if not self.pickle_secrets:
             fields = dict(state["__dict__"], api_key=None)
             if headers := fields.get("headers"):
-                fields["headers"] = {name: value for name, value in headers.items() if not _is_secret(name)}
+                fields["headers"] = {name: value for name, value in headers.items() if not is_secret(name)}
             state = {**state, "__dict__": fields}
         return state
 
@@ -241,10 +241,6 @@ def _take_login(arguments: dict[str, Any]) -> None:
 
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(each, str) for each in cast("list[Any]", value))
-
-
-def _is_secret(header: str) -> bool:
-    return any(word in header.lower() for word in _SECRET_WORDS)
 
 
 def _own(error: ValidationError) -> VesselError | None:

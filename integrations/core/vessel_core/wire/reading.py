@@ -54,6 +54,8 @@ def reasoning_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning under whatever name it comes; two names with the same text count once (quirks 70, 74)."""
     for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"):
         value = message.get(name)
+        if not value:  # each token of an answer comes by here
+            continue
         if isinstance(value, dict):
             fields = mapping(cast("object", value))
             value = fields.get("text") or fields.get("content")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -21,6 +22,7 @@ MAX_ARGUMENTS = 4 * 1024 * 1024
 MAX_CALLS = 512
 CHARACTERS_A_TOKEN = 8
 """More than any language has; `max_structured` bounds the arguments of one call by it."""
+_BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
 ENDED = frozenset({"stop", "tool_calls", "function_call", "eos"})
 """Finish reasons of a model that came to its own end; after any other a call may have been cut off."""
 SHORTEST_REPEAT = 3
@@ -231,7 +233,7 @@ def unfinished(reply: ChatReply) -> ChatReply:
 
 
 def _loose(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+    return _BETWEEN.sub("", name.lower())
 
 
 def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
