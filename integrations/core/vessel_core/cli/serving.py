@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
@@ -46,10 +46,13 @@ def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
+def _told_to_stop() -> Generator[threading.Event]:
     """Give what is set by Ctrl-C or a request to end; afterwards both do what they did."""
     stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda _number, _frame: stopped.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stopped
     finally:
