@@ -16,7 +16,7 @@ SHOWN = {
     "rag_langchain": ("passages of", "vectors", "tokens", "fit"),
     "rag_llamaindex": ("passages of", "embedded, 0 the second time"),
     "agents": ("get_weather({'city': 'Berlin'})", "came    It is sunny in", "answer"),
-    "vision": ("green", "blue", "image input is not supported"),
+    "vision": ("green", "blue", "takes no pictures"),
     "structured_output": ("Trip(city='Lisbon'", "'city': 'Lisbon', 'days': ", "→ None", '"trips"'),
     "embeddings_seen": ("vectors of", "True True", "<Figure"),
     "servers_compared": ("4 at once", "<Figure"),
