@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -91,7 +92,7 @@ def batches_of(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-class Asking:
+class Asking(ABC):
     """Workers that take rows from one iterator. What is found of a row is given to `note`, and `after` is called behind each
     batch."""
 
@@ -102,11 +103,11 @@ class Asking:
         self._ask: Callable[[list[Item]], Awaitable[None]] = self._embed if task == "embed" else self._chat
         self._heard = time.monotonic()
 
+    @abstractmethod
     def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
         """Take what was found of a row that is done; of one that failed, nothing."""
-        raise NotImplementedError
 
-    def after(self) -> None:
+    def after(self) -> None:  # noqa: B027 - not everybody has something to do there
         """Do what is to be done behind a batch."""
 
     async def all(self, batches: Iterator[list[Item]], concurrency: int | None, otherwise: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from vessel_core.errors import InvalidRequest
 from vessel_core.types import ChatRequest, Delta, Tool, ToolCallDelta
 from vessel_core.wire import Quirks, ReplyStream
+from vessel_core.wire.turning import TurningStream
 
 NAME = "final_answer"
 
@@ -41,7 +42,7 @@ def with_answer_tool(request: ChatRequest) -> ChatRequest:
     return replace(request, tools=[*request.tools, answer], tool_choice="required", response_format=None)
 
 
-class AnswerStream:
+class AnswerStream(TurningStream):
     """Reads a reply in which the answer comes as a call of the answer tool.
 
     Text before a call is dropped: it is no part of the JSON. Where no call comes at all, the text comes with the finish, so
@@ -50,32 +51,10 @@ class AnswerStream:
     """
 
     def __init__(self, reply: ReplyStream) -> None:
-        self._reply = reply
+        super().__init__(reply)
         self._answers: dict[int, bool] = {}
         self._names: dict[tuple[int, int], str] = {}
         self._text: dict[int, str] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether the server said that nothing more follows."""
-        return self._reply.done
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes."""
-        return self._turned(self._reply.feed(data))
-
-    def whole(self, body: bytes) -> list[Delta]:
-        """Take a reply that came as one document."""
-        return self._turned(self._reply.whole(body))
-
-    def close(self) -> list[Delta]:
-        """Take the end of the stream."""
-        return self._turned(self._reply.close())
-
-    def _turned(self, deltas: list[Delta]) -> list[Delta]:
-        for delta in deltas:
-            self._turn(delta)
-        return deltas
 
     def _turn(self, delta: Delta) -> None:
         calls: list[ToolCallDelta] = []

@@ -16,6 +16,7 @@ from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler, assembler, forced_tool, one_a_call
+from vessel_core.wire.turning import TurningStream
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -87,43 +88,22 @@ def _missing(arguments: Mapping[str, Any], tool: Tool) -> bool:
     return any(name not in arguments for name in required)
 
 
-class ForcedStream:
+class ForcedStream(TurningStream):
     """Reads an answer that is bound by `call_schema` as the call it is.
 
     The arguments of the only tool are handed on as they come; a call of one of several is read when it is whole.
     """
 
     def __init__(self, reply: ReplyStream, request: ChatRequest, quirks: Quirks) -> None:
-        self._reply = reply
+        super().__init__(reply)
         self._request, self._quirks = request, quirks
         self._tools = forced_tools(request)
         self._calls: dict[int, ToolCallAssembler] = {}
         self._held: dict[int, str] = {}
 
-    @property
-    def done(self) -> bool:
-        """Whether the server said that nothing more follows."""
-        return self._reply.done
-
-    def feed(self, data: bytes) -> list[Delta]:
-        """Take the next bytes."""
-        return self._turned(self._reply.feed(data))
-
-    def whole(self, body: bytes) -> list[Delta]:
-        """Take a reply that came as one document."""
-        return self._turned(self._reply.whole(body))
-
-    def close(self) -> list[Delta]:
-        """Take the end of the stream."""
-        return self._turned(self._reply.close())
-
-    def _turned(self, deltas: list[Delta]) -> list[Delta]:
-        for delta in deltas:
-            if not delta.tool_calls and (delta.text or delta.finish):
-                self._turn(delta)
-        return deltas
-
     def _turn(self, delta: Delta) -> None:
+        if delta.tool_calls or not (delta.text or delta.finish):
+            return
         calls = self._calls.setdefault(delta.index, assembler(self._request, self._quirks))
         name, arguments = self._piece(delta)
         pieces = [{"index": 0, "function": {"name": None if calls else name, "arguments": arguments}}] if name else []
