@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.targets import QUIRKS, STATUSES, TARGETS
 
 HERE = Path(__file__).parent
 SEEDS = [
@@ -48,11 +49,16 @@ WORDS = st.sampled_from(
 )
 
 
+CHOICES = math.lcm(len(QUIRKS), len(STATUSES))
+"""How many lengths in a row try all that a target may choose."""
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_takes_every_seed(name: str) -> None:
     assert len(SEEDS) > 40
     for seed in (b"", b"a", *(path.read_bytes() for path in SEEDS)):
-        TARGETS[name](seed)
+        for more in range(CHOICES):
+            TARGETS[name](seed + b"\n" * more)
 
 
 @pytest.mark.parametrize("name", TARGETS)
