@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from vessel_core import AsyncClient, Message, Timeout
-from vessel_core.errors import ConnectTimeout, ServerTimeout, StreamInterrupted, StreamStalled
+from vessel_core.errors import ConnectTimeout, ProtocolError, ServerTimeout, StreamInterrupted, StreamStalled
 from vessel_core.transport.fast import FastTransport
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
@@ -81,6 +81,14 @@ async def test_what_came_before_a_connection_broke_is_handed_on() -> None:
                 await client.chat(HELLO)
     assert caught.value.partial is not None
     assert caught.value.partial.text == "Hello"
+
+
+async def test_a_flood_of_interim_replies_is_given_up_by_their_number() -> None:
+    flood = Response(raw=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000_000)
+    with llamacpp_server(flood) as server:
+        async with client_of(server) as client:
+            with pytest.raises(ProtocolError, match="interim replies"):
+                await client.chat(HELLO)
 
 
 async def test_a_head_may_be_as_large_as_with_httpx() -> None:

@@ -132,6 +132,12 @@ def piece(data: bytes, extension: bytes = b"") -> bytes:
 # ------------------------------------------------------------------------------------------------------ what takes code
 
 
+def a_chunk_of_no_size(talk: Talk) -> None:
+    talk.pause(0.03)  # aiohttp hands on nothing of a read that ends so
+    talk.say(b"zz\r\nlo\r\n")
+    talk.hold()
+
+
 def half_a_status_line(talk: Talk) -> None:
     talk.say(b"HTTP/1.1 2")
     talk.hold()
@@ -282,6 +288,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(11, "garbage", [raw(b"\x00\x01garbage\r\n\r\n")], ProtocolError, says=["no HTTP server"]),
     Fault(11, "SSH", [raw(b"SSH-2.0-OpenSSH_9.2p1\r\n")], ProtocolError, says=["no HTTP server"]),
     Fault(11, "TLS on the port of HTTP", [raw(b"\x15\x03\x01\x00\x02\x02\x46")], ProtocolError),
+    Fault(11, "101, another protocol", [raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")], ProtocolError, says=["no HTTP server"]),
     Fault(13, "103 before 200", [raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + CHUNKED + b"\r\n" + piece(WHOLE) + b"0\r\n\r\n")], "Hello"),
     Fault(13, "102 twice", [raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 2 + CHUNKED + b"\r\n" + piece(WHOLE) + b"0\r\n\r\n")], "Hello"),
     Fault(13, "HTTP/1.0 without a length", [old_http], "Hello"),
@@ -342,6 +349,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(37, "pings and never a token", [pings_for_ever], FirstTokenTimeout, options={"timeout": SOON}, within=1.0),
     Fault(38, "a stall in the middle", [begins(HEL, then=Talk.hold)], StreamStalled, options={"timeout": PROMPT}, partial="Hel", within=1.0),
     Fault(39, "FIN in the middle of a chunk", [begins(HEL, then=lambda talk: (talk.say(b"ff\r\nhalf"), talk.fin())[1])], StreamInterrupted, partial="Hel"),
+    Fault(39, "a chunk of no size", [begins(HEL, then=a_chunk_of_no_size)], StreamInterrupted, partial="Hel", within=1.0),
     Fault(40, "RST in the middle", [begins(HEL, then=Talk.rst)], StreamInterrupted, partial="Hel"),
     Fault(41, "a clean end without a finish", [plays(HEL)], StreamInterrupted, partial="Hel"),
     Fault(42, "a cut by close", [cut_by_close], StreamInterrupted, partial="Hel"),

@@ -7,12 +7,12 @@ a reset into a connect timeout, and can't change how long a read may wait once a
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import os
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -41,6 +41,9 @@ def fast_transport(verify: ssl.SSLContext, limits: httpx.Limits, proxy: str | No
 LONGEST_HEADER = 64 * 1024
 MOST_HEADERS = 256
 """What a head may hold: about as much as httpx takes, where aiohttp by itself takes 8 KiB and 128."""
+
+MOST_INTERIM = 100
+"""How many replies of the kind of `103 Early Hints` one read may bring: reading a million of them takes seconds."""
 
 
 class FastTransport(httpx.AsyncBaseTransport):
@@ -71,8 +74,11 @@ class FastTransport(httpx.AsyncBaseTransport):
         except (OSError, ValueError, TimeoutError, *_errors()) as error:
             failure = _before_the_reply(error)
         else:
-            body = FastStream(response, request.extensions["timeout"]["read"])
-            return httpx.Response(response.status, headers=response.raw_headers, stream=body)
+            if response.status >= 200:
+                body = FastStream(response, request.extensions["timeout"]["read"])
+                return httpx.Response(response.status, headers=response.raw_headers, stream=body)
+            response.close()
+            failure = httpx.RemoteProtocolError(f"HTTP {response.status} is no reply")
         raise failure  # out here: aiohttp's own error shows the headers, a key among them
 
     async def _sent(self, request: httpx.Request) -> aiohttp.ClientResponse:
@@ -136,12 +142,36 @@ class FastStream(httpx.AsyncByteStream):
         self._response.close()
 
 
-@cache
+@functools.cache
 def _connector_type() -> type[aiohttp.TCPConnector]:
     """Return aiohttp's maker of connections, except that a busy loop is no reason to give one up."""
     import aiohttp
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.http_exceptions import BadHttpMessage
+
+    class Telling(ResponseHandler):
+        """A connection that tells of a broken reply at once, and takes no endless row of interim ones."""
+
+        def feed_data(self, data: Any, size: int = 0) -> None:
+            if len(self) < MOST_INTERIM:
+                super().feed_data(data, size)
+            elif self.transport is not None:
+                self.transport.abort()
+                self._buffer.clear()
+                self.set_exception(BadHttpMessage(f"more than {MOST_INTERIM} interim replies at once"))
+
+        def set_exception(self, exc: BaseException, *cause: Any, **named: Any) -> None:
+            """Tell it to who reads the body too: aiohttp itself leaves that one waiting."""
+            super().set_exception(exc, *cause, **named)
+            body = self._payload
+            if body is not None and body.exception() is None and not body.is_eof():
+                body.set_exception(exc)
 
     class Unhurried(aiohttp.TCPConnector):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+            self._factory = functools.partial(Telling, loop=self._loop)
+
         async def _create_connection(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:
             async with unhurried(timeout.sock_connect):
                 return await super()._create_connection(req, traces, aiohttp.ClientTimeout())
@@ -197,4 +227,5 @@ def _in_the_body(error: Exception) -> httpx.TransportError:
 
 
 def _said(error: Exception) -> str:
-    return str(getattr(error, "message", "") or error)
+    """Return the first line of what is wrong; aiohttp draws the place below it."""
+    return str(getattr(error, "message", "") or error).partition("\n")[0].removesuffix(":")
