@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
-from vessel_core.transport import connection
+from vessel_core.transport import outgoing
 from vessel_core.transport.fast import FastTransport
 
 from tests.core.driving import Connect, Tap
@@ -123,8 +123,8 @@ def test_a_connection_serves_one_call_after_another(connect: Connect, echoing: F
 def test_an_idle_connection_is_given_up_before_the_server_would_close_it(
     connect: Connect, echoing: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert connection.KEEPALIVE < 5  # llama.cpp's own
-    monkeypatch.setattr(connection, "KEEPALIVE", 0.05)
+    assert outgoing.KEEPALIVE < 5  # llama.cpp's own
+    monkeypatch.setattr(outgoing, "KEEPALIVE", 0.05)
     client = connect("llamacpp", base_url=echoing.base_url, model="m")
     client.chat(HELLO)
     expired = time.monotonic() + 0.06

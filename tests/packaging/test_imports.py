@@ -15,7 +15,7 @@ import pytest
 from tests.packaging.distributions import CORE_SOURCES, FACE_SOURCES, ROOT, run, sources
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "llama_index_instrumentation", "workflows"}
-#: What only an extra brings. (rich is not among them: httpx itself imports it where it is installed.)
+#: What only an extra brings. (rich is not among them: frameworks import httpx, which imports it where it is installed.)
 EXTRAS = {"xllamacpp", "numpy", "gguf", "tokenizers", "platformdirs", "typer", "ray", "pyarrow", "distributed", "PIL"}
 
 
@@ -44,6 +44,11 @@ def test_importing_the_core_imports_no_framework_and_no_extra() -> None:
     modules = imported_by("import vessel_core")
     assert "vessel_core" in modules
     assert not modules & (FRAMEWORKS | EXTRAS)
+
+
+def test_importing_the_core_and_making_a_client_loads_no_http_client() -> None:
+    modules = imported_by("from vessel_core import AsyncClient, Client; Client(), AsyncClient()")
+    assert not modules & {"httpx", "httpcore"}
 
 
 def test_importing_a_face_does_not_import_the_other_framework_or_an_extra() -> None:

@@ -8,7 +8,8 @@ import pytest
 from vessel_core import AsyncClient
 from vessel_core.address import Address, parse_address
 from vessel_core.errors import InvalidConfig, ProtocolError, ServerUnreachable
-from vessel_core.transport import Connection
+from vessel_core.transport.connection import Connection
+from vessel_core.transport.outgoing import pool_arguments
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
 from tests.faults.fault_server import FaultServer
@@ -41,7 +42,7 @@ def test_a_host_of_this_machine_or_network_is_local(host: str, monkeypatch: pyte
     address = parse_address(f"http://{host}:8080/v1")
     assert address.local
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
-    assert Connection(address).pool_arguments()["proxy"] is None
+    assert pool_arguments(Connection(address))["proxy"] is None
 
 
 @pytest.mark.parametrize("host", ELSEWHERE.split())
@@ -53,7 +54,7 @@ def test_a_host_elsewhere_is_not(host: str) -> None:
 def test_a_proxy_that_cannot_be_used_is_told_without_its_login(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(InvalidConfig, match="proxy") as caught:
-        Connection(Address("http://llm.example.com")).pool_arguments()
+        pool_arguments(Connection(Address("http://llm.example.com")))
     assert "pw" not in str(caught.value)
 
 

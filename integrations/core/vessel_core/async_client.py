@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
 from vessel_core.async_drive import adeltas_of, arun, awatch
@@ -22,7 +22,6 @@ from vessel_core.retry import Retries
 from vessel_core.settings import TargetOptions, make_target
 from vessel_core.shown import Models
 from vessel_core.target import Target
-from vessel_core.transport import AsyncHTTPTransport, AsyncTransport
 from vessel_core.types import (
     Capabilities,
     ChatReply,
@@ -39,6 +38,9 @@ from vessel_core.types import (
 )
 from vessel_core.watching import Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
+
+if TYPE_CHECKING:
+    from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport
 
 T = TypeVar("T")
 
@@ -288,13 +290,13 @@ class AsyncClient:
             if target.address is None:
                 target.found(choose(await adiscover(places=target.places())))
             else:
-                probe = AsyncTransport(target.connection(target.address), self._http_transport)
+                probe = target.connection(target.address).async_transport(self._http_transport)
                 try:
                     await arun(target.recognise(target.address), probe, retries)
                 finally:
                     await probe.aclose()
         if self._transport is None:
-            self._transport = AsyncTransport(target.connection(target.server.address), self._http_transport)
+            self._transport = target.connection(target.server.address).async_transport(self._http_transport)
         return self._transport
 
     async def _pooled(self, pool: HostPool) -> AsyncTransport:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vessel_core.backends.base import Flow
 from vessel_core.drive import Clock, Tries, begun, log, tried
 from vessel_core.errors import VesselError
 from vessel_core.retry import Open, Outcome, Retries, Wait, attempts
-from vessel_core.transport import AsyncTransport, Incoming
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+
+if TYPE_CHECKING:
+    from vessel_core.transport.async_shell import AsyncTransport
+    from vessel_core.transport.incoming import Incoming
 
 T = TypeVar("T")
 

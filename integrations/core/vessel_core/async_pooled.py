@@ -14,8 +14,9 @@ from vessel_core.hosts import PoolHost
 from vessel_core.pool import HostPool, Ticket
 from vessel_core.pooled import PROBE, TICK, WAKING, asked_pause, begin, fault_in, lost_error, none_free, refusal, shown
 from vessel_core.target import Target
-from vessel_core.transport import AsyncHTTPTransport, AsyncTransport, Incoming
+from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport
 from vessel_core.transport.calls import longest_queue
+from vessel_core.transport.incoming import Incoming
 from vessel_core.types import Timeout
 from vessel_core.vetting import beginnings, probe
 from vessel_core.wire import Call
@@ -29,7 +30,7 @@ class AsyncPooledTransport(AsyncTransport):
         self._target = target
         self._http_transport = http_transport
         self.hosts: dict[PoolHost, AsyncTransport] = {
-            host: AsyncTransport(target.connection(host.address), http_transport) for host in pool.hosts
+            host: target.connection(host.address).async_transport(http_transport) for host in pool.hosts
         }
         self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._probes: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class AsyncPooledTransport(AsyncTransport):
             self._watching.discard(loop)
 
     async def _probe(self, host: PoolHost) -> None:
-        transport = AsyncTransport(self._target.connection(host.address), self._http_transport)
+        transport = self._target.connection(host.address).async_transport(self._http_transport)
         try:
             slots = await arun(probe(self._target, self.pool, host), transport, PROBE)
         except asyncio.CancelledError:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
 from vessel_core.async_client import AsyncClient
@@ -26,7 +26,6 @@ from vessel_core.retry import Retries
 from vessel_core.settings import TargetOptions, make_target
 from vessel_core.shown import Models
 from vessel_core.target import Target
-from vessel_core.transport import HTTPTransport, Transport
 from vessel_core.types import (
     Capabilities,
     ChatReply,
@@ -43,6 +42,9 @@ from vessel_core.types import (
 )
 from vessel_core.watching import Steps, Waiting
 from vessel_core.wire import Call, ReplyStream
+
+if TYPE_CHECKING:
+    from vessel_core.transport.sync_shell import HTTPTransport, Transport
 
 T = TypeVar("T")
 
@@ -287,10 +289,10 @@ class Client:
             if target.address is None:
                 target.found(choose(discover(places=target.places())))
             else:
-                with closing(Transport(target.connection(target.address), self._http_transport)) as probe:
+                with closing(target.connection(target.address).transport(self._http_transport)) as probe:
                     run(target.recognise(target.address), probe, retries)
         if self._transport is None:
-            self._transport = Transport(target.connection(target.server.address), self._http_transport)
+            self._transport = target.connection(target.server.address).transport(self._http_transport)
         return self._transport
 
     def _pooled(self, pool: HostPool) -> Transport:

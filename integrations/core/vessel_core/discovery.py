@@ -30,7 +30,7 @@ from vessel_core.errors import (
 from vessel_core.hiding import hidden, secret_texts
 from vessel_core.retry import Retries
 from vessel_core.shown import Servers
-from vessel_core.transport import AsyncTransport, Connection, Transport
+from vessel_core.transport.connection import Connection
 from vessel_core.types import ServerInfo, Timeout
 from vessel_core.wire import Call
 from vessel_core.wire.jsontext import loads
@@ -155,7 +155,7 @@ def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None 
 
 
 def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
-    with closing(Transport(Connection(candidate.address))) as transport:
+    with closing(Connection(candidate.address).transport()) as transport:
         try:
             return run(survey(candidate), transport, _look(timeout))
         except VesselError as error:
@@ -169,7 +169,7 @@ async def adiscover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] 
 
 
 async def _aprobe(candidate: Candidate, timeout: float) -> ServerInfo:
-    transport = AsyncTransport(Connection(candidate.address))
+    transport = Connection(candidate.address).async_transport()
     try:
         async with asyncio.timeout(timeout):
             return await arun(survey(candidate), transport, _look(timeout))

@@ -6,15 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vessel_core.backends.base import Flow
 from vessel_core.errors import VesselError
 from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
-from vessel_core.transport import Incoming, Transport
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+
+if TYPE_CHECKING:
+    from vessel_core.transport.incoming import Incoming
+    from vessel_core.transport.sync_shell import Transport
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("vessel_core")

@@ -17,8 +17,9 @@ from vessel_core.hosts import PoolHost, Silent, is_hosts_fault
 from vessel_core.pool import HostPool, Ticket
 from vessel_core.retry import Retries
 from vessel_core.target import Target
-from vessel_core.transport import HTTPTransport, Incoming, Transport
 from vessel_core.transport.calls import longest_queue
+from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.sync_shell import HTTPTransport, Transport
 from vessel_core.types import Timeout
 from vessel_core.vetting import beginnings, probe
 from vessel_core.wire import Call, Reply
@@ -41,7 +42,7 @@ class PooledTransport(Transport):
         self._target = target
         self._host_pool = pool
         self._http_transport = http_transport
-        self._hosts = {host: Transport(target.connection(host.address), http_transport) for host in pool.hosts}
+        self._hosts = {host: target.connection(host.address).transport(http_transport) for host in pool.hosts}
         self._renew()
 
     def _renew(self) -> None:
@@ -119,7 +120,7 @@ class PooledTransport(Transport):
 
     def _probe(self, host: PoolHost) -> None:
         try:
-            with closing(Transport(self._target.connection(host.address), self._http_transport)) as transport:
+            with closing(self._target.connection(host.address).transport(self._http_transport)) as transport:
                 slots = run(probe(self._target, self._host_pool, host), transport, PROBE)
         except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
             self._host_pool.failed(host, time.monotonic(), shown(error, self._target))

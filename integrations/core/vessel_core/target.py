@@ -31,7 +31,7 @@ from vessel_core.hiding import hide_in, secret_texts
 from vessel_core.pool import HostPool
 from vessel_core.request import checked_timeout, did_you_mean
 from vessel_core.retry import Host, Retries, host_of
-from vessel_core.transport import Connection
+from vessel_core.transport.connection import Connection
 from vessel_core.types import (
     Capabilities,
     ChatOptions,

@@ -18,8 +18,11 @@ from vessel_core.transport.connection import Connection
 from vessel_core.transport.fast import fast_transport
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
-from vessel_core.types import Timeout
+from vessel_core.transport.outgoing import Outgoing, pool_arguments
+from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
+
+AsyncHTTPTransport = httpx.AsyncBaseTransport
 
 
 class AsyncTransport:
@@ -27,6 +30,7 @@ class AsyncTransport:
 
     def __init__(self, connection: Connection, http_transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._connection = connection
+        self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool] = weakref.WeakKeyDictionary()
 
@@ -47,7 +51,7 @@ class AsyncTransport:
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        return _Exchange(self._held, self._connection, call, timeout)
+        return _Exchange(self._held, self._outgoing, self._connection.limits, call, timeout)
 
     def pieces(self, incoming: Incoming) -> AsyncIterator[bytes]:
         """Read the body as it comes, one piece a read."""
@@ -83,7 +87,7 @@ class AsyncTransport:
         return held
 
     def _new_pool(self) -> httpx.AsyncBaseTransport:
-        arguments = self._connection.pool_arguments()
+        arguments = pool_arguments(self._connection)
         if (fast := fast_transport(**arguments)) is not None:
             return fast
         from vessel_core.transport.plain_async import plain_transport  # it loads what httpx itself loads late
@@ -98,10 +102,16 @@ class _Exchange:
     """
 
     def __init__(
-        self, held: Callable[[], Awaitable[_LoopPool]], connection: Connection, call: Call, timeout: Timeout
+        self,
+        held: Callable[[], Awaitable[_LoopPool]],
+        outgoing: Outgoing,
+        limits: Limits,
+        call: Call,
+        timeout: Timeout,
     ) -> None:
         self._held = held
-        self._connection = connection
+        self._outgoing = outgoing
+        self._limits = limits
         self._call = call
         self._timeout = timeout
 
@@ -120,7 +130,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, self._connection.limits, generation=self._call.stream)
+            return Incoming(self._response, self._timeout, since, self._limits, generation=self._call.stream)
         except VesselError:
             await self.__aexit__()
             raise
@@ -142,7 +152,7 @@ class _Exchange:
         watch = Watch(pool)
         try:
             with mapped(lambda: head_stage(self._call), watch):
-                request = self._connection.request(self._call, self._timeout)
+                request = self._outgoing.request(self._call, self._timeout)
                 watch.follow(request.extensions, watch.atrace)
                 return await pool.handle_async_request(request)
         finally:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec
-from typing import Any
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING
 
-import httpx
 from pydantic import SecretStr
 
 from vessel_core.address import Address
-from vessel_core.errors import InvalidConfig, InvalidRequest
-from vessel_core.types import Limits, Timeout
-from vessel_core.version import VERSION
-from vessel_core.wire import Call
-from vessel_core.wire.jsontext import dumps
+from vessel_core.types import Limits
 
-KEEPALIVE = 4.0
+if TYPE_CHECKING:
+    import httpx
 
-HEADERS = {
-    "accept": (b"Accept", b"*/*"),
-    "accept-encoding": (b"Accept-Encoding", b"identity"),
-    "connection": (b"Connection", b"keep-alive"),
-    "user-agent": (b"User-Agent", f"vessel/{VERSION}".encode()),
-}
-"""What every request says, by lower-case name."""
+    from vessel_core.transport.async_shell import AsyncTransport
+    from vessel_core.transport.sync_shell import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,92 +27,14 @@ class Connection:
     verify: bool | str = True
     limits: Limits = field(default_factory=Limits)
 
-    def request(self, call: Call, wait: Timeout) -> httpx.Request:
-        """Return the request of a call. No client of httpx's is asked for it: that takes longer than the rest of a call."""
-        content = None if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
-        url = _url(self.address.root + call.path)
-        read = wait.first_token if call.stream else wait.request
-        return httpx.Request(
-            call.method,
-            url,
-            headers=self._header_fields(url.netloc, content),
-            stream=httpx.ByteStream(content or b""),
-            extensions={"timeout": {"connect": wait.connect, "read": read, "write": read, "pool": None}},
-        )
+    def transport(self, http_transport: httpx.BaseTransport | None = None) -> Transport:
+        """Return what makes calls. The first one loads httpx: who only imports us does not wait for it."""
+        from vessel_core.transport.sync_shell import Transport
 
-    def _header_fields(self, host: bytes, content: bytes | None) -> list[tuple[bytes, bytes]]:
-        """Return the headers of a request; what the caller named stands in place of ours, however it is spelt."""
-        given = {
-            name.lower(): (name.encode(), value.get_secret_value().encode()) for name, value in self.headers.items()
-        }
-        if self.address.authorization is not None:
-            given.setdefault(
-                "authorization", (b"Authorization", self.address.authorization.get_secret_value().encode())
-            )
-        fields = {"host": (b"Host", host), **HEADERS, **given}
-        if content is not None:
-            fields["content-length"] = (b"Content-Length", b"%d" % len(content))
-            fields["content-type"] = (b"Content-Type", b"application/json")
-        return list(fields.values())
+        return Transport(self, http_transport)
 
-    def pool_arguments(self) -> dict[str, Any]:
-        """Return the arguments of `httpx.HTTPTransport` and `httpx.AsyncHTTPTransport`."""
-        return {
-            "verify": _tls(self.verify) if self.address.secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-            # httpx scans a bounded pool for each request and release: no bound, the caller's concurrency is the bound
-            "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE),
-            "proxy": self._proxy(),
-        }
+    def async_transport(self, http_transport: httpx.AsyncBaseTransport | None = None) -> AsyncTransport:
+        """Return what makes calls, async."""
+        from vessel_core.transport.async_shell import AsyncTransport
 
-    def _proxy(self) -> str | None:
-        """Return the proxy that the environment names for this server, if it is neither local nor excepted."""
-        if self.address.local:
-            return None
-        scheme, _, rest = self.address.root.partition("://")
-        proxies = getproxies()
-        proxy = proxies.get(scheme) or proxies.get("all")
-        if not proxy or proxy_bypass(rest.partition("/")[0]):
-            return None
-        return _usable(proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _usable(proxy: str) -> str:
-    """Return a proxy's URL; raise `InvalidConfig` for one that is none, or whose protocol isn't spoken."""
-    try:
-        scheme = httpx.Proxy(proxy).url.scheme
-    except (ValueError, httpx.InvalidURL):
-        scheme = ""
-    if scheme in ("http", "https") or (scheme and find_spec("socksio")):
-        return proxy
-    raise InvalidConfig(
-        f"The environment names a proxy that can't be used{f': {scheme}://' if scheme else ''}.",
-        hint="`HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` take http:// and https:// (socks5:// with `httpx[socks]`).",
-    )
-
-
-@lru_cache(64)
-def _url(url: str) -> httpx.URL:
-    return httpx.URL(url)
-
-
-def _tls(verify: bool | str) -> ssl.SSLContext:
-    if verify is True:
-        return httpx.create_ssl_context()
-    if verify is False:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    try:
-        return ssl.create_default_context(cafile=verify)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidConfig(f"verify={verify!r} is no file of CA certificates: {error}.") from None
-
-
-def _encoded(body: Mapping[str, Any] | Sequence[Any]) -> bytes:
-    try:
-        return dumps(body)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(
-            f"The request can't be written as JSON: {error}.", hint="See `extra_body`, tools, schemas."
-        ) from None
+        return AsyncTransport(self, http_transport)

@@ -18,8 +18,11 @@ from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Wa
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped
 from vessel_core.transport.incoming import Incoming
-from vessel_core.types import Timeout
+from vessel_core.transport.outgoing import Outgoing, pool_arguments
+from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
+
+HTTPTransport = httpx.BaseTransport
 
 _creating = threading.Lock()
 """Held while a client is made, so that threads which start together share one; a forked child has its own."""
@@ -39,6 +42,7 @@ class Transport:
 
     def __init__(self, connection: Connection, http_transport: httpx.BaseTransport | None = None) -> None:
         self._connection = connection
+        self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
         self._held: httpx.BaseTransport | None = None
         self._turns = threading.Semaphore(MOST_AT_ONCE)
@@ -60,7 +64,7 @@ class Transport:
 
     def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        return _Exchange(self._pool(), self._turns, self._connection, call, timeout)
+        return _Exchange(self._pool(), self._turns, self._outgoing, self._connection.limits, call, timeout)
 
     def pieces(self, incoming: Incoming) -> Iterator[bytes]:
         """Read the body as it comes, one piece a read."""
@@ -104,7 +108,7 @@ class Transport:
         if held is None or self._pid != os.getpid():
             with _creating:
                 if self._held is None or self._pid != os.getpid():
-                    self._held = self._http_transport or httpx.HTTPTransport(**self._connection.pool_arguments())
+                    self._held = self._http_transport or httpx.HTTPTransport(**pool_arguments(self._connection))
                     self._turns = threading.Semaphore(MOST_AT_ONCE)
                     self._pid = os.getpid()
                 held = self._held
@@ -114,19 +118,21 @@ class Transport:
 class _Exchange:
     """One call of a `Transport`. No generator: this is entered and left for each call."""
 
-    __slots__ = ("_call", "_connection", "_pool", "_response", "_timeout", "_turns")
+    __slots__ = ("_call", "_limits", "_outgoing", "_pool", "_response", "_timeout", "_turns")
 
     def __init__(
         self,
         pool: httpx.BaseTransport,
         turns: threading.Semaphore,
-        connection: Connection,
+        outgoing: Outgoing,
+        limits: Limits,
         call: Call,
         timeout: Timeout,
     ) -> None:
         self._pool = pool
         self._turns = turns
-        self._connection = connection
+        self._outgoing = outgoing
+        self._limits = limits
         self._call = call
         self._timeout = timeout
 
@@ -140,7 +146,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, self._connection.limits, generation=self._call.stream)
+            return Incoming(self._response, self._timeout, since, self._limits, generation=self._call.stream)
         except VesselError:
             self.__exit__()
             raise
@@ -155,7 +161,7 @@ class _Exchange:
         watch = Watch(self._pool)
         try:
             with mapped(lambda: head_stage(self._call), watch):
-                request = self._connection.request(self._call, self._timeout)
+                request = self._outgoing.request(self._call, self._timeout)
                 watch.follow(request.extensions, watch.trace)
                 return self._pool.handle_request(request)
         finally:
