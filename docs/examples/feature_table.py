@@ -1,19 +1,16 @@
 """The table servers × features, made from the rows of `vessel_core.backends`.
 
-`python docs/examples/feature_table.py` prints it; with `--write` it takes its place in README.md and docs/servers.md.
+`python -m docs.examples.feature_table` prints it; with `--write` it takes its place in README.md and docs/servers.md.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from vessel_core.backends import BACKENDS, Backend
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", ROOT / "docs/servers.md")
-BEGIN, END = "<!-- servers × features -->", "<!-- end -->"
+from docs.examples.generated import ROOT, Part, markdown_table, run
+
 YES, NO, UNKNOWN = "✓", "–", "?"
 RANKS = frozenset({"llamacpp", "vllm", "sglang", "localai"})
 """Servers whose own source has `/v1/rerank`; others are asked, and answer."""
@@ -57,26 +54,10 @@ COLUMNS: dict[str, Cell] = {
 
 def table() -> str:
     """Return the table as Markdown."""
-    rows = [[cell(backend) for cell in COLUMNS.values()] for backend in BACKENDS]
-    lines = [list(COLUMNS), ["---" for _ in COLUMNS], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(COLUMNS, ([cell(backend) for cell in COLUMNS.values()] for backend in BACKENDS))
 
 
-def with_table(page: str) -> str:
-    """Return a page with the table as it is now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n{table()}\n{end}{after}"
-
-
-def main() -> None:
-    """Print the table, or write it into the pages."""
-    if "--write" not in sys.argv:
-        sys.stdout.write(table() + "\n")
-        return
-    for page in PAGES:
-        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
-
+PART = Part("servers × features", table, (ROOT / "README.md", ROOT / "docs/servers.md"))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

@@ -1,22 +1,16 @@
 """The twenty programs on docs/migration-llamaindex.md: what changes in each when `Vessel` takes the place of another class.
 
-`python docs/examples/migration_llamaindex.py` prints them; with `--write` they take their place on the page. They are the
+`python -m docs.examples.migration_llamaindex` prints them; with `--write` they take their place on the page. They are the
 programs that tests/llama_index/drop_in runs.
 """
 
 from __future__ import annotations
 
 import difflib
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tests.llama_index.drop_in.porting import PROGRAMS, ported  # noqa: E402 - found by the line above
-
-PAGE = ROOT / "docs/migration-llamaindex.md"
-BEGIN, END = "<!-- programs -->", "<!-- end -->"
+from docs.examples.generated import ROOT, Part, run
+from tests.llama_index.drop_in.porting import PROGRAMS, ported
 
 
 def changed(program: str) -> str:
@@ -38,20 +32,7 @@ def programs() -> str:
     return "\n\n".join(f"### {heading(path)}\n\n```diff\n{changed(path.read_text('utf-8'))}\n```" for path in PROGRAMS)
 
 
-def with_programs(page: str) -> str:
-    """Return the page with the programs as they are now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n\n{programs()}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the programs, or write them into the page."""
-    if "--write" not in sys.argv:
-        sys.stdout.write(programs() + "\n")
-        return
-    PAGE.write_text(with_programs(PAGE.read_text("utf-8")), "utf-8")
-
+PART = Part("programs", programs, (ROOT / "docs/migration-llamaindex.md",))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

@@ -1,18 +1,15 @@
 """The table options × servers, made from `vessel_core.options` and the rows of `vessel_core.backends`.
 
-`python docs/examples/option_table.py` prints it; with `--write` it takes its place in docs/servers.md.
+`python -m docs.examples.option_table` prints it; with `--write` it takes its place in docs/servers.md.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from vessel_core.backends import BACKENDS, COMPATIBLE, Backend, find_backend
 from vessel_core.options import ChatOptions
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/servers.md"
-BEGIN, END = "<!-- options × servers -->", "<!-- end -->"
+from docs.examples.generated import ROOT, Part, markdown_table, run
+
 SHOWN = (*BACKENDS[:3], find_backend("vllm"), COMPATIBLE)
 OWN_WAYS = {
     "reasoning": {"template": "`chat_template_kwargs`", "effort": "`reasoning_effort`", "think": "`think`"},
@@ -35,24 +32,10 @@ def cell(backend: Backend, option: str) -> str:
 def table() -> str:
     """Return the table as Markdown, one row an option."""
     rows = [[f"`{name}`", *(cell(backend, name) for backend in SHOWN)] for name in ChatOptions.__annotations__]
-    lines = [["option", *(backend.title for backend in SHOWN)], ["---"] * (len(SHOWN) + 1), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(["option", *(backend.title for backend in SHOWN)], rows)
 
 
-def with_table(page: str) -> str:
-    """Return the page with the table as it is now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n{table()}\n{end}{after}"
-
-
-def main() -> None:
-    """Print the table, or write it into the page."""
-    if "--write" not in sys.argv:
-        sys.stdout.write(table() + "\n")
-        return
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-
+PART = Part("options × servers", table, (ROOT / "docs/servers.md",))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

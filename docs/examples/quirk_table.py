@@ -1,17 +1,14 @@
 """The table of quirks: what servers do, and what the tests named after each number say a caller gets.
 
-`python docs/examples/quirk_table.py` prints it; with `--write` it takes its place in docs/quirks.md.
+`python -m docs.examples.quirk_table` prints it; with `--write` it takes its place in docs/quirks.md.
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs/quirks.md"
-BEGIN, END = "<!-- quirks -->", "<!-- end -->"
+from docs.examples.generated import ROOT, Part, run
+
 TESTS = re.compile(r"^(?:async )?def test_quirk_(\d\d)_(\w+)\(", re.MULTILINE)
 
 GROUPS: dict[str, dict[int, tuple[str, str]]] = {
@@ -146,20 +143,7 @@ def table() -> str:
     return "\n".join(lines).strip()
 
 
-def with_table(page: str) -> str:
-    """Return the page with the tables as they are now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n\n{table()}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the tables, or write them into the page."""
-    if "--write" not in sys.argv:
-        sys.stdout.write(table() + "\n")
-        return
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-
+PART = Part("quirks", table, (ROOT / "docs/quirks.md",))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

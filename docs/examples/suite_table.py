@@ -1,25 +1,19 @@
 """The table of LangChain's own tests: which of them run on which server with Vessel's classes, and why some do not.
 
-`python docs/examples/suite_table.py` prints it; with `--write` it takes its place in docs/langchain-suites.md. It is made
+`python -m docs.examples.suite_table` prints it; with `--write` it takes its place in docs/langchain-suites.md. It is made
 from the classes that run the suites, and from the reasons written beside them; a test that skips itself fails.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from docs.examples.generated import ROOT, Part, run
+from tests.langchain import test_integration_suites as integration
+from tests.langchain import test_unit_suites as unit
 
-from tests.langchain import test_integration_suites as integration  # noqa: E402 - found by the line above
-from tests.langchain import test_unit_suites as unit  # noqa: E402
-
-PAGE = ROOT / "docs/langchain-suites.md"
-BEGIN, END = "<!-- suites -->", "<!-- end -->"
 REAL, SCRIPTED = "real llama.cpp", "scripted server"
 GUARD = "test_no_overrides_DO_NOT_OVERRIDE"
 
@@ -87,20 +81,7 @@ def table() -> str:
     return "\n".join(parts)
 
 
-def with_table(page: str) -> str:
-    """Return the page with the tables as they are now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n\n{table()}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the tables, or write them into the page."""
-    if "--write" not in sys.argv:
-        sys.stdout.write(table() + "\n")
-        return
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-
+PART = Part("suites", table, (ROOT / "docs/langchain-suites.md",))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

@@ -1,26 +1,24 @@
 """The table in docs/langchain-compared.md: each row a probe, run on scripted servers for Vessel and for its peers.
 
-    python -m tests.contract.langchain_table            # print it
-    python -m tests.contract.langchain_table --write    # put it onto the page; all peers must be installed
+    python -m tests.contract.langchain_table            # print it; all peers must be installed
+    python -m tests.contract.langchain_table --write    # put it onto the page
 
 `make compare` does the latter in the environment of the benchmarks. The tests hold Vessel's column to what is measured then.
 """
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 
+from docs.examples.generated import ROOT, Part, markdown_table, run
 from tests.contract.answers import ANSWERS
 from tests.contract.asking import ASKING
 from tests.contract.measuring import Row, measure
 from tests.contract.serving import SERVING
 from tests.contract.stand import PACKAGES, PEERS, VESSEL, Candidate
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/langchain-compared.md"
-BEGIN, END = "<!-- compared -->", "<!-- end -->"
+PAGE = ROOT / "docs/langchain-compared.md"
 ROWS: list[Row] = [*ANSWERS, *ASKING, *SERVING]
 
 
@@ -32,40 +30,24 @@ def installed() -> list[Candidate]:
 
 def table(candidates: list[Candidate]) -> str:
     """Measure all rows and return them as Markdown."""
-    head = ["", *(f"`{candidate.title}`" for candidate in candidates)]
-    lines = [_line(head), _line(["---"] * len(head))]
+    rows: list[list[str]] = []
     group = ""
     for row in ROWS:
         if row.group != group:
             group = row.group
-            lines.append(_line([f"**{group}**", *("" for _ in candidates)]))
-        lines.append(_line([row.title, *(measure(row, candidate) for candidate in candidates)]))
-    return "\n".join(lines)
+            rows.append([f"**{group}**", *("" for _ in candidates)])
+        rows.append([row.title, *(measure(row, candidate) for candidate in candidates)])
+    return markdown_table(["", *(f"`{candidate.title}`" for candidate in candidates)], rows)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def with_table(page: str, made: str) -> str:
-    """Return the page with this table between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    measured = ", ".join(f"{PACKAGES[peer.title]} {version(PACKAGES[peer.title])}" for peer in PEERS)
-    return f"{before}{begin}\n\nMeasured with {measured}.\n\n{made}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the table, or write it into the page."""
+def measured() -> str:
+    """Measure everybody, and return the table and the versions. Raises SystemExit if a peer is not installed."""
     candidates = installed()
-    made = table(candidates)
-    if "--write" not in sys.argv:
-        sys.stdout.write(made + "\n")
-        return
     if len(candidates) < 1 + len(PEERS):
         raise SystemExit("Not all peers are installed. Run `make compare`.")
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+    versions = ", ".join(f"{PACKAGES[peer.title]} {version(PACKAGES[peer.title])}" for peer in PEERS)
+    return f"Measured with {versions}.\n\n{table(candidates)}"
 
 
 if __name__ == "__main__":
-    main()
+    run(Part("compared", measured, (PAGE,)))

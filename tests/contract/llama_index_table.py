@@ -1,21 +1,20 @@
 """The table in docs/llamaindex-compared.md: each row a test of the conformance suite, run for Vessel and for its peers.
 
-    python -m tests.contract.llama_index_table            # print it
-    python -m tests.contract.llama_index_table --write    # put it onto the page; all peers must be installed
+    python -m tests.contract.llama_index_table            # print it; all peers must be installed
+    python -m tests.contract.llama_index_table --write    # put it onto the page
 
 `make compare-llamaindex` does the latter, in an environment of its own.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterable, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from docs.examples.generated import ROOT, Part, markdown_table, run
 from tests.llama_index.conformance import (
     EmbeddingConformance,
     LLMConformance,
@@ -29,9 +28,7 @@ from tests.llama_index.conformance import (
 )
 from tests.llama_index.conformance.llm import Made
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/llamaindex-compared.md"
-BEGIN, END = "<!-- compared -->", "<!-- end -->"
 YES, NO, NONE = "✔", "✘", "–"
 
 #: The columns, by the names that the test classes give, with what the page calls them.
@@ -100,38 +97,23 @@ def measure() -> Marks:
 
 def table(marks: Marks) -> str:
     """Return what was measured as Markdown."""
-    lines = [_line(["", *COLUMNS.values()]), _line(["---"] * (1 + len(COLUMNS)))]
+    lines: list[list[str]] = []
     for group, (_, suites) in GROUPS.items():
         rows = {test: [marks.of.get((group, test, column), NONE) for column in COLUMNS] for test in names_of(suites)}
         totals = [
             f"{held.count(YES)} of {len(held) - held.count(NONE)}" if set(held) != {NONE} else NONE
             for held in zip(*rows.values(), strict=True)
         ]
-        lines.append(_line([f"**{group}**", *(f"**{total}**" for total in totals)]))
-        lines += [_line([title(test), *held]) for test, held in rows.items()]
-    return "\n".join(lines)
+        lines.append([f"**{group}**", *(f"**{total}**" for total in totals)])
+        lines += [[title(test), *held] for test, held in rows.items()]
+    return markdown_table(["", *COLUMNS.values()], lines)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def with_table(page: str, made: str) -> str:
-    """Return the page with this table between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    measured = ", ".join(f"{peer} {version(peer)}" for peer in ("llama-index-core", *PEERS))
-    return f"{before}{begin}\n\nMeasured with {measured}.\n\n{made}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the table, or write it into the page."""
-    made = table(measure())
-    if "--write" not in sys.argv:
-        sys.stdout.write(made + "\n")
-        return
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8"), made), encoding="utf-8")
+def measured() -> str:
+    """Measure everybody, and return the table and the versions."""
+    versions = ", ".join(f"{peer} {version(peer)}" for peer in ("llama-index-core", *PEERS))
+    return f"Measured with {versions}.\n\n{table(measure())}"
 
 
 if __name__ == "__main__":
-    main()
+    run(Part("compared", measured, (PAGE,)))

@@ -9,12 +9,10 @@ import json
 import os
 import re
 import socket
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +20,7 @@ from vessel_core import Client, LocalServer, Registry, Timeout
 from vessel_core.errors import VesselError
 from vessel_core.media import image_part
 
+from docs.examples.generated import ROOT, Part, run
 from tests.core.wire.play import DONE, HELLO, STOP, WEATHER, chunk, event, last, line
 from tests.fake_server import (
     FakeServer,
@@ -33,8 +32,6 @@ from tests.fake_server import (
     transcript,
 )
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/errors.md"
-BEGIN, END = "<!-- errors -->", "<!-- end -->"
 LONG: Any = [{"role": "user", "content": "The quick brown fox jumps. " * 480}]
 FORM: Any = {
     "type": "json_schema",
@@ -323,21 +320,7 @@ def listing(found: list[Entry]) -> str:
     return "\n\n".join(parts)
 
 
-def with_listing(page: str, found: list[Entry]) -> str:
-    """Return the page with the catalogue as it is now between its marks."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    return f"{before}{begin}\n\n{listing(found)}\n\n{end}{after}"
-
-
-def main() -> None:
-    """Print the catalogue, or write it into the page."""
-    found = entries()
-    if "--write" in sys.argv:
-        PAGE.write_text(with_listing(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
-    else:
-        sys.stdout.write(listing(found) + "\n")
-
+PART = Part("errors", lambda: listing(entries()), (ROOT / "docs/errors.md",))
 
 if __name__ == "__main__":
-    main()
+    run(PART)

@@ -8,7 +8,7 @@ import pytest
 from vessel_core import errors
 from vessel_core.errors import ConnectTimeout, ResponseError, ServerTimeout, VesselError
 
-from tests.docs.error_catalogue import PAGE, Entry, entries, with_listing
+from tests.docs.error_catalogue import PART, Entry, entries, listing
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,9 @@ def found() -> list[Entry]:
 
 
 def test_the_page_is_what_is_raised_now(found: list[Entry]) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert with_listing(text, found) == text, "run python -m tests.docs.error_catalogue --write"
+    (page,) = PART.pages
+    text = page.read_text(encoding="utf-8")
+    assert PART.within(text, listing(found)) == text, "run python -m tests.docs.error_catalogue --write"
 
 
 def test_every_kind_of_error_is_on_it(found: list[Entry]) -> None:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from migration_page import PAGE, with_parts
-
+from docs.examples.migration_page import PAGE
 from tests.langchain.drop_in.test_drop_in import PROGRAMS, renamed
-
-
-def test_the_page_is_the_generated_one() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert with_parts(text) == text, "run docs/examples/migration_page.py --write"
 
 
 def test_the_page_shows_each_program_as_it_is_run() -> None:

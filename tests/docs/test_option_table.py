@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from option_table import PAGE, SHOWN, cell, table, with_table
 from vessel_core.backends import find_backend
 from vessel_core.options import OPTION_NAMES
 
-
-def test_the_table_on_the_page_is_the_generated_one() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run docs/examples/option_table.py --write"
+from docs.examples.option_table import SHOWN, cell, table
 
 
 def test_the_table_has_a_row_for_each_option_and_a_column_for_each_server() -> None:

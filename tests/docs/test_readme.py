@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
-from feature_table import COLUMNS, table, with_table
 from vessel_core.backends import BACKENDS
 
+from docs.examples.feature_table import COLUMNS, table
 from tests.docs.test_pages import ROOT, blocks
 
 README = ROOT / "README.md"
@@ -17,13 +16,6 @@ README = ROOT / "README.md"
 
 def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) < 120
-
-
-@pytest.mark.parametrize("page", [README, ROOT / "docs/servers.md"], ids=lambda page: page.name)
-def test_the_table_of_servers_and_features_is_the_generated_one(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert with_table(text) == text
-    assert table() in text
 
 
 def test_the_table_has_a_row_for_every_server_and_a_column_for_every_feature() -> None:

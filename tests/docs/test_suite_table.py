@@ -5,14 +5,9 @@ from __future__ import annotations
 import re
 
 from langchain_tests.integration_tests import ChatModelIntegrationTests
-from suite_table import GUARD, PAGE, table, with_table
 
+from docs.examples.suite_table import GUARD, table
 from tests.langchain.test_integration_suites import NEEDS_SENSE, PDF
-
-
-def test_the_page_of_suites_is_the_generated_one() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run docs/examples/suite_table.py --write"
 
 
 def test_every_standard_chat_test_has_a_row_that_says_where_it_ran_or_why_not() -> None:
