@@ -10,9 +10,10 @@ import pytest
 from vessel_core import Client, Routing
 from vessel_core.address import parse_address
 from vessel_core.backends import find_backend
+from vessel_core.dispatch import DISPATCHER, Ticket
 from vessel_core.errors import ContextOverflow, InvalidConfig, RateLimited, ServerBusy, ServerUnreachable, VesselError
 from vessel_core.hosts import PoolHost, is_hosts_fault
-from vessel_core.pool import HostPool, Ticket
+from vessel_core.pool import HostPool
 from vessel_core.target import Server
 from vessel_core.vetting import beginnings, probe
 from vessel_core.wire import Call, Reply
@@ -74,6 +75,18 @@ def test_a_host_has_never_more_than_its_limit_and_the_rest_waits_in_order() -> N
     assert -1 not in places(pool, waiting)
 
 
+def test_pools_of_one_host_are_served_first_come_first_served() -> None:
+    pools = [ready_pool(1, 1, overcommit=1) for _ in range(2)]
+    seated = [enter(pools[0]), enter(pools[1])]
+    assert {ticket.at.address.root for ticket in seated} == {"http://host-0", "http://host-1"}
+    waiting = [enter(pools[number % 2]) for number in range(4)]
+    assert [ticket.host for ticket in waiting] == [None] * 4
+    seated += waiting
+    for number in range(4):
+        answered(pools[number % 2], seated[number])
+        assert [ticket.host is not None for ticket in waiting] == [at <= number for at in range(4)]
+
+
 def test_who_gives_up_waiting_takes_no_place() -> None:
     pool = ready_pool(1, 1, overcommit=1)
     seated = [enter(pool), enter(pool)]
@@ -96,7 +109,7 @@ def test_a_dropped_call_gives_its_place_back() -> None:
 def test_a_call_of_the_parent_gives_nothing_back_in_a_forked_child() -> None:
     pool = ready_pool(1, 1)
     ticket = enter(pool)
-    pool.renew()
+    DISPATCHER.renew()
     answered(pool, ticket)
     assert [host.in_flight for host in pool.hosts] == [0, 0]
 

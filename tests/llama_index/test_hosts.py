@@ -46,14 +46,14 @@ def test_embeddings_are_spread_over_the_hosts() -> None:
 
 @pytest.mark.parametrize("made", [Vessel, VesselEmbedding, VesselRerank])
 def test_it_is_pickled_in_two_kilobytes(made: Any) -> None:
-    urls = ["http://gpu-1:8080", "http://gpu-2:8080"]
+    urls = [f"http://gpu-{number}.internal:8080" for number in range(20)]
     object_ = made(
         base_url=urls,
         model="a-model",
         timeout=Timeout(first_token=5),
         headers={"X-Team": "a", "X-Api-Key": "secret-1"},
         api_key="secret-2",
-        routing=Routing(slots=[8, 2], affinity=True),
+        routing=Routing(slots=[8, 2] * 10, affinity=True),
     )
     pickled = pickle.dumps(object_)
     assert len(pickled) <= 2048

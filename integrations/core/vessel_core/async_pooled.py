@@ -9,17 +9,31 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from vessel_core.async_drive import arun
+from vessel_core.dispatch import Ticket
 from vessel_core.errors import VesselError
 from vessel_core.hosts import PoolHost
-from vessel_core.pool import HostPool, Ticket
-from vessel_core.pooled import PROBE, TICK, WAKING, asked_pause, begin, fault_in, lost_error, none_free, refusal, shown
+from vessel_core.pool import HostPool
+from vessel_core.pooled import (
+    TICK,
+    WAKING,
+    asked_pause,
+    begin,
+    fault_in,
+    lost_error,
+    none_free,
+    patient_probe,
+    place_for,
+    refusal,
+    shown,
+)
 from vessel_core.target import Target
 from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport
+from vessel_core.transport.begun import abegin_body
 from vessel_core.transport.calls import longest_queue
 from vessel_core.transport.incoming import Incoming
 from vessel_core.types import Timeout
-from vessel_core.vetting import beginnings, probe
-from vessel_core.wire import Call
+from vessel_core.vetting import OfFirst, probe
+from vessel_core.wire import Call, Reply
 
 
 class AsyncPooledTransport(AsyncTransport):
@@ -52,13 +66,8 @@ class AsyncPooledTransport(AsyncTransport):
         """Wait for a place."""
         loop = asyncio.get_running_loop()
         woken = loop.create_future()
-        prefix = beginnings(call) if self.pool.routing.affinity else ()
-        ticket = self.pool.enter(
-            time.monotonic(),
-            _waker(loop, lambda: woken.done() or woken.set_result(None)),
-            prefix,
-            counted=call.method != "GET",
-        )
+        wake = _waker(loop, lambda: woken.done() or woken.set_result(None))
+        ticket = self.pool.enter(time.monotonic(), wake, **place_for(call, timeout, self.pool))
         try:
             self._look_after(loop)
             if ticket.host is None:
@@ -91,9 +100,10 @@ class AsyncPooledTransport(AsyncTransport):
             self._watching.discard(loop)
 
     async def _probe(self, host: PoolHost) -> None:
-        transport = self._target.connection(host.address).async_transport(self._http_transport)
+        transport = _Probing(self._target.connection(host.address), self._http_transport)
+        transport.first = lambda: self.hosts[self.pool.measured_by()]
         try:
-            slots = await arun(probe(self._target, self.pool, host), transport, PROBE)
+            slots = await arun(probe(self._target, self.pool, host), transport, patient_probe(host))
         except asyncio.CancelledError:
             host.claimed = None
             raise
@@ -103,6 +113,16 @@ class AsyncPooledTransport(AsyncTransport):
             self.pool.passed(host, time.monotonic(), slots)
         finally:
             await transport.aclose()
+
+
+class _Probing(AsyncTransport):
+    """The connection of a probe, which also asks the host that the others are measured by."""
+
+    first: Callable[[], AsyncTransport]
+
+    async def send(self, call: Call, timeout: Timeout) -> Reply:
+        transport = self.first() if isinstance(call, OfFirst) else super()
+        return await transport.send(call, timeout)
 
 
 class _Placed:
@@ -117,20 +137,21 @@ class _Placed:
     async def __aenter__(self) -> Incoming:
         ticket = self._ticket = await self._pooled.enter(self._call, self._timeout)
         self._exchange = self._pooled.hosts[ticket.at].open(self._call, self._timeout)
+        self._entered = False
         try:
-            incoming = await self._head(ticket)
-            begin(self._pooled.pool, ticket, incoming)
+            incoming = await self._begun(ticket)
+            begin(self._pooled.pool, ticket, incoming, self._call)
         except (VesselError, TimeoutError) as error:
             lost = lost_error(ticket, error, self._pooled.pool)
-            self._leave(fault_in(lost))
+            await self._give_up(fault_in(lost))
             raise lost from (error.__cause__ if lost is error else None)
         except BaseException:
-            self._leave(None)
+            await self._give_up(None)
             raise
-        self._fault = refusal(incoming.reply)
         return incoming
 
-    async def _head(self, ticket: Ticket) -> Incoming:
+    async def _begun(self, ticket: Ticket) -> Incoming:
+        """Wait for the first bytes of the answer; what does so can be ended from without."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as scope:
 
@@ -140,9 +161,21 @@ class _Placed:
 
             ticket.abort = _waker(loop, end)
             try:
-                return await self._exchange.__aenter__()
+                incoming = await self._exchange.__aenter__()
+                self._entered = True
+                self._fault = refusal(incoming)
+                if self._fault is None and incoming.good:
+                    await abegin_body(incoming)
+                return incoming
             finally:
                 ticket.abort = None
+
+    async def _give_up(self, fault: VesselError | None) -> None:
+        try:
+            if self._entered:
+                await self._exchange.__aexit__(None, None, None)
+        finally:
+            self._leave(fault)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,19 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from vessel_core.address import Address
+from vessel_core.dispatch import DISPATCHER
 from vessel_core.errors import (
+    AuthFailed,
     InvalidConfig,
     ModelLoading,
+    ModelNotFound,
     ProtocolError,
     RateLimited,
+    ResponseTooLarge,
     ServerBusy,
     ServerError,
     ServerUnreachable,
+    StreamInterrupted,
+    Unsupported,
     VesselError,
 )
 
 if TYPE_CHECKING:
-    from vessel_core.pool import Ticket
+    from vessel_core.dispatch import Ticket
 
 UNKNOWN_SLOTS = 4
 """How many requests a host is taken to work on at once, if neither it nor anybody says."""
@@ -50,7 +57,8 @@ class Routing:
       (llama.cpp does), else 4; Ollama's is its `OLLAMA_NUM_PARALLEL`
     - `overcommit`: how many times its slots a host may have in flight; what is above its slots waits there
     - `affinity`: prefer the host that has seen the beginning of a prompt, and so has it cached, while it has a free slot
-    - `hang`: seconds of silence, its health page's too, after which the calls that wait for a host go to another one
+    - `hang`: seconds of silence, its health page's too, after which the calls that wait for a host go to another one; half of
+      a call's own timeout where that is shorter
     """
 
     slots: int | Sequence[int | None] | None = None
@@ -74,7 +82,8 @@ class Routing:
 class HostStatus:
     """A host as it is now: `new` (not yet vetted), `ready`, on `trial` (back, for one call) or `aside` (`error` says why).
 
-    `limit` is how many calls may be `in_flight` at once; `answered` and `failed` count its calls.
+    `limit` is how many calls may be `in_flight` at once, those of other clients in this process included; `answered` and
+    `failed` count the calls of this client.
     """
 
     base_url: str
@@ -97,7 +106,9 @@ class PoolHost:
     def __init__(self, address: Address, slots: int | None, overcommit: float) -> None:
         self.address = address
         self.state: State = "new"
-        self.in_flight = 0
+        self.suspicion: VesselError | None = None  # an error of which nobody knows yet whether it is its fault
+        self.warned: str | None = None
+        self.places = DISPATCHER.places_of(address.root)
         self.answered: int = 0
         self.failed = 0
         self.error: VesselError | None = None
@@ -116,6 +127,11 @@ class PoolHost:
         """Take what the server says of its slots; what was given counts more."""
         self.slots: int = self._given or slots or UNKNOWN_SLOTS
         self.limit: int = max(1, int(self.slots * self._overcommit))
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls of this process it works on."""
+        return self.places.taken
 
     @property
     def usable(self) -> bool:
@@ -143,9 +159,14 @@ class PoolHost:
         """Note that something came from it."""
         self.heard, self._quiet = now, QUIET
 
+    @property
+    def patience(self) -> float:
+        """The seconds of silence that the least patient of its calls puts up with."""
+        return min((ticket.patience for ticket in self.waiting), default=math.inf)
+
     def silent(self, now: float) -> bool:
         """Tell whether it should be asked how it is."""
-        return bool(self.waiting) and now - self.heard >= self._quiet
+        return bool(self.waiting) and now - self.heard >= min(self._quiet, self.patience / 2)
 
     def due(self, now: float) -> bool:
         """Tell whether it should be probed now."""
@@ -160,6 +181,12 @@ class PoolHost:
             self._failures += 1
             self._next_probe = now + max(after, pause)
         self.state, self.error = "aside", error
+
+    def forgive(self) -> None:
+        """Take it back: what it was suspected of was the call's fault."""
+        if self.suspicion is not None and self.error is self.suspicion:
+            self.state, self.error, self._failures = "ready", None, max(0, self._failures - 1)
+        self.suspicion = None
 
     def pass_probe(self, now: float, slots: int | None) -> None:
         """Take it in, or back for one call; a silent one that is well is given more time."""
@@ -190,11 +217,18 @@ class Silent(ServerUnreachable):
 
 
 def is_hosts_fault(error: VesselError) -> bool:
-    """Tell whether an error says something of the host, and not of what was asked."""
+    """Tell whether an error says something of the host, and not of what was asked: a connection that broke, too."""
     if isinstance(error, ServerUnreachable):
         return not error.stale
     if isinstance(error, ServerError):
         return error.status_code in (502, 503, 504)
     if isinstance(error, ProtocolError):
-        return error.cut
+        return error.cut or (isinstance(error, StreamInterrupted) and error.__cause__ is not None)
     return isinstance(error, ModelLoading | RateLimited | ServerBusy)
+
+
+def may_be_hosts_fault(error: VesselError) -> bool:
+    """Tell whether an error may be the host's or the call's fault: another host's answer to the same call will tell."""
+    if isinstance(error, ResponseTooLarge | StreamInterrupted):
+        return False
+    return isinstance(error, AuthFailed | ModelNotFound | ProtocolError | ServerError | Unsupported)

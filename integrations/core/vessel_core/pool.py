@@ -4,21 +4,26 @@ A call goes to the ready host with the smallest `(in flight + 1) / slots`, never
 waits, first come first served. A host is vetted before its first call. One that fails is set aside, probed, and taken back:
 first for a single call, and wholly when that went well. One that says nothing while calls wait for it is asked how it is;
 if that isn't answered either, no more calls go there, and after `Routing.hang` seconds its calls go to another host.
+
+An error that may be the host's or the call's fault (a 500, a 401, a web page) sets a host aside too, and the call goes to
+another one: if that answers, the first host is to blame, and a warning says so; if all fail alike, the call is.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from vessel_core.address import Address
+from vessel_core.address import Address, parse_address
+from vessel_core.dispatch import DISPATCHER, Ticket
 from vessel_core.errors import InvalidConfig, ServerUnreachable, VesselError
-from vessel_core.hosts import HostStatus, PoolHost, Routing, Silent, is_hosts_fault
+from vessel_core.hosts import HostStatus, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
 from vessel_core.types import ModelInfo
+from vessel_core.verdict import blame, moved, suspect, warn
+from vessel_core.wire import Call
 
 GRACE = 5.0
 """Seconds that calls wait for a host to come back when all of them are gone, if one was there before."""
@@ -27,53 +32,13 @@ LINGER = 1.0
 """Seconds without a call after which nobody needs to look after the hosts."""
 
 
-class Ticket:
-    """A call's place at a host. Without a `host` it waits, and `wake` is called when it has one, or an `error`.
+@dataclass(slots=True)
+class Measure:
+    """What the first host that was taken in answers with, which the others must do too: its models, the vector of a text."""
 
-    `abort` ends a call of which nothing has come yet; `lost` tells that this was done. A ticket that is dropped leaves.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_pool",
-        "abort",
-        "counted",
-        "era",
-        "error",
-        "gone",
-        "heard",
-        "host",
-        "lost",
-        "prefix",
-        "wake",
-    )
-
-    def __init__(self, pool: HostPool, prefix: Sequence[int], counted: bool) -> None:
-        self._pool = pool
-        self.era: object = pool.era
-        self.prefix: Sequence[int] = prefix
-        self.counted: bool = counted
-        self.wake: Callable[[], None] = _nobody
-        self.host: PoolHost | None = None
-        self.error: VesselError | None = None
-        self.abort: Callable[[], None] | None = None
-        self.gone: bool = False
-        self.heard: bool = False
-        self.lost: bool = False
-
-    @property
-    def at(self) -> PoolHost:
-        """The host, of a ticket that has one."""
-        assert self.host is not None  # noqa: S101 - who waits has no business here
-        return self.host
-
-    def __del__(self) -> None:
-        if not self.gone:
-            self._pool.leave(self, self.host.heard if self.host else 0.0)
-
-
-def _nobody() -> None:
-    """Wake nobody: a ticket that had its host at once is waited for by no one."""
+    host: PoolHost
+    models: Sequence[ModelInfo]
+    vector: Sequence[float] | None = None
 
 
 class HostPool:
@@ -88,39 +53,47 @@ class HostPool:
         self.hosts: list[PoolHost] = [
             PoolHost(address, each, self.routing.overcommit) for address, each in zip(addresses, slots, strict=True)
         ]
-        self._first: tuple[PoolHost, Sequence[ModelInfo]] | None = None
+        self._measure: Measure | None = None
         self.renew()
-        _POOLS.add(self)
+        DISPATCHER.pools.add(self)
 
     def renew(self) -> None:
-        """Begin without calls: at first, and in a forked child, whose parent's calls are not its own."""
+        """Begin without calls: at first, and in a forked child."""
         self.era: object = object()
-        self._lock = threading.RLock()
         self._waiting: deque[Ticket] = deque()
         self._looking: deque[Ticket] = deque()
         self._turn = 0
         self._used = 0.0
         self._had = False
         self._gone_since = 0.0
-        self._serving = self._owed = False
         for host in self.hosts:
-            host.in_flight, host.claimed = 0, None
+            host.claimed = None
             host.waiting.clear()
 
     # ------------------------------------------------------------ calls
 
     def enter(
-        self, now: float, wake: Callable[[], None], prefix: Sequence[int] = (), *, counted: bool = True
+        self,
+        now: float,
+        wake: Callable[[], None],
+        prefix: Sequence[int] = (),
+        *,
+        counted: bool = True,
+        longest: float | None = None,
+        avoid: frozenset[str] = frozenset(),
     ) -> Ticket:
         """Return a place for a call, or one in the queue; raise why no host can be used.
 
-        A call that is not `counted` only asks something, and needs no slot.
+        A call that is not `counted` only asks something, and needs no slot. `longest` is how many seconds it may take to
+        begin, `avoid` the URLs of hosts that failed it.
         """
-        ticket = Ticket(self, prefix, counted)
-        with self._lock:
+        patience = min(self.routing.hang, math.inf if longest is None else longest / 2)
+        ticket = Ticket(self, prefix, counted, patience, avoid)
+        with DISPATCHER.lock:
             self._used = now
             (self._waiting if counted else self._looking).append(ticket)
-            self._serve(now)
+            DISPATCHER.queueing.add(self)
+            DISPATCHER.serve(now)
             if ticket.host is None:
                 ticket.wake = wake
                 try:
@@ -135,42 +108,51 @@ class HostPool:
         ticket.heard, ticket.abort = True, None
         host = ticket.at
         host.hear(now)
-        with self._lock:
+        with DISPATCHER.lock:
             host.waiting.discard(ticket)
 
     def leave(self, ticket: Ticket, now: float, error: VesselError | None = None, after: float = 0.0) -> None:
-        """Give a place back; with an `error` that is the host's fault, set it aside, for `after` seconds at least."""
-        with self._lock:
+        """Give a place back; with an `error` that is or may be the host's fault, set it aside, for `after` seconds at least."""
+        with DISPATCHER.lock:
             if ticket.gone or ticket.era is not self.era:
                 return
             ticket.gone = True
             self._used = now
             if (host := ticket.host) is None:
                 return
-            host.in_flight -= ticket.counted
+            host.places.taken -= ticket.counted
             host.waiting.discard(ticket)
             if error is not None:
                 host.failed += 1
-                self._set_aside(host, now, error, after)
+                if is_hosts_fault(error):
+                    self._set_aside(host, now, error, after)
+                else:
+                    suspect(self.hosts, host, now, error)
             elif ticket.heard:
                 host.succeed(now, ticket.prefix)
-            self._serve(now)
+            DISPATCHER.serve(now)
 
-    def elsewhere(self, error: VesselError) -> bool:
-        """Tell whether another host can take a call at once that failed with this error."""
-        return is_hosts_fault(error) and any(host.usable for host in self.hosts)
+    def elsewhere(self, call: Call, error: VesselError) -> Call | None:
+        """Return a call that failed as one for another host, if one can take it at once and may do better."""
+        with DISPATCHER.lock:
+            return moved(self.hosts, call, error)
+
+    def answered(self, call: Call) -> None:
+        """Note that a call is answered well."""
+        with DISPATCHER.lock:
+            blame(self.hosts, call)
 
     # ------------------------------------------------------------ looking after the hosts
 
     def busy(self, now: float) -> bool:
         """Tell whether anybody needs the hosts to be looked after."""
-        with self._lock:
+        with DISPATCHER.lock:
             under_way = any(host.in_flight or host.waiting for host in self.hosts)
             return under_way or bool(self._waiting or self._looking) or now - self._used < LINGER
 
     def due(self, now: float) -> list[PoolHost]:
         """Return the hosts to probe now; whoever asks first does it, and tells `passed` or `failed`."""
-        with self._lock:
+        with DISPATCHER.lock:
             found = [host for host in self.hosts if host.due(now)]
             for host in found:
                 host.claimed = now
@@ -178,56 +160,62 @@ class HostPool:
 
     def passed(self, host: PoolHost, now: float, slots: int | None = None) -> None:
         """Take in a host that can be used."""
-        with self._lock:
+        with DISPATCHER.lock:
             host.pass_probe(now, slots)
             host.claimed = None
             self._had = True
-            self._serve(now)
+            DISPATCHER.serve(now)
 
     def failed(self, host: PoolHost, now: float, error: VesselError) -> None:
         """Set aside a host that did not pass its probe."""
-        with self._lock:
+        with DISPATCHER.lock:
             if host.state in ("ready", "trial") and not (isinstance(error, ServerUnreachable) and error.refused):
                 error = Silent(f"It says nothing, its health page neither: {error.message}")
             self._set_aside(host, now, error)
             host.claimed = None
+            if may_be_hosts_fault(error) or isinstance(error, InvalidConfig):
+                warn(host, error)
             if self._none_ready():
                 self._give_up(now)
 
     def hung(self, now: float) -> list[Ticket]:
         """Return the calls to abort: those that wait for a host that says nothing, while another one is there."""
-        with self._lock:
+        with DISPATCHER.lock:
             if self._none_ready():
                 self._give_up(now)
                 return []
-            hanging = [host for host in self.hosts if host.state == "aside" and now - host.heard >= self.routing.hang]
-            lost = [ticket for host in hanging for ticket in host.waiting if ticket.abort is not None]
+            waiting = [(host, ticket) for host in self.hosts if host.state == "aside" for ticket in host.waiting]
+            lost = [ticket for host, ticket in waiting if ticket.abort and now - host.heard >= ticket.patience]
             for ticket in lost:
                 ticket.lost = True
             return lost
 
-    def measure(self, host: PoolHost, models: Sequence[ModelInfo]) -> Sequence[ModelInfo]:
-        """Return the models that a host's are measured by: those of the first one, while it or another one is there."""
-        with self._lock:
-            if (
-                self._first is None
-                or self._first[0] is host
-                or (self._first[0].state == "aside" and self._none_ready())
-            ):
-                self._first = (host, models)
-            return self._first[1]
+    def measure(self, host: PoolHost, models: Sequence[ModelInfo]) -> Measure:
+        """Return what a host's models are measured by: those of the first one, for as long as this pool lives."""
+        with DISPATCHER.lock:
+            if self._measure is None:
+                self._measure = Measure(host, models)
+            return self._measure
+
+    def measured_by(self) -> PoolHost:
+        """Return the host that the others are measured by, once there is one."""
+        assert self._measure is not None  # noqa: S101 - who asks has been measured
+        return self._measure.host
 
     def statuses(self) -> list[HostStatus]:
         """Return how the hosts are."""
-        with self._lock:
+        with DISPATCHER.lock:
             return [host.status() for host in self.hosts]
 
     # ------------------------------------------------------------ within the lock
 
     def _choose(self, ticket: Ticket) -> PoolHost | None:
+        usable = [host for host in self.hosts if host.usable]
+        if ticket.avoid:
+            usable = [host for host in usable if host.address.root not in ticket.avoid] or usable
         if not ticket.counted:
-            return min((host for host in self.hosts if host.usable), key=lambda host: host.load, default=None)
-        free = [host for host in self.hosts if host.usable and host.in_flight < host.limit]
+            return min(usable, key=lambda host: host.load, default=None)
+        free = [host for host in usable if host.in_flight < host.limit]
         if not free:
             return None
         if ticket.prefix:
@@ -238,37 +226,32 @@ class HostPool:
         self._turn += 1  # of equals another one each time
         return min(free, key=lambda host: (host.load, (self.hosts.index(host) + self._turn) % len(self.hosts)))
 
-    def _seat(self, ticket: Ticket, host: PoolHost, now: float) -> None:
-        if not host.waiting:
-            host.heard = max(host.heard, now)  # nobody expected anything of it before
-        ticket.host = host
-        host.in_flight += ticket.counted
-        host.waiting.add(ticket)
+    def first_come(self) -> int:
+        """Return the number of the call that has waited longest."""
+        return min((queue[0].number for queue in (self._waiting, self._looking) if queue), default=0)
 
-    def _serve(self, now: float) -> None:
-        """Give free places to who waits. The garbage collector may end a call in the middle of it: that is seen to after."""
-        self._owed = True
-        if self._serving:
-            return
-        self._serving = True
-        try:
-            while self._owed:
-                self._owed = False
-                self._serve_queue(self._looking, now)
-                self._serve_queue(self._waiting, now)
-        finally:
-            self._serving = False
-
-    def _serve_queue(self, queue: deque[Ticket], now: float) -> None:
-        while queue:
-            ticket = queue.popleft()
-            if ticket.gone:
-                continue
-            if (host := self._choose(ticket)) is None:
-                queue.appendleft(ticket)
-                return
-            self._seat(ticket, host, now)
-            ticket.wake()
+    def seat(self, now: float) -> None:
+        """Give free places to who waits here."""
+        for queue in (self._looking, self._waiting):
+            held: list[Ticket] = []
+            while queue:
+                ticket = queue.popleft()
+                if ticket.gone:
+                    continue
+                if (host := self._choose(ticket)) is None:
+                    held.append(ticket)
+                    if ticket.avoid:  # the place it can't take may be another's
+                        continue
+                    break
+                if not host.waiting:
+                    host.heard = max(host.heard, now)  # nobody expected anything of it before
+                ticket.host = host
+                host.places.taken += ticket.counted
+                host.waiting.add(ticket)
+                ticket.wake()
+            queue.extendleft(reversed(held))
+        if not self._looking and not self._waiting:
+            DISPATCHER.queueing.discard(self)
 
     def _none_ready(self) -> bool:
         return all(host.state in ("new", "aside") for host in self.hosts)
@@ -313,16 +296,8 @@ class HostPool:
         return f"HostPool({ready} of {len(states)} ready: {', '.join(map(str, states))})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (HostPool, (tuple(Address(address.root) for address in self.addresses), self.routing))
+        return (_rebuilt, (" ".join(address.root for address in self.addresses), self.routing))
 
 
-_POOLS: weakref.WeakSet[HostPool] = weakref.WeakSet()
-
-
-def _renew_pools() -> None:
-    for pool in _POOLS:
-        pool.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_pools)
+def _rebuilt(roots: str, routing: Routing) -> HostPool:
+    return HostPool([parse_address(root) for root in roots.split()], routing)

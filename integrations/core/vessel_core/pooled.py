@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TypedDict
 
+from vessel_core.dispatch import Ticket
 from vessel_core.drive import run
-from vessel_core.errors import FirstTokenTimeout, ServerTimeout, StreamInterrupted, VesselError
+from vessel_core.errors import FirstTokenTimeout, ProtocolError, ServerTimeout, VesselError
 from vessel_core.hiding import hide_in
-from vessel_core.hosts import PoolHost, Silent, is_hosts_fault
-from vessel_core.pool import HostPool, Ticket
+from vessel_core.hosts import PoolHost, Silent, is_hosts_fault, may_be_hosts_fault
+from vessel_core.pool import HostPool
 from vessel_core.retry import Retries
 from vessel_core.target import Target
+from vessel_core.transport.begun import begin_body
 from vessel_core.transport.calls import longest_queue
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.sync_shell import HTTPTransport, Transport
 from vessel_core.types import Timeout
-from vessel_core.vetting import beginnings, probe
+from vessel_core.verdict import tried_by
+from vessel_core.vetting import OfFirst, beginnings, probe
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import error_from, retry_after
 
@@ -62,8 +66,10 @@ class PooledTransport(Transport):
         ticket.abort = transport.hang_up
         try:
             with transport.open(call, timeout) as incoming:
-                begin(self._host_pool, ticket, incoming)
-                fault = refusal(incoming.reply)
+                fault = refusal(incoming)
+                if fault is None and incoming.good:
+                    begin_body(incoming)
+                begin(self._host_pool, ticket, incoming, call)
                 yield incoming
         except VesselError as error:
             lost = lost_error(ticket, error, self._host_pool)
@@ -81,8 +87,7 @@ class PooledTransport(Transport):
 
     def _enter(self, call: Call, timeout: Timeout) -> Ticket:
         woken = threading.Event()
-        prefix = beginnings(call) if self._host_pool.routing.affinity else ()
-        ticket = self._host_pool.enter(time.monotonic(), woken.set, prefix, counted=call.method != "GET")
+        ticket = self._host_pool.enter(time.monotonic(), woken.set, **place_for(call, timeout, self._host_pool))
         try:
             self._look_after()
             if ticket.host is None and not woken.wait(longest_queue(call, timeout)):
@@ -120,38 +125,81 @@ class PooledTransport(Transport):
 
     def _probe(self, host: PoolHost) -> None:
         try:
-            with closing(self._target.connection(host.address).transport(self._http_transport)) as transport:
-                slots = run(probe(self._target, self._host_pool, host), transport, PROBE)
+            with closing(_Probing(self._target.connection(host.address), self._http_transport)) as transport:
+                transport.first = lambda: self._hosts[self._host_pool.measured_by()]
+                slots = run(probe(self._target, self._host_pool, host), transport, patient_probe(host))
         except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
             self._host_pool.failed(host, time.monotonic(), shown(error, self._target))
         else:
             self._host_pool.passed(host, time.monotonic(), slots)
 
 
-def begin(pool: HostPool, ticket: Ticket, incoming: Incoming) -> None:
+class _Probing(Transport):
+    """The connection of a probe, which also asks the host that the others are measured by."""
+
+    first: Callable[[], Transport]
+
+    def send(self, call: Call, timeout: Timeout) -> Reply:
+        return self.first().send(call, timeout) if isinstance(call, OfFirst) else super().send(call, timeout)
+
+
+def patient_probe(host: PoolHost) -> Retries:
+    """Return how long a probe may take: not longer than the calls that wait for its host will wait."""
+    longest = host.patience / 2
+    timeout = PROBE.timeout
+    return replace(
+        PROBE,
+        timeout=Timeout(
+            connect=min(longest, timeout.connect or longest), request=min(longest, timeout.request or longest), load=0.0
+        ),
+    )
+
+
+class PlaceOptions(TypedDict):
+    """What `HostPool.enter` takes by name."""
+
+    prefix: Sequence[int]
+    counted: bool
+    longest: float | None
+    avoid: frozenset[str]
+
+
+def place_for(call: Call, timeout: Timeout, pool: HostPool) -> PlaceOptions:
+    """Return what kind of place a call needs."""
+    return {
+        "prefix": beginnings(call) if pool.routing.affinity else (),
+        "counted": call.method != "GET",
+        "longest": longest_queue(call, timeout),
+        "avoid": tried_by(call),
+    }
+
+
+def begin(pool: HostPool, ticket: Ticket, incoming: Incoming, call: Call) -> None:
     """Note that a reply has begun, and let each of its reads be noted."""
     host = ticket.at
     pool.hear(ticket, time.monotonic())
     incoming.reply = replace(incoming.reply, url=host.address.root)
     incoming.heard = partial(_hear, host)
+    if incoming.good:
+        pool.answered(call)
 
 
 def _hear(host: PoolHost) -> None:
     host.hear(time.monotonic())
 
 
-def refusal(reply: Reply) -> VesselError | None:
-    """Return what a reply's status says of its host, if it is no good."""
-    if reply.status < 300:
+def refusal(incoming: Incoming) -> VesselError | None:
+    """Return what a reply's status says of its host, if it is no good; raise for a web page, which is nobody's answer."""
+    if incoming.good:
+        if incoming.reply.headers.get("content-type", "").startswith("text/html"):
+            raise ProtocolError("It answers with a web page.", hint="Is this the URL of an LLM server?")
         return None
-    error = error_from(reply)
-    return error if is_hosts_fault(error) else None
+    return fault_in(error_from(incoming.reply))
 
 
 def fault_in(error: VesselError) -> VesselError | None:
-    """Return an error that is the host's fault: also a stream whose connection broke."""
-    broke = isinstance(error, StreamInterrupted) and error.__cause__ is not None
-    return error if broke or is_hosts_fault(error) else None
+    """Return an error that is the host's fault, or may be."""
+    return error if is_hosts_fault(error) or may_be_hosts_fault(error) else None
 
 
 def asked_pause(fault: VesselError | None) -> float:

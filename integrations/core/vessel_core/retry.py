@@ -89,7 +89,7 @@ def host_of(root: str) -> Host:
 class Retries:
     """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads.
 
-    `elsewhere` tells, of several hosts, whether another one can take at once what failed with an error of its host's.
+    `elsewhere` makes, of several hosts, a call that failed one for another host, if one can take it at once.
     `hear` is told of every reply.
     """
 
@@ -98,7 +98,7 @@ class Retries:
     health: str = "/health"
     draw: Callable[[], float] = random.random
     host: Host = field(default_factory=Host)
-    elsewhere: Callable[[VesselError], bool] | None = None
+    elsewhere: Callable[[Call, VesselError], Call | None] | None = None
     hear: Callable[[Reply], None] = lambda _: None
 
 
@@ -124,7 +124,9 @@ def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
             policy.host.reward()
             return outcome
         error.attempts = tried
-        if policy.elsewhere is not None and retries < policy.most and policy.elsewhere(error):
+        moved = policy.elsewhere(call, error) if policy.elsewhere is not None else None
+        if moved is not None and retries < policy.most:
+            call = moved
             retries += 1
         elif isinstance(error, ModelLoading):
             yield from loading.wait(error)

@@ -126,7 +126,8 @@ class ModelInfo:
     """A model a server offers. Sizes are in bytes, lengths in tokens; `None` where the server doesn't say.
 
     `context_length` is what is really allocated for one conversation, `max_context_length` what the model could take.
-    `state` is `loaded`, `unloaded`, `loading` or `sleeping`.
+    `state` is `loaded`, `unloaded`, `loading` or `sleeping`. `vocabulary` is the number of its tokens; `digest` stands for the
+    whole model (Ollama).
     """
 
     id: str
@@ -139,6 +140,8 @@ class ModelInfo:
     parameters: str | None = None
     quantization: str | None = None
     family: str | None = None
+    vocabulary: int | None = None
+    digest: str | None = None
     capabilities: Capabilities = field(default_factory=Capabilities)
 
     def _repr_html_(self) -> str:

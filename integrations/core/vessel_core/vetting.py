@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import mul
 
 from vessel_core.backends import COMPATIBLE, LLAMACPP, Backend
 from vessel_core.backends.base import Flow, ask_health, choose_model, same_model, unrecognised
 from vessel_core.discovery import identify
-from vessel_core.errors import AuthFailed, InvalidConfig, ModelLoading, ModelNotFound, ResponseError, Unsupported
+from vessel_core.errors import (
+    AuthFailed,
+    InvalidConfig,
+    ModelLoading,
+    ModelNotFound,
+    ResponseError,
+    ServerBusy,
+    ServerUnreachable,
+    Unsupported,
+    VesselError,
+)
 from vessel_core.hosts import PoolHost
-from vessel_core.pool import HostPool
+from vessel_core.pool import HostPool, Measure
 from vessel_core.target import Server, Target
 from vessel_core.types import ModelInfo, ModelKind
 from vessel_core.wire import Call
@@ -20,6 +33,10 @@ from vessel_core.wire.reading import mapping
 logger: logging.Logger = logging.getLogger("vessel_core")
 
 KINDS: tuple[ModelKind, ...] = ("chat", "embedding", "rerank")
+SAMPLE = ["A small boat rests in the harbour of an old town."]
+ALIKE = 0.99
+"""The cosine from which on two vectors of one text are of one model, whatever its quantisation."""
+
 STEP = 128
 """Characters of a prompt that make one step of its beginning."""
 
@@ -40,17 +57,18 @@ def _vet(target: Target, pool: HostPool, host: PoolHost) -> Flow[int | None]:
     if known is None:
         known = target.known = Server(backend, host.address)
     if backend is not known.backend:
-        raise _differs(host, f"it is {backend.title}, and not {known.backend.title}")
+        raise _differs(f"it is {backend.title}, and not {known.backend.title}")
     try:
         models = yield from backend.models()
     except (AuthFailed, ModelLoading):
         raise
     except (ResponseError, Unsupported):  # a server without a list
         models = []
-    if models:
-        _compare(target, known.backend, pool.measure(host, models), models, host)
     ask: Callable[[], Flow[int | None]] | None = backend.features.get("total_slots")
-    return None if ask is None else (yield from ask())
+    slots = None if ask is None else (yield from ask())
+    if models:
+        yield from _fit(target, pool, host, models)
+    return slots
 
 
 def _kind(target: Target) -> Flow[Backend]:
@@ -62,39 +80,123 @@ def _kind(target: Target) -> Flow[Backend]:
     return given if given is not None and found is COMPATIBLE else found
 
 
-def _compare(
-    target: Target, backend: Backend, first: Sequence[ModelInfo], models: Sequence[ModelInfo], host: PoolHost
-) -> None:
-    """Raise unless the host has the model that the others answer with, those of the `first` one."""
+def _fit(target: Target, pool: HostPool, host: PoolHost, models: Sequence[ModelInfo]) -> Flow[None]:
+    """Raise unless a host answers with the same models as the first one."""
     names = ", ".join(repr(model.id) for model in models[:10])
-    if backend is LLAMACPP and len(models) == len(first) == 1:  # it answers with the one it has, whatever is asked for
-        if not alike(first[0], models[0]):
-            raise _differs(host, f"it serves {names}, and the others {first[0].id!r}")
-    elif target.model is not None:
-        if not any(same_model(model.id, target.model) for model in models):
+    alone = target.server.backend is LLAMACPP and len(models) == 1  # it answers with what it has, whatever is asked for
+    if target.model is not None and not alone:
+        models = [model for model in models if same_model(model.id, target.model)]
+        if not models:
             raise ModelNotFound(f"It has no model {target.model!r}, only {names}.", hint="Load it there too.")
-    else:
-        for kind in KINDS:
-            chosen = choose_model(first, kind)
-            if chosen is not None and not any(alike(chosen, model) for model in models):
-                raise _differs(host, f"it has {names}, and not {chosen.id!r} as the others")
+    measure = pool.measure(host, models)
+    if measure.host is host and measure.models is models:
+        return
+    for wanted in _used(measure.models):
+        fitting = models if alone and len(measure.models) == 1 else _called(wanted.id, models)
+        found = next((model for model in fitting if alike(wanted, model) is not False), None)
+        if found is None:
+            raise _differs(f"it has {names}, and {measure.host.address.root} answered with {wanted.id!r} before")
+        if alike(wanted, found) is None:
+            yield from _prove(target, measure, host, wanted, found)
 
 
-def alike(one: ModelInfo, other: ModelInfo) -> bool:
-    """Tell whether two hosts mean the same model: by its name, or by its size where files are called differently."""
-    if one.embedding_length and other.embedding_length and one.embedding_length != other.embedding_length:
+def _used(models: Sequence[ModelInfo]) -> list[ModelInfo]:
+    """Return the models that answer where none is named, of each kind."""
+    chosen = {kind: choose_model(models, kind) for kind in KINDS}
+    return list({model.id: model for model in chosen.values() if model is not None}.values())
+
+
+def _called(name: str, models: Sequence[ModelInfo]) -> list[ModelInfo]:
+    return [model for model in models if same_model(model.id, name)]
+
+
+def alike(one: ModelInfo, other: ModelInfo) -> bool | None:
+    """Tell whether two hosts mean the same model; `None` if what they say leaves that open.
+
+    Files of one model may have two names, and fine-tunes of one model differ in nothing but that.
+    """
+    if any(_differ(one, other, fact) for fact in ("embedding_length", "vocabulary", "parameters")):
         return False
-    same_size = one.size is not None and (one.size, one.parameters) == (other.size, other.parameters)
-    return same_model(one.id, other.id) or same_size
+    if one.digest and other.digest:
+        return True if one.digest == other.digest else None
+    named = same_model(one.id, other.id)
+    sized = not _differ(one, other, "size") and not _differ(one, other, "quantization")
+    if named and sized:
+        return True
+    return None if named or (sized and None not in (one.size, other.size)) else False
 
 
-def _differs(host: PoolHost, how: str) -> InvalidConfig:
-    error = InvalidConfig(
-        f"It does not fit the other hosts: {how}.", hint="Hosts of one client serve the same model by the same server."
+def _differ(one: ModelInfo, other: ModelInfo, fact: str) -> bool:
+    here, there = getattr(one, fact), getattr(other, fact)
+    return None not in (here, there) and here != there
+
+
+# ------------------------------------------------------------ where what they say leaves it open
+
+
+@dataclass(frozen=True, slots=True)
+class OfFirst(Call):
+    """A call for the host that the others are measured by."""
+
+
+def _prove(target: Target, measure: Measure, host: PoolHost, wanted: ModelInfo, found: ModelInfo) -> Flow[None]:
+    """Raise if the two embed a text differently; warn if they embed none."""
+    here = (yield from _vector(target, found)) if found.kind != "chat" or target.server.backend is LLAMACPP else None
+    if here is not None and measure.vector is None:
+        try:
+            measure.vector = yield from _at_first(_vector(target, wanted))
+        except VesselError as error:
+            raise ServerUnreachable(
+                f"It can't be compared with {measure.host.address.root}: {error.message}"
+            ) from error
+    first = measure.host.address.root
+    if here is None or measure.vector is None:
+        logger.warning(
+            "%s serves %r, and %s %r: nothing tells whether that is the same model. Give both one name if it is.",
+            *(host.address.root, found.id, first, wanted.id),
+        )
+    elif cosine(here, measure.vector) < ALIKE:
+        raise _differs(f"its {found.id!r} embeds a text otherwise than {wanted.id!r} at {first}")
+
+
+def _at_first(flow: Flow[Sequence[float] | None]) -> Flow[Sequence[float] | None]:
+    try:
+        call = next(flow)
+        while True:
+            try:
+                reply = yield OfFirst(call.method, call.path, call.body, call.stream)
+            except VesselError as error:
+                call = flow.throw(error)
+            else:
+                call = flow.send(reply)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _vector(target: Target, model: ModelInfo) -> Flow[Sequence[float] | None]:
+    """Return the vector of a text, `None` where there are no embeddings."""
+    dialect = target.server.backend.dialect
+    try:
+        call = dialect.encode_embed(SAMPLE, model=model.id, dimensions=None, options={}, quirks=target.quirks)
+        return dialect.decode_embed((yield call).body, len(SAMPLE), None).rows[0]
+    except (AuthFailed, ModelLoading, ServerBusy):
+        raise
+    except (ResponseError, Unsupported):
+        return None
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the cosine of two vectors, below any other if they have different lengths."""
+    if len(one) != len(other):
+        return -2.0
+    return sum(map(mul, one, other)) / (math.hypot(*one) * math.hypot(*other) or 1.0)
+
+
+def _differs(how: str) -> InvalidConfig:
+    return InvalidConfig(
+        f"It does not fit the other hosts: {how}.",
+        hint="Hosts of one client serve the same model by the same server; a new client may begin with another one.",
     )
-    if host.error is None or host.error.message != error.message:
-        logger.warning("%s is not used. %s %s", host.address.root, error.message, error.hint)
-    return error
 
 
 def beginnings(call: Call) -> list[int]:

@@ -216,7 +216,7 @@ class ServerFields(BaseModel):
         return super().__deepcopy__({**(memo or {}), **{id(value): value for value in shared if value is not None}})
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Return what is pickled: no key and no secret header, unless asked for."""
+        """Return what is pickled: no key and no secret header, unless asked for, and of the many options those that are set."""
         from langchain_vessel.pickling import register  # only here: it imports what no chat needs
 
         register()
@@ -226,7 +226,18 @@ class ServerFields(BaseModel):
             if headers := fields.get("headers"):
                 fields["headers"] = {name: value for name, value in headers.items() if not is_secret(name)}
             state = {**state, "__dict__": fields}
-        return state
+        chosen = _set_by_default(self)
+        fields = {name: value for name, value in state["__dict__"].items() if value is not None or name in chosen}
+        return {**state, "__dict__": fields}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take what was pickled; what it leaves out is `None`."""
+        super().__setstate__({**state, "__dict__": {**dict.fromkeys(type(self).model_fields), **state["__dict__"]}})
+
+
+def _set_by_default(made: BaseModel) -> set[str]:
+    """Return the fields that are something by default, so that `None` is a choice."""
+    return {name for name, field in type(made).model_fields.items() if field.default is not None}
 
 
 def _take_login(arguments: dict[str, Any]) -> None:

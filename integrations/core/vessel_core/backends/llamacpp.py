@@ -58,6 +58,7 @@ def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:
         size=meta.get("size"),
         parameters=_in_words(count(meta.get("n_params"))),
         quantization=meta.get("ftype") or props.get("model_ftype"),
+        vocabulary=count(meta.get("n_vocab")),
         capabilities=capabilities,
     )
 

@@ -20,7 +20,7 @@ from vessel_core.backends.ollama_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo
 from vessel_core.wire import Quirks, ollama
 from vessel_core.wire.options import OLLAMA, all_but
-from vessel_core.wire.reading import mapping
+from vessel_core.wire.reading import mapping, string
 
 
 def models() -> Flow[list[ModelInfo]]:
@@ -46,6 +46,7 @@ def _read(item: Mapping[str, Any], running: list[Mapping[str, Any]]) -> ModelInf
         parameters=details.get("parameter_size"),
         quantization=details.get("quantization_level"),
         family=details.get("family"),
+        digest=string(item.get("digest")),
         capabilities=capabilities,
     )
 

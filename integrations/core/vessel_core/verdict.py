@@ -1,0 +1,66 @@
+"""Whose fault it is that a call failed: the host's, or its own? Where an error may be either, the call is made on another
+host. If that answers, the first one is to blame; if all say the same, it was the call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vessel_core.errors import VesselError
+from vessel_core.hosts import PoolHost, is_hosts_fault, may_be_hosts_fault
+from vessel_core.wire import Call
+
+logger: logging.Logger = logging.getLogger("vessel_core")
+
+
+@dataclass(frozen=True, slots=True)
+class MovedCall(Call):
+    """A call that failed with an error that may have been its own fault, at the hosts it has `tried`."""
+
+    tried: frozenset[str] = frozenset()
+
+
+def tried_by(call: Call) -> frozenset[str]:
+    """Return the URLs of the hosts that a call failed at."""
+    return call.tried if isinstance(call, MovedCall) else frozenset()
+
+
+def moved(hosts: Sequence[PoolHost], call: Call, error: VesselError) -> Call | None:
+    """Return a call that failed as one for another host, if one can take it at once and may do better."""
+    usable = {host.address.root for host in hosts if host.usable}
+    if is_hosts_fault(error):
+        return call if usable else None
+    if call.method != "POST" or not may_be_hosts_fault(error):
+        return None
+    tried = tried_by(call) | {error.url or ""}
+    if usable - tried:
+        return MovedCall(call.method, call.path, call.body, call.stream, call.picture, tried)
+    for host in hosts:
+        if host.address.root in tried:
+            host.forgive()
+    return None
+
+
+def suspect(hosts: Sequence[PoolHost], host: PoolHost, now: float, error: VesselError) -> None:
+    """Set a host aside for an error that may be its fault, if another one is there to tell."""
+    if any(other.usable for other in hosts if other is not host):
+        host.suspicion = error
+        host.fail(now, error)
+
+
+def blame(hosts: Sequence[PoolHost], call: Call) -> None:
+    """Note that a call was answered after other hosts had failed it: that was their fault."""
+    if not (tried := tried_by(call)):
+        return
+    for host in hosts:
+        if host.suspicion is not None and host.address.root in tried:
+            warn(host, host.suspicion)
+            host.suspicion = None
+
+
+def warn(host: PoolHost, error: VesselError) -> None:
+    """Say once that a host is not used, and why."""
+    if host.warned != error.message:
+        host.warned = error.message
+        logger.warning("%s is not used. %s %s", host.address.root, error.message, error.hint or "")
