@@ -168,6 +168,22 @@ def test_what_was_not_loaded_yet_is_asked_for_again_behind_the_first_answer() ->
             llm.close()
 
 
+async def test_of_many_first_calls_at_once_one_asks_and_the_others_hold_no_place_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Vessel] = []
+
+    async def note(llm: Vessel) -> None:
+        asked.append(llm)
+
+    monkeypatch.setattr(Vessel, "_alook", note)
+    with llamacpp_server(answer("Hello there."), n_ctx=2048) as server:
+        llm = Vessel(backend="llamacpp", base_url=server.base_url, model="plain.gguf")
+        await asyncio.gather(*(llm.achat(HELLO) for _ in range(20)))
+        assert asked == [llm]
+        await llm.aclose()
+
+
 def test_what_ollama_is_made_to_allocate_is_the_window_up_to_what_the_model_takes() -> None:
     with ollama() as server:
         given: list[dict[str, Any]] = [{"num_ctx": 16384}, {"additional_kwargs": {"num_ctx": 16384}}]

@@ -166,7 +166,12 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
         return not given and self._place not in self._answered and call.get("model") in (None, self.model)
 
     def _wants_look(self) -> bool:
-        """Tell whether to ask, once the model answers: what was asked before it was loaded may have lacked its context."""
+        """Tell whether to ask, once the model answers: what was asked before it was loaded may have lacked its context.
+
+        Of many first calls at once one asks: the others would wait for their turn with an answer open.
+        """
+        if self._place in self._answered:
+            return False
         self._answered.add(self._place)
         known = self._learnt.get(self._place)
         return known is None or known.context_length is None
