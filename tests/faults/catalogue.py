@@ -43,7 +43,8 @@ SOON = Timeout(connect=2.0, first_token=0.15, between_tokens=10, load=5.0, reque
 class Fault:
     """What a server does wrong, and what must come of a call: a text, or an error.
 
-    `posts` is how many requests it may take, at least and at most; `within` how many seconds.
+    `posts` is how many requests it may take, at least and at most; `within` how many seconds; `waits` how long is waited
+    between them, in seconds.
     """
 
     number: int
@@ -51,7 +52,8 @@ class Fault:
     scripts: Sequence[Script]
     expected: str | type[VesselError]
     posts: tuple[int, int] = (1, 1)
-    within: float = 5.0
+    within: float = 2.0
+    waits: Sequence[float] | None = None
     partial: str | None = None
     says: Sequence[str] = ()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -169,7 +171,7 @@ def one_endless_header(talk: Talk) -> None:
 
 
 def slow_first_token(talk: Talk) -> None:
-    talk.pause(0.3)
+    talk.pause(0.25)
     ok(talk)
 
 
@@ -297,16 +299,16 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(14, "flood of headers", [flood_of_headers], ProtocolError),
     Fault(14, "one endless header", [one_endless_header], ProtocolError),
     Fault(15, "loading twice", [LOADS, LOADS, ok], "Hello", posts=(3, 3)),
-    Fault(15, "loading, and its health says so", [LOADS, ok], "Hello", posts=(2, 2), server={"health": (503, 503, 200)}, within=3.0),
-    Fault(16, "loading for ever", [LOADS], ModelLoading, posts=(1, 1), server={"health": (503,)}, options={"timeout": Timeout(load=0.2)}),
-    Fault(16, "loading for ever, in good health", [LOADS], ModelLoading, posts=(2, 4), options={"timeout": Timeout(load=0.2)}),
+    Fault(15, "loading, and its health says so", [LOADS, ok], "Hello", posts=(2, 2), server={"health": (503, 503, 200)}, waits=[0.25, 0.375, 0.5625]),
+    Fault(16, "loading for ever", [LOADS], ModelLoading, posts=(1, 1), server={"health": (503,)}, waits=[0.25, 0.375, 0.5625], options={"timeout": Timeout(load=1.0)}),
+    Fault(16, "loading for ever, in good health", [LOADS], ModelLoading, posts=(4, 4), waits=[0.25, 0.375, 0.5625], options={"timeout": Timeout(load=1.0)}),
     Fault(17, "503 for ever", [says(error("no slot"), 503)], ServerBusy, posts=(3, 3)),
     Fault(17, "503 twice", [says(error("no slot"), 503)] * 2 + [ok], "Hello", posts=(3, 3)),
     Fault(18, "Ollama's queue is full", [says({"error": "server busy, please try again. maximum pending requests exceeded"}, 503)], ServerBusy, posts=(3, 3), options=OLLAMA),
-    Fault(19, "429, again after seconds", [says(error("slow"), 429, retry_after="0.3"), ok], "Hello", posts=(2, 2)),
-    Fault(19, "429, again after milliseconds", [says(error("slow"), 429, retry_after_ms="300"), ok], "Hello", posts=(2, 2)),
-    Fault(19, "429, again at a date", [says(error("slow"), 429, date="Mon, 23 Nov 2026 10:00:00 GMT", retry_after="Mon, 23 Nov 2026 10:00:01 GMT"), ok], "Hello", posts=(2, 2)),
-    Fault(20, "429, again in an hour", [says(error("slow"), 429, retry_after="3600")], RateLimited, within=0.5, has={"retry_after": 3600.0}),
+    Fault(19, "429, again after seconds", [says(error("slow"), 429, retry_after="1.5"), ok], "Hello", posts=(2, 2), waits=[1.5]),
+    Fault(19, "429, again after milliseconds", [says(error("slow"), 429, retry_after_ms="1500"), ok], "Hello", posts=(2, 2), waits=[1.5]),
+    Fault(19, "429, again at a date", [says(error("slow"), 429, date="Mon, 23 Nov 2026 10:00:00 GMT", retry_after="Mon, 23 Nov 2026 10:00:02 GMT"), ok], "Hello", posts=(2, 2), waits=[2.0]),
+    Fault(20, "429, again in an hour", [says(error("slow"), 429, retry_after="3600")], RateLimited, within=0.5, waits=[], has={"retry_after": 3600.0}),
     Fault(21, "500 once", [says(error("out of memory"), 500), ok], "Hello", posts=(2, 2)),
     Fault(21, "500 for ever", [says(error("out of memory"), 500)], ServerError, posts=(2, 2)),
     Fault(22, "500, too large", [says(error("input (992 tokens) is too large to process. increase the physical batch size"), 500)], InputTooLarge),
@@ -373,7 +375,7 @@ CATALOGUE: tuple[Fault, ...] = (
     Fault(52, "an emoji in two pieces", [plays(b'data: {"choices": [{"index": 0, "delta": {"content": "\xf0\x9f', b'\x98\x80"}}]}\n\n', STOP, DONE)], "\N{GRINNING FACE}"),
     Fault(53, "no blank line at the end", [plays(HEL, LO, STOP.rstrip())], "Hello"),
     Fault(54, "empty choices, null deltas, empty finishes", [plays(event({"choices": [], "usage": {"prompt_tokens": 1}}), event({"choices": [{"index": 0, "delta": None, "finish_reason": ""}]}), HEL, LO, STOP, DONE)], "Hello"),
-    Fault(55, "a line of 64 MiB", [endless_line], ResponseTooLarge, within=2.0),
+    Fault(55, "a line of 64 MiB", [endless_line], ResponseTooLarge),
     Fault(55, "a line above a limit of one's own", [plays(HEL, delta("x" * 2000))], ResponseTooLarge, partial="Hel", options={"limits": Limits(line=1000)}, says=["1,000 bytes", "Limits("]),
     Fault(55, "a line of Ollama's above a limit of one's own", [plays(line("Hel"), line("x" * 2000), kind=NDJSON)], ResponseTooLarge, partial="Hel", options={"limits": Limits(line=1000), **OLLAMA}, says=["1,000 bytes"]),
     Fault(57, "a server that dies in the middle", [begins(HEL, then=lambda talk: talk.connection.shutdown(socket.SHUT_RDWR))], StreamInterrupted, partial="Hel"),

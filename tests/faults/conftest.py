@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import pytest
-from vessel_core import retry
-from vessel_core.retry import HOSTS
+from vessel_core import Progress, retry
+from vessel_core.retry import HOSTS, Wait
 
 from tests.faults.drivers import DRIVERS, Driver
 
@@ -18,11 +19,37 @@ def _new_hosts() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
     HOSTS.clear()
 
 
+@dataclass
+class Waits:
+    """The waits before another attempt, in seconds: as they are `asked` for; `told` is called at each.
+
+    A tenth of each is waited.
+    """
+
+    asked: list[float] = field(default_factory=list[float])
+    told: Callable[[], None] = lambda: None
+
+    @property
+    def lasted(self) -> float:
+        """How long all of them take at least."""
+        return sum(self.asked) * PART
+
+    def __call__(self, seconds: float, progress: Progress | None = None) -> Wait:
+        """Stand in for `Wait`."""
+        self.asked.append(seconds)
+        self.told()
+        return Wait(seconds * PART, progress)
+
+
+PART = 0.1
+
+
 @pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    """The waits are a quarter of what they are for users; how long those are is in `tests/core/test_retry.py`."""
-    monkeypatch.setattr(retry, "FIRST_DELAY", retry.FIRST_DELAY / 4)
-    monkeypatch.setattr(retry, "RESTART_DELAY", retry.RESTART_DELAY / 4)
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """What is waited between the attempts of a test."""
+    noted = Waits()
+    monkeypatch.setattr(retry, "Wait", noted)
+    return noted
 
 
 @pytest.fixture(params=DRIVERS, ids=lambda driver: driver.name)

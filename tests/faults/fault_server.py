@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -90,14 +91,13 @@ class Talk:
         self.closing = True
 
     def pause(self, seconds: float) -> None:
-        """Say nothing for a while; end if the client hangs up."""
-        until = threading.Event()
-        timer = threading.Timer(seconds, until.set)
-        timer.daemon = True
-        timer.start()
-        while not until.wait(0.005):
-            if self.over.is_set() or self.hung_up():
-                raise Gone
+        """Say nothing for a while; end if the client hangs up, or the test is over, which hangs up too."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if select.select([self.connection], [], [], left)[0]:
+                if self.hung_up():
+                    raise Gone
+                self.over.wait(min(left, 0.005))  # the next request, which is not heard yet
 
     def hold(self) -> None:
         """Say nothing until the client hangs up."""
@@ -105,11 +105,16 @@ class Talk:
 
     def hung_up(self) -> bool:
         """Whether the client is gone."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        try:
-            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
-        except OSError:
-            return True
+        return hung_up(self.connection)
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Tell whether the other end of a connection has hung up: the kernel knows, whoever listens."""
+    readable, _, _ = select.select([connection], [], [], 0)
+    try:
+        return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+    except OSError:
+        return True
 
 
 Script = Callable[[Talk], None]
@@ -130,6 +135,7 @@ class FaultServer:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._open: set[socket.socket] = set()
+        self._talking: set[socket.socket] = set()
         self._tls: ssl.SSLContext | None = None
         if tls:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -159,6 +165,11 @@ class FaultServer:
             for connection in self._open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+
+    def deserted(self) -> bool:
+        """Tell whether nobody is there any more to hear the replies that have not ended."""
+        with self._lock:
+            return all(hung_up(connection) for connection in self._talking)
 
     def start_again(self) -> None:
         """Listen at the same port again."""
@@ -210,7 +221,7 @@ class FaultServer:
             self.heads.append(talk.head_of_request)
         try:
             if method == "POST":
-                self.scripts[min(turn, len(self.scripts) - 1)](talk)
+                self._play(self.scripts[min(turn, len(self.scripts) - 1)], talk)
             else:
                 self._answer_get(talk, path)
         except (OSError, Gone):
@@ -218,6 +229,15 @@ class FaultServer:
                 self.gone.set()
             return False
         return not talk.closing
+
+    def _play(self, script: Script, talk: Talk) -> None:
+        with self._lock:
+            self._talking.add(talk.connection)
+        try:
+            script(talk)
+        finally:
+            with self._lock:
+                self._talking.discard(talk.connection)
 
     def _answer_get(self, talk: Talk, path: str) -> None:
         if path == "/health":

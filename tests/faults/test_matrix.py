@@ -41,6 +41,7 @@ from tests.faults.catalogue import (
     says,
     slow_first_token,
 )
+from tests.faults.conftest import Waits
 from tests.faults.drivers import Driver, Outcome, answered
 from tests.faults.fault_server import CERTIFICATE, LOADING, FaultServer, Script, Talk
 
@@ -72,7 +73,7 @@ def memory(fault: Fault) -> Generator[None]:
 
 
 @pytest.mark.parametrize("fault", CATALOGUE, ids=str)
-def test_a_fault(fault: Fault, driver: Driver) -> None:
+def test_a_fault(fault: Fault, driver: Driver, waits: Waits) -> None:
     with (
         FaultServer(*fault.scripts, **fault.server) as server,
         driver.session(server.url, **fault.options) as session,
@@ -81,7 +82,8 @@ def test_a_fault(fault: Fault, driver: Driver) -> None:
         outcome = session.ask()
         assert fault.posts[0] <= server.posts <= fault.posts[1]
         slower = 5 if fault.number in HUNGRY else 1  # counting memory takes its time
-        assert outcome.seconds <= fault.within * slower
+        assert waits.lasted <= outcome.seconds <= fault.within * slower
+        assert fault.waits is None or waits.asked == fault.waits
         if isinstance(fault.expected, str):
             answered(outcome, fault.expected)
             return
@@ -109,14 +111,20 @@ def test_01_refused(driver: Driver) -> None:
     assert "llama-server" in str(error)
 
 
-def test_02_refused_and_up_again_after_a_second(driver: Driver) -> None:
+def test_02_refused_and_up_again_after_a_second(driver: Driver, waits: Waits) -> None:
+    def start() -> None:
+        if sum(waits.asked) >= 1.0 and not back.is_set():
+            back.set()
+            server.start_again()
+
+    back = threading.Event()
+    waits.told = start
     with FaultServer(ok) as server, driver.session(server.url) as session:
         answered(session.ask())
         server.shut()
-        back = threading.Timer(1.0 / 4, server.start_again)  # as the waits are
-        back.start()
-        answered(session.ask())
-        back.join()
+        outcome = session.ask()
+        answered(outcome)
+        assert outcome.seconds >= waits.lasted
         assert server.posts == 2
 
 
@@ -180,7 +188,7 @@ def test_08_a_connection_that_went_stale(driver: Driver) -> None:
 def test_10_interim_replies_for_ever_on_a_connection_that_is_reused(driver: Driver) -> None:
     with FaultServer(ok, interim_for_ever) as server, driver.session(server.url) as session:
         answered(session.ask())
-        outcome = session.ask(timeout=0.3)
+        outcome = session.ask(timeout=0.15)
         failed(driver, outcome, FirstTokenTimeout)
         assert outcome.seconds <= 1.0
         assert server.posts == 2
@@ -199,7 +207,7 @@ def test_12_a_certificate_that_nobody_signed(driver: Driver, verify: bool | str)
     assert server.posts == 0
 
 
-@pytest.mark.parametrize("timeout", [0.3, Timeout(first_token=0.3)], ids=["seconds", "Timeout"])
+@pytest.mark.parametrize("timeout", [0.15, Timeout(first_token=0.15)], ids=["seconds", "Timeout"])
 def test_09_a_call_with_a_timeout_of_its_own(driver: Driver, timeout: Timeout | float) -> None:
     """It is held to its own; the next one has the client's again."""
     with FaultServer(Talk.hold, slow_first_token) as server, driver.session(server.url) as session:
@@ -212,7 +220,7 @@ def test_09_a_call_with_a_timeout_of_its_own(driver: Driver, timeout: Timeout | 
 
 def test_38_a_call_with_a_pause_of_its_own(driver: Driver) -> None:
     with FaultServer(endless) as server, driver.session(server.url) as session:
-        outcome = session.ask(timeout=Timeout(between_tokens=0.3))
+        outcome = session.ask(timeout=Timeout(between_tokens=0.15))
         failed(driver, outcome, StreamStalled)
         assert (outcome.partial, server.posts) == ("Hel", 1)
 
