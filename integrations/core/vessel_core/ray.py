@@ -69,7 +69,7 @@ class BatchWorker:
             raise InvalidConfig(
                 "A key would travel with the job.", hint="Name its variable: api_key_env='VESSEL_API_KEY'."
             )
-        if task not in COLUMNS or batch_size < 1 or (concurrency or 1) < 1:
+        if task not in COLUMNS or batch_size < 1 or (concurrency is not None and concurrency < 1):
             raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
         make_target(backend, **connection)  # what is wrong is said here, and not on another machine
         self._backend = backend
@@ -115,7 +115,7 @@ class BatchWorker:
         return AsyncClient(self._backend, **{**self._connection, "api_key": key})
 
     async def _asked(self, client: AsyncClient, given: Sequence[Any]) -> dict[str, list[Any]]:
-        rows = _Rows(client, self._task, self._options, self._patience, len(given))
+        rows = _Rows(client, self._task, self._options, self._patience, self._concurrency, len(given))
         wanted: list[Item] = []
         for number, value in enumerate(given):
             item = Item(number, "", prompt_of(value, self._system), {}, wrong_in(value, self._column))
@@ -123,7 +123,7 @@ class BatchWorker:
                 wanted.append(item)
             else:
                 rows.note(item, {})
-        await rows.all(batches_of(iter(wanted), self._batch_size), self._concurrency, otherwise=16)
+        await rows.all(batches_of(iter(wanted), lambda: self._batch_size))
         return rows.columns
 
     def __getstate__(self) -> dict[str, Any]:
@@ -145,9 +145,15 @@ class _Rows(Asking):
     """What is found of a batch goes into columns."""
 
     def __init__(
-        self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float, count: int
+        self,
+        client: AsyncClient,
+        task: Task,
+        options: Mapping[str, Any],
+        patience: float,
+        concurrency: int | None,
+        count: int,
     ) -> None:
-        super().__init__(client, task, options, patience)
+        super().__init__(client, task, options, patience, concurrency=concurrency, otherwise=16)
         names = [*COLUMNS[task], "error", "attempts"]
         self.columns: dict[str, list[Any]] = {name: [None] * count for name in names}
 

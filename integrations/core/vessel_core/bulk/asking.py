@@ -32,6 +32,9 @@ Task = Literal["embed", "chat"]
 TRIES = 3
 """How often a row is tried whose answer broke off or never came."""
 
+OF_ALL = (AuthFailed, ModelNotFound, Unsupported, InvalidConfig)
+"""What no row would get past."""
+
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait for a server that is not there or has too much to do."""
 
@@ -80,12 +83,12 @@ def messages_of(given: Any) -> list[Message]:
     return cast("list[Message]", given) if isinstance(given, list) else [{"role": "user", "content": given}]
 
 
-def batches_of(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    """Yield rows together that are asked together."""
+def batches_of(items: Iterator[Item], size: Callable[[], int]) -> Iterator[list[Item]]:
+    """Yield rows together that are asked together; what `size` says may change as more is known."""
     batch: list[Item] = []
     for item in items:
         batch.append(item)
-        if len(batch) == size:
+        if len(batch) >= size():
             yield batch
             batch = []
     if batch:
@@ -96,7 +99,18 @@ class Asking(ABC):
     """Workers that take rows from one iterator. What is found of a row is given to `note`, and `after` is called behind each
     batch."""
 
-    def __init__(self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        task: Task,
+        options: Mapping[str, Any],
+        patience: float,
+        *,
+        concurrency: int | None,
+        otherwise: int,
+    ) -> None:
+        self._concurrency = concurrency
+        self._otherwise = otherwise
         self._client = client
         self._options = options
         self._patience = patience
@@ -110,10 +124,13 @@ class Asking(ABC):
     def after(self) -> None:  # noqa: B027 - not everybody has something to do there
         """Do what is to be done behind a batch."""
 
-    async def all(self, batches: Iterator[list[Item]], concurrency: int | None, otherwise: int) -> None:
-        """Work on every batch, `concurrency` at once: by default what the limits of several hosts allow, which are known only
-        once each has said its slots, or `otherwise`. The first error that concerns them all ends it."""
-        self._room = lambda: concurrency or sum(host.limit for host in self._client.hosts()) or otherwise
+    def room(self) -> int:
+        """Return how many requests may be under way: what was said, or what the limits of several hosts allow, which are known
+        only once each has said its slots, or `otherwise`."""
+        return self._concurrency or sum(host.limit for host in self._client.hosts()) or self._otherwise
+
+    async def all(self, batches: Iterator[list[Item]]) -> None:
+        """Work on every batch. The first error that concerns them all ends it."""
         self._workers = 1
         try:
             async with asyncio.TaskGroup() as group:
@@ -125,7 +142,7 @@ class Asking(ABC):
 
     async def _work(self, group: asyncio.TaskGroup, batches: Iterator[list[Item]]) -> None:
         for batch in batches:
-            while self._workers < self._room():
+            while self._workers < self.room():
                 self._workers += 1
                 group.create_task(self._work(group, batches))
             await self._answered(batch)
@@ -139,9 +156,10 @@ class Asking(ABC):
                 item.attempts += 1
             try:
                 await self._ask(batch)
-            except (AuthFailed, ModelNotFound, Unsupported, InvalidConfig):
-                raise
             except VesselError as error:
+                again = batch[0].attempts - waits < TRIES
+                if isinstance(error, OF_ALL) and not (again and self._doubtful()):
+                    raise
                 if _is_away(error):
                     if time.monotonic() - self._heard > self._patience:
                         raise
@@ -150,7 +168,7 @@ class Asking(ABC):
                     continue
                 self._heard = time.monotonic()
                 refused = isinstance(error, BadRequest | InvalidRequest)
-                if not refused and batch[0].attempts - waits < TRIES:
+                if not refused and again:
                     continue
                 if len(batch) > 1:
                     await self._halves(batch)
@@ -160,6 +178,11 @@ class Asking(ABC):
             else:
                 self._heard = time.monotonic()
             return
+
+    def _doubtful(self) -> bool:
+        """Tell whether other hosts may answer what those that were asked refused."""
+        states = {host.state for host in self._client.hosts()}
+        return {"ready", "aside"} <= states
 
     async def _halves(self, batch: list[Item]) -> None:
         """Find the row that the server refuses."""
@@ -174,8 +197,9 @@ class Asking(ABC):
             vectors = (await self._client.embed(texts, batch_size=len(texts), **self._options)).rows
         except InputTooLarge as error:
             vectors = error.vectors or [None] * len(batch)
+            said = error.message.removeprefix(f"texts[{error.index}]: ")
             for item, vector in zip(batch, vectors, strict=True):
-                item.error = None if vector is not None else error.message
+                item.error = None if vector is not None else said
         for item, vector in zip(batch, vectors, strict=True):
             self.note(item, {}, vector)
 

@@ -1,7 +1,5 @@
 """The output of a bulk run, which is its checkpoint too: a line for each row that is done, written whole or not at all.
 
-    {"row": 17, "key": "3f…", "error": null, "attempts": 1, "id": "a-17", …}
-
 A line that a kill has torn is taken off when the run goes on. The key stands for the model, the options, the id and the text:
 a row is done if its line has the key that it would get now.
 """
@@ -10,21 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from re import Match
+from typing import Self
 
-from vessel_core.bulk.rows import is_parquet, pyarrow
+from vessel_core.bulk.lines import HEAD, HEAD_BYTES, is_torn_head
+from vessel_core.bulk.rows import Source, is_parquet
+from vessel_core.bulk.tables import lines_of, write_parquet
 from vessel_core.errors import InvalidConfig
 
-HEAD = re.compile(rb'\{"row":(\d+),"key":"([0-9a-f]{32})","error":(null|")')
-HEAD_BYTES = 96
-TORN_HEAD = re.compile(rb'\{"row":\d*(,.{0,53})?')
 NOT_DONE = -1
-CHUNK = 4096
+MODE = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+ANEW = "Give another name for the output, or begin anew: overwrite=True, on the command line --overwrite."
 
 
 class Journal:
@@ -35,13 +33,17 @@ class Journal:
         self._path = to.with_name(f"{to.name}.part.jsonl") if is_parquet(to) else to
         self._places = array("q")
         self._in_order = True
+        self._restored = False  # its lines are those of a Parquet file that is there
         self.done: int = 0
 
     def open(self, *, overwrite: bool = False, retry_errors: bool = False) -> Self:
         """Begin, or go on where an earlier run ended; raise `InvalidConfig` for a file that is none of ours."""
-        if is_parquet(self._to) and self._to.exists() and not overwrite and not self._path.exists():
-            raise InvalidConfig(f"{self._to} is there, and complete.", hint="Give another name, or overwrite=True.")
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if is_parquet(self._to) and self._to.exists() and not overwrite and not self._path.exists():
+                self._restore()
+            self._file = os.open(self._path, MODE, 0o644)
+        except OSError as error:
+            raise InvalidConfig(f"{self._path} can't be written: {error.strerror or error}.") from error
         try:
             self._lock()
             if overwrite:
@@ -53,9 +55,21 @@ class Journal:
                 if len(kept) < self.done:
                     self._rewrite(kept)
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
         return self
+
+    def _restore(self) -> None:
+        """Go on with a run that had ended."""
+        beside = self._path.with_name(f"{self._path.name}.new")
+        try:
+            with beside.open("wb") as file:
+                file.writelines(lines_of(self._to))
+        except BaseException:
+            beside.unlink()
+            raise
+        beside.replace(self._path)
+        self._restored = True
 
     def _lock(self) -> None:
         try:
@@ -74,12 +88,12 @@ class Journal:
             file.seek(0)
             for line in file:
                 found = HEAD.match(line)
-                if not line.endswith(b"\n") and (found or _is_torn_head(line)):
+                if not line.endswith(b"\n") and (found or is_torn_head(line)):
                     break
                 if found is None:
                     raise InvalidConfig(
                         f"{self._path} holds lines that no bulk run wrote.",
-                        hint="Give another name, or overwrite=True.",
+                        hint=ANEW,
                     )
                 self._note(int(found[1]), place)
                 place += len(line)
@@ -99,20 +113,31 @@ class Journal:
         """Tell whether a row is done; raise `InvalidConfig` if what is done in its place is another one."""
         if row >= len(self._places) or self._places[row] == NOT_DONE:
             return False
-        found = HEAD.match(os.pread(self._file, HEAD_BYTES, self._places[row]))
+        found = self._head(self._places[row])
         if found is None or found[2].decode() != key:
             raise InvalidConfig(
                 f"Row {row} of the source is not the one that {self._path} holds: source, model or options have changed.",
-                hint="Give another name for the output, or overwrite=True.",
+                hint=f"{ANEW} Name the model if the servers call it differently.",
             )
         return True
 
+    def vector_of(self, row: int) -> Sequence[float] | None:
+        """Return the vector that a row which is done has, if it has one."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(self._places[row])
+            return json.loads(file.readline()).get("embedding")
+
+    def _head(self, place: int) -> Match[bytes] | None:
+        os.lseek(self._file, place, os.SEEK_SET)
+        return HEAD.match(os.read(self._file, HEAD_BYTES))
+
     def _failed(self, place: int) -> bool:
-        found = HEAD.match(os.pread(self._file, HEAD_BYTES, place))
+        found = self._head(place)
         return found is None or found[3] != b"null"
 
     def write(self, lines: Sequence[tuple[int, bytes]]) -> None:
         """Add whole lines of rows."""
+        self._restored = False
         data = memoryview(b"".join(line for _, line in lines))
         while data:
             data = data[os.write(self._file, data) :]
@@ -120,12 +145,13 @@ class Journal:
             self._note(row, self._end)
             self._end += len(line)
 
-    def finish(self, rows: int, kinds: Mapping[str, str], kept: Sequence[str]) -> None:
+    def finish(self, rows: int, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
         """Put the rows into order, or into the Parquet file, once all of them are done."""
         if len(self._places) > rows:
-            raise InvalidConfig(f"The source has {rows} rows, and {self._path} more: it was another one.")
+            raise InvalidConfig(f"The source has {rows} rows, and {self._path} more: it was another one.", hint=ANEW)
         if is_parquet(self._to):
-            _write_parquet(self._lines(), self._to, kinds, kept)
+            if not self._restored:
+                write_parquet(self._lines, self._to, kinds, kept, source)
             self._path.unlink()
         elif not self._in_order:
             self._rewrite(self._places)
@@ -133,6 +159,8 @@ class Journal:
 
     def close(self) -> None:
         """Let others write."""
+        if self._restored:
+            self._path.unlink(missing_ok=True)
         with suppress(OSError):
             os.close(self._file)
 
@@ -147,7 +175,8 @@ class Journal:
         """Write the lines at these places anew, in this order, and put the new file in the old one's place."""
         beside = self._path.with_name(f"{self._path.name}.new")
         old, self._places, self._in_order, self.done, self._end = self._file, array("q"), True, 0, 0
-        self._file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o644)
+        self._restored = False
+        self._file = os.open(beside, MODE | os.O_TRUNC, 0o644)
         self._lock()
         with os.fdopen(old, "rb") as file:
             for place in places:
@@ -158,48 +187,3 @@ class Journal:
                 self.write([(int(head[1]), line)])
             os.fsync(self._file)
             beside.replace(self._path)
-
-
-def _is_torn_head(line: bytes) -> bool:
-    """Tell the beginning of a line of ours from what somebody else left without an end."""
-    return b'{"row":'.startswith(line) or TORN_HEAD.fullmatch(line) is not None
-
-
-def _write_parquet(lines: Iterator[bytes], to: Path, kinds: Mapping[str, str], kept: Sequence[str]) -> None:
-    """Write a Parquet file of lines, a few thousand at a time; it appears when it is whole."""
-    beside = to.with_name(f"{to.name}.new")
-    pa, parquet, writer = pyarrow("pyarrow"), pyarrow("pyarrow.parquet"), None
-    try:
-        for rows in _chunks(map(json.loads, lines)):
-            if writer is None:
-                writer = parquet.ParquetWriter(beside, _schema(pa, rows, kinds, kept))
-            writer.write_table(pa.Table.from_pylist(rows, schema=writer.schema))
-    except Exception as error:
-        if type(error).__module__.startswith("pyarrow"):
-            raise InvalidConfig(f"The rows don't fit one Parquet schema: {error}", hint="Use .jsonl.") from error
-        raise
-    finally:
-        if writer is not None:
-            writer.close()
-    beside.replace(to)
-
-
-def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows by thousands, and the last ones, be it none."""
-    chunk: list[dict[str, Any]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    yield chunk
-
-
-def _schema(pa: Any, rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, str], kept: Sequence[str]) -> Any:
-    """Return the columns: ours as they are known, those kept of the source as the first rows have them."""
-    known = {"int": pa.int64(), "text": pa.string(), "vector": pa.list_(pa.float32())}
-    columns = [(name, known[kind]) for name, kind in kinds.items()]
-    for name in kept:
-        kind = pa.array([row.get(name) for row in rows]).type
-        columns.append((name, pa.string() if pa.types.is_null(kind) else kind))
-    return pa.schema(columns)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
 from vessel_core.errors import InvalidConfig
+from vessel_core.request import did_you_mean
 from vessel_core.wire.jsontext import loads
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
+PEEKED = 100
+"""How many rows are looked at for the names of columns."""
+
 Row = Mapping[str, Any] | str
 Source = str | Path | Iterable[Row]
 """Rows: a file, or what yields mappings or plain texts; what is iterated twice must yield the same again."""
@@ -37,6 +42,8 @@ def checked_file(path: Path, what: str) -> Path:
 def checked_output(to: str | Path, source: Source) -> Path:
     """Return the path to write to; raise `InvalidConfig` for one that can't be, and for the source itself."""
     path = checked_file(Path(to), "The output")
+    if not path.parent.is_dir():
+        raise InvalidConfig(f"There is no folder {str(path.parent)!r} for the output.", hint="Make it first.")
     if isinstance(source, str | Path) and path.exists() and Path(source).exists() and path.samefile(source):
         raise InvalidConfig(f"The output {str(path)!r} is its own source.", hint="Give another name.")
     return path
@@ -45,6 +52,29 @@ def checked_output(to: str | Path, source: Source) -> Path:
 def is_parquet(path: Path) -> bool:
     """Tell a Parquet file by its name."""
     return path.suffix.lower() == PARQUET
+
+
+def checked_rows(
+    source: Source, column: str, named: Sequence[str], others: Sequence[str]
+) -> Iterator[Mapping[str, Any] | str | None]:
+    """Return the rows of a source; raise `InvalidConfig` if there is none, or for a column that none of its first rows has.
+
+    `named` columns must be there, `others` may.
+    """
+    rows = rows_of(source, [column, *named, *others])
+    first = list(islice(rows, PEEKED))
+    if isinstance(source, str | Path) and is_parquet(Path(source)):
+        known = set[str](pyarrow("pyarrow.parquet").read_schema(source).names)
+    else:
+        known = {name for row in first if isinstance(row, Mapping) for name in row}
+        known |= {column for row in first if isinstance(row, str)}
+    for name in (column, *named):
+        if known and name not in known:
+            columns = ", ".join(sorted(known)[:20])
+            raise InvalidConfig(
+                f"No row has a column {name!r}{did_you_mean(name, known)}", hint=f"The source has: {columns}."
+            )
+    return chain(first, rows)
 
 
 def rows_of(source: Source, columns: Iterable[str]) -> Iterator[Mapping[str, Any] | str | None]:

@@ -5,22 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from vessel_core.async_client import AsyncClient
+from vessel_core.backends import LLAMACPP
 from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, prompt_of, wrong_in
-from vessel_core.bulk.journal import Journal
+from vessel_core.bulk.journal import ANEW, Journal
+from vessel_core.bulk.lines import line_of
 from vessel_core.bulk.progress import BulkProgress, shown_by
-from vessel_core.bulk.rows import Source, checked_output, count_rows, rows_of
+from vessel_core.bulk.rows import Source, checked_output, checked_rows, count_rows
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, ServerError, Unsupported
+from vessel_core.vetting import ALIKE, cosine
 
-ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+ID = "id"
+BATCH, SMALLEST = 64, 8
+"""Texts a request at most, and at least, where nothing else is said."""
+
+REPEATED = 100
+"""One row in so many may be under way at once, and be asked again after a kill."""
+
+BATCHES_TO_WITNESS = 100
+"""How many batches are looked through for a row that is done, to compare the model by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,11 @@ async def abulk(
     client: AsyncClient,
     task: Task = "embed",
     column: str = "text",
-    id_column: str = "id",
+    id_column: str = ID,
     keep: Sequence[str] = (),
     system: str | None = None,
     model: str | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     concurrency: int | None = None,
     progress: bool | Callable[[BulkProgress], None] = True,
     overwrite: bool = False,
@@ -81,44 +93,56 @@ async def abulk(
     `InvalidConfig` if the output belongs to another source, model or options, and what no row could get past: a wrong key, a
     missing model.
     """
-    if task not in COLUMNS or batch_size < 1 or (concurrency or 1) < 1:
+    if task not in COLUMNS or 0 in (batch_size, concurrency) or min(batch_size or 1, concurrency or 1) < 1:
         raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
     since = time.monotonic()
     path = checked_output(to, source)
-    name = await _model_id(client, model, task)
     kept = list(dict.fromkeys([id_column, *keep]))
     kinds = {"row": "int", "key": "text", "error": "text", "attempts": "int", **COLUMNS[task]}
     if taken := sorted(set(kept) & set(kinds)):
         raise InvalidConfig(f"The output has a column {taken[0]!r} of its own.", hint="Rename that of the source.")
+    rows = checked_rows(source, column, keep if id_column == ID else kept, kept)
+    name = await _model_id(client, model, task)
     same = json.dumps([name, task, system, options], sort_keys=True, default=str)
-    run = _Run(client, task, {**options, "model": model}, patience)
+    run = _Run(client, task, {**options, "model": model}, patience, concurrency=concurrency, otherwise=4)
     with ExitStack() as stack:
         journal = run.journal = Journal(path).open(overwrite=overwrite, retry_errors=retry_errors)
         stack.callback(journal.close)
-        run.show = stack.enter_context(shown_by(progress, count_rows(source), task))
-        items = run.items(_items(source, column, kept, system, same))
-        batches = batches_of(items, batch_size if task == "embed" else 1)
-        await run.all(batches, concurrency, otherwise=4)
-        await asyncio.to_thread(journal.finish, run.rows, kinds, kept)
+        total = count_rows(source)
+        run.show = stack.enter_context(shown_by(progress, total, task))
+        items = run.items(_items(rows, column, kept, system, same))
+        batches = batches_of(items, lambda: batch_size or run.fitting(total) if task == "embed" else 1)
+        await run.all(await run.of_same_model(batches))
+        await asyncio.to_thread(journal.finish, run.rows, kinds, kept, source)
     return BulkReport(run.rows, run.skipped, run.errors, time.monotonic() - since)
 
 
 async def _model_id(client: AsyncClient, model: str | None, task: Task) -> str:
-    """Return the name of the model that answers: the vectors of two models must not stand in one file."""
+    """Return what stands for the model that answers, whichever host is asked: its name, if that was said.
+
+    llama.cpp's is the name of a file, and may differ from host to host; its facts don't, or the host is not used. Of
+    embeddings it is compared by a vector too (`of_same_model`).
+    """
     if model or client.target.model:
         return model or client.target.model or ""
     try:
-        return (await client.model_info(kind="embedding" if task == "embed" else "chat")).id
+        found = await client.model_info(kind="embedding" if task == "embed" else "chat")
     except (Unsupported, ServerError):
         return ""
+    facts = (found.vocabulary, found.embedding_length, found.parameters)
+    named = client.target.server.backend is not LLAMACPP or None in facts
+    return found.id if named or (task == "chat" and client.target.pool is None) else json.dumps(facts)
 
 
-def _items(source: Source, column: str, kept: Sequence[str], system: str | None, same: str) -> Iterator[Item]:
+def _items(
+    rows: Iterable[Mapping[str, Any] | str | None], column: str, kept: Sequence[str], system: str | None, same: str
+) -> Iterator[Item]:
     """Yield the rows with their keys. What is no text becomes an error without being asked."""
-    for number, row in enumerate(rows_of(source, [column, *kept])):
+    for number, row in enumerate(rows):
         fields: Mapping[str, Any] = {column: row} if isinstance(row, str) else row or {}
         copied = {name: fields.get(name) for name in kept}
-        copied[kept[0]] = number if copied[kept[0]] is None else copied[kept[0]]
+        if copied[kept[0]] is None and row is not None:
+            copied[kept[0]] = number
         given = fields.get(column)
         text = given if isinstance(given, str) else json.dumps(given, sort_keys=True, default=str)
         key = sha256("\0".join((same, str(copied[kept[0]]), text)).encode("utf-8", "replace")).hexdigest()[:32]
@@ -129,9 +153,12 @@ def _items(source: Source, column: str, kept: Sequence[str], system: str | None,
 class _Run(Asking):
     """One run: what is found goes to a journal."""
 
-    def __init__(self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float) -> None:
-        super().__init__(client, task, options, patience)
+    def __init__(
+        self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float, **at_once: Any
+    ) -> None:
+        super().__init__(client, task, options, patience, **at_once)
         self._lines: list[tuple[int, bytes]] = []
+        self._witness: tuple[Any, Sequence[float]] | None = None
         self.journal: Journal
         self.show: Callable[[int, int, int], None]
         self.rows = self.skipped = self.errors = 0
@@ -142,6 +169,7 @@ class _Run(Asking):
             self.rows += 1
             if self.journal.has(item.row, item.key):
                 self.skipped += 1
+                self._note_witness(item)
                 if self.skipped % 1024 == 0:
                     self.show(self.skipped, self.skipped, 0)
             elif item.error is not None:
@@ -149,6 +177,29 @@ class _Run(Asking):
                 self.after()  # there may be no batch for long
             else:
                 yield item
+
+    def fitting(self, total: int | None) -> int:
+        """Return how many texts a request should hold, so that little is asked twice after a kill."""
+        return BATCH if total is None else max(SMALLEST, min(BATCH, total // (REPEATED * self.room())))
+
+    def _note_witness(self, item: Item) -> None:
+        if self._witness is None and item.error is None and (vector := self.journal.vector_of(item.row)) is not None:
+            self._witness = (item.prompt, vector)
+
+    async def of_same_model(self, batches: Iterator[list[Item]]) -> Iterator[list[Item]]:
+        """Return the batches, once a text that an earlier run embedded is embedded alike; raise `InvalidConfig` if not."""
+        first: list[list[Item]] = []
+        if self.journal.done:
+            for batch in batches:
+                first.append(batch)
+                if self._witness is not None or len(first) == BATCHES_TO_WITNESS:
+                    break
+        if first and self._witness is not None:
+            text, vector = self._witness
+            (found,) = (await self._client.embed([text], **self._options)).rows
+            if cosine(found, vector) < ALIKE:
+                raise InvalidConfig("Another model wrote this output: it embeds the same text otherwise.", hint=ANEW)
+        return chain(first, batches)
 
     def after(self) -> None:
         """Write what was found."""
@@ -161,8 +212,4 @@ class _Run(Asking):
         """Make a line of a row that is done."""
         self.errors += item.error is not None
         head = {"row": item.row, "key": item.key, "error": item.error, "attempts": item.attempts, **item.kept, **found}
-        line = ENCODER.encode(head).encode("utf-8", "replace")
-        if vector is not None:
-            # nine digits are a float32, all of it
-            line = b'%b,"embedding":[%b]}' % (line[:-1], (",".join(["%.9g"] * len(vector)) % tuple(vector)).encode())
-        self._lines.append((item.row, line + b"\n"))
+        self._lines.append((item.row, line_of(head, vector)))

@@ -126,7 +126,9 @@ def embed(
     column: Column = "text",
     id_column: Id = "id",
     keep: Keep = None,
-    batch_size: Annotated[int, typer.Option(help="Texts a request, with --from.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Texts a request, with --from; by default what the rows allow, 64 at most.")
+    ] = None,
     concurrency: Concurrency = None,
     overwrite: Overwrite = False,
     retry_errors: RetryErrors = False,

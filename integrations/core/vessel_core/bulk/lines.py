@@ -1,0 +1,38 @@
+"""A row of the output as a line of JSON, as the journal holds it:
+
+{"row": 17, "key": "3f…", "error": null, "attempts": 1, "id": "a-17", …, "embedding": […]}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
+HEAD = re.compile(rb'\{"row":(\d+),"key":"([0-9a-f]{32})","error":(null|")')
+HEAD_BYTES = 96
+TORN_HEAD = re.compile(rb'\{"row":\d*(,.{0,53})?')
+VECTOR = b',"embedding":['
+
+
+def line_of(fields: Mapping[str, Any], vector: Sequence[float] | None = None) -> bytes:
+    """Return the line of a row, whose fields begin with `row`, `key` and `error`."""
+    line = ENCODER.encode(fields).encode("utf-8", "replace")
+    if vector is not None:
+        # nine digits are a float32, all of it
+        numbers = (",".join(["%.9g"] * len(vector)) % tuple(vector)).encode()
+        line = b"%b%b%b]}" % (line[:-1], VECTOR, numbers)
+    return line + b"\n"
+
+
+def without_vector(line: bytes) -> Mapping[str, Any]:
+    """Read a line but for its vector, which takes long."""
+    head, found, _ = line.rpartition(VECTOR)
+    return json.loads(head + b"}" if found else line)
+
+
+def is_torn_head(line: bytes) -> bool:
+    """Tell the beginning of a line of ours from what somebody else left without an end."""
+    return b'{"row":'.startswith(line) or TORN_HEAD.fullmatch(line) is not None

@@ -1,0 +1,127 @@
+"""Parquet: an output made of its journal's lines, and lines again of an output that is there.
+
+The columns that are copied keep the types of a source that is Parquet itself. Of other sources the types are what fits all
+rows; what fits none is written as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vessel_core.bulk.lines import line_of, without_vector
+from vessel_core.bulk.rows import Source, is_parquet, pyarrow
+from vessel_core.errors import InvalidConfig
+
+CHUNK = 4096
+Lines = Callable[[], Iterator[bytes]]
+Table = tuple[Sequence[Mapping[str, Any]], Sequence[Any]]
+"""Some rows of the journal, and the columns copied of the source for them."""
+
+
+def write_parquet(lines: Lines, to: Path, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
+    """Write a Parquet file of lines, a few thousand at a time; it appears when it is whole."""
+    beside = to.with_name(f"{to.name}.new")
+    pa, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
+    known = {"int": pa.int64(), "text": pa.string(), "vector": pa.list_(pa.float32())}
+    if isinstance(source, str | Path) and is_parquet(Path(source)):
+        types, tables = _copied(pa, Path(source), kept, lines)
+    else:
+        types, tables = _fitting(pa, kept, lines)
+    schema = pa.schema([*((name, known[kind]) for name, kind in kinds.items()), *types.items()])
+    with parquet.ParquetWriter(beside, schema) as writer:
+        for rows, columns in tables:
+            ours = [pa.array([row.get(name) for row in rows], known[kind]) for name, kind in kinds.items()]
+            writer.write_table(pa.Table.from_arrays([*ours, *columns], schema=schema))
+    beside.replace(to)
+
+
+def _copied(pa: Any, source: Path, kept: Sequence[str], lines: Lines) -> tuple[dict[str, Any], Iterator[Table]]:
+    """Copy columns as they are; an id that isn't there is the number of its row."""
+    has = pyarrow("pyarrow.parquet").read_schema(source)
+    types = {name: has.field(name).type if name in has.names else pa.int64() for name in kept}
+
+    def column(batch: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+        found = batch.column(name) if name in has.names else pa.nulls(len(rows), types[name])
+        if name != kept[0] or found.null_count == 0:
+            return found
+        number = (
+            int
+            if pa.types.is_integer(types[name])
+            else str
+            if types[name] in (pa.string(), pa.large_string())
+            else None
+        )
+        ids = [
+            number(row["row"]) if each is None and number else each
+            for each, row in zip(found.to_pylist(), rows, strict=True)
+        ]
+        return pa.array(ids, types[name])
+
+    def tables() -> Iterator[Table]:
+        parsed = map(json.loads, lines())
+        with pyarrow("pyarrow.parquet").ParquetFile(source) as file:
+            wanted = [name for name in kept if name in has.names] or has.names[:1]
+            for batch in file.iter_batches(batch_size=CHUNK, columns=wanted):
+                rows = list(islice(parsed, batch.num_rows))
+                yield rows, [column(batch, name, rows) for name in kept]
+
+    return types, tables()
+
+
+def _fitting(pa: Any, kept: Sequence[str], lines: Lines) -> tuple[dict[str, Any], Iterator[Table]]:
+    """Copy columns with the types that fit all of their values."""
+    seen: dict[str, set[Any]] = {name: set() for name in kept}
+    for rows in _chunks(map(without_vector, lines())):
+        for name in kept:
+            seen[name].add(_type_of(pa, [row.get(name) for row in rows]))
+    types = {name: _common(pa, found) for name, found in seen.items()}
+
+    def column(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+        values = [row.get(name) for row in rows]
+        if types[name] == pa.string():
+            values = [value if isinstance(value, str | None) else json.dumps(value) for value in values]
+        return pa.array(values, types[name])
+
+    def tables() -> Iterator[Table]:
+        for rows in _chunks(map(json.loads, lines())):
+            yield rows, [column(name, rows) for name in kept]
+
+    return types, tables()
+
+
+def _type_of(pa: Any, values: Sequence[Any]) -> Any:
+    try:
+        return pa.array(values).type  # `infer_type` looks at the first few only
+    except (pa.ArrowException, OverflowError, TypeError):
+        return pa.string()
+
+
+def _common(pa: Any, types: Iterable[Any]) -> Any:
+    """Return the type of a column whose parts have these types: text, where nothing else fits."""
+    schemas = [pa.schema([("", each)]) for each in (pa.null(), *types)]
+    try:
+        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.string()
+    return pa.string() if pa.types.is_null(found) else found
+
+
+def _chunks(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """Yield the lines that an output was made of; raise `InvalidConfig` for a file that is none."""
+    with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
+        first = ["row", "key", "error", "attempts"]
+        names = file.schema_arrow.names
+        if names[:4] != first:
+            raise InvalidConfig(f"{path} holds rows that no bulk run wrote.", hint="Give another name for the output.")
+        for batch in file.iter_batches(batch_size=CHUNK):
+            for row in batch.to_pylist():
+                yield line_of(row, row.pop("embedding", None))
