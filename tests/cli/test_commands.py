@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner, Result
 from vessel_core.checkup import Check
 from vessel_core.cli.app import app
-from vessel_core.cli.terminal import harmless
 from vessel_core.diagnosis import Examined, traps
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo
@@ -209,19 +208,6 @@ def test_an_unknown_backend_is_named() -> None:
     assert result.exit_code == 1
     assert "There is no backend 'lama'" in result.output
     assert "Traceback" not in result.output
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["\x1b[31mred", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x1bP1$r\x1b\\", "\x00", "\x08\x08", "\x7f"],
-)
-def test_a_model_cannot_drive_the_terminal(text: str) -> None:
-    shown = harmless(text)
-    assert not any(ord(character) < 32 or 126 < ord(character) < 160 for character in shown)
-
-
-def test_text_that_hides_or_reorders_is_shown() -> None:
-    assert harmless("a\u202eb\u200bc\n\td") == "a<U+202E>b<U+200B>c\n\td"
 
 
 def test_serve_serves_the_demo_model_until_it_is_stopped() -> None:

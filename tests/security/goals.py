@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.cli.test_terminal import ESCAPES
 from tests.faults.table import table as fault_table
 from tests.security.injections import INJECTIONS
 
@@ -101,7 +102,11 @@ GOALS: dict[str, tuple[str, str, str]] = {
     ),
     "S7": ("10⁶ runs of each fuzzer", "{fuzz}", "tests/fuzz"),
     "S8": ("loading reads no secret, changes no host", "0 of 20 payloads × 2 faces", "tests/security/test_loading.py"),
-    "S9": ("no raw escape on a terminal", "0", "tests/cli/test_commands.py"),
+    "S9": (
+        "no raw escape on a terminal",
+        "0 of {escapes} payloads: in answers, and in errors by 8 commands",
+        "tests/cli/test_terminal.py",
+    ),
     "S10": (
         "≤ 2 direct dependencies; no known advisory; SBOM",
         "2; {audit}; yes",
@@ -125,7 +130,7 @@ def remember(name: str, found: Any) -> None:
 def table(figures: Mapping[str, Any]) -> str:
     """Return the table of the goals."""
     rows = [
-        f"| {name} | {goal} | {figure.format(**figures, injections=len(INJECTIONS))} | `{where}` |\n"
+        f"| {name} | {goal} | {figure.format(**figures, injections=len(INJECTIONS), escapes=len(ESCAPES))} | `{where}` |\n"
         for name, (goal, figure, where) in GOALS.items()
     ]
     return "| | goal | measured | where |\n|---|---|---|---|\n" + "".join(rows)

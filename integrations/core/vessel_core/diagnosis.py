@@ -92,8 +92,8 @@ class Report:
         return report | {"servers": [one.to_dict() for one in self.servers], "advice": list(self.advice)}
 
     def to_json(self) -> str:
-        """Return the report as JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+        """Return the report as JSON in ASCII: what a server says moves no cursor."""
+        return json.dumps(self.to_dict(), indent=2)
 
     def _repr_html_(self) -> str:
         return "".join((*map(_html, self.servers), html_list((*self.traps, *self.advice))))

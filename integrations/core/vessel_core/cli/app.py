@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving, working
+from vessel_core.cli.terminal import Terminal
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
@@ -53,7 +53,7 @@ def _client(backend: str, url: str | list[str] | None, model: str | None, key: s
 
 def _fail(error: VesselError) -> NoReturn:
     """Say what went wrong and what to do, in red, without a traceback."""
-    Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+    Terminal(stderr=True).print(str(error), style="red", markup=False, highlight=False)
     raise typer.Exit(1)
 
 
@@ -68,14 +68,14 @@ def doctor(
 ) -> None:
     """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
     try:
-        with Console(stderr=True).status("looking …"):
+        with Terminal(stderr=True).status("looking …"):
             report = diagnosis.doctor(backend, check=check, base_url=url, model=model, api_key=key)
     except VesselError as error:
         _fail(error)
     if as_json:
         sys.stdout.write(report.to_json() + "\n")
     else:
-        doctoring.show(report, Console())
+        doctoring.show(report, Terminal())
     raise typer.Exit(0 if report.well else 1)
 
 
@@ -83,7 +83,7 @@ def doctor(
 def models(backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
     """List the models of a server, or of every server found."""
     try:
-        models_shown.show(backend, {"base_url": url, "api_key": key}, Console())
+        models_shown.show(backend, {"base_url": url, "api_key": key}, Terminal())
     except VesselError as error:
         _fail(error)
 
@@ -248,7 +248,7 @@ def serve(
 def demo() -> None:
     """Start the embedded demo model and show what works with it."""
     try:
-        serving.demonstrate(Console())
+        serving.demonstrate(Terminal())
     except VesselError as error:
         _fail(error)
 

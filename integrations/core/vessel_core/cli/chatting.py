@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from vessel_core.cli.terminal import harmless
+from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest
 from vessel_core.media import content, image_from_path
@@ -33,9 +33,9 @@ def talk(
 ) -> None:
     """Answer `prompt`, or what stands on standard input, or line after line of a person at a terminal."""
     history: list[Message] = [{"role": "system", "content": system}] if system else []
-    console = Console(highlight=False)
-    cleaned: Callable[[str], str] = (lambda text: text) if raw or not console.is_terminal else harmless
-    answer = partial(_answer, client, options=options, console=console, cleaned=cleaned)
+    plain = Console(highlight=False)
+    console = plain if raw or not plain.is_terminal else Terminal(highlight=False)
+    answer = partial(_answer, client, options=options, console=console)
     before = "\n\n".join(_read(file) for file in files)
     question = prompt if prompt is not None else ("" if sys.stdin.isatty() else sys.stdin.read())
     if question.strip() or images or before:
@@ -91,9 +91,7 @@ def _converse(history: list[Message], console: Console, answer: Callable[[list[M
             answer(history)
 
 
-def _answer(
-    client: Client, history: list[Message], *, options: ChatFields, console: Console, cleaned: Callable[[str], str]
-) -> None:
+def _answer(client: Client, history: list[Message], *, options: ChatFields, console: Console) -> None:
     """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came."""
     deltas = client.stream(history, **options)
     came: list[Delta] = []
@@ -101,11 +99,11 @@ def _answer(
         for delta in deltas:
             came.append(delta)
             if delta.reasoning:
-                console.print(cleaned(delta.reasoning), end="", style="dim italic", markup=False, soft_wrap=True)
+                console.print(delta.reasoning, end="", style="dim italic", markup=False, soft_wrap=True)
             if delta.text:
                 if came[:-1] and came[-2].reasoning:
                     console.print("\n")
-                console.print(cleaned(delta.text), end="", markup=False, soft_wrap=True)
+                console.print(delta.text, end="", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         console.print(" (stopped)", style="dim", end="")
     finally:

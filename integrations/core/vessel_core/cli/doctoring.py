@@ -6,7 +6,6 @@ from rich.console import Console
 
 from vessel_core.backends import find_backend
 from vessel_core.cli.models_shown import table
-from vessel_core.cli.terminal import harmless
 from vessel_core.diagnosis import Examined, Report
 
 MOST_MODELS = 20
@@ -32,11 +31,11 @@ def _show_server(one: Examined, console: Console) -> None:
     source = f"  ({server.source})" if server.source else ""
     where = f"{title} {server.version or ''}".rstrip() + f"  {server.base_url}{source}"
     if not server.connected:
-        console.print(f"\n✗ {where}  {harmless(server.error or '')}", style="dim", markup=False, highlight=False)
+        console.print(f"\n✗ {where}  {server.error or ''}", style="dim", markup=False, highlight=False)
         return
-    console.print(f"\n✓ {harmless(where)}", style="bold", markup=False, highlight=False)
+    console.print(f"\n✓ {where}", style="bold", markup=False, highlight=False)
     if server.error:
-        console.print(f"  {harmless(server.error)}", style="yellow", markup=False)
+        console.print(f"  {server.error}", style="yellow", markup=False)
     if server.models:
         more = len(server.models) - MOST_MODELS
         console.print(table(server.models[:MOST_MODELS], ""))
@@ -45,7 +44,7 @@ def _show_server(one: Examined, console: Console) -> None:
     for check in one.checks:
         speed = f"{check.tokens_per_second:6,.0f} tokens/s" if check.tokens_per_second else " " * 15
         style = {True: "green", False: "red", None: "yellow"}[check.works]
-        line = f"  {check.mark} {check.name:13}{check.milliseconds:7,.0f} ms {speed}  {harmless(check.detail)[:100]}"
+        line = f"  {check.mark} {check.name:13}{check.milliseconds:7,.0f} ms {speed}  {check.detail[:100]}"
         console.print(line, style=style, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
     for sentence in one.advice:
         console.print(f"  → {sentence}", markup=False, highlight=False)

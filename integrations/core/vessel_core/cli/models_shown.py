@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from vessel_core.cli.terminal import harmless
+from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.discovery import discover, no_server
 from vessel_core.settings import TargetOptions
@@ -50,11 +50,11 @@ def _label(server: ServerInfo) -> str:
 
 def table(models: Sequence[ModelInfo], label: str) -> Table:
     """Return the models of one server as a table."""
-    shown = Table(title=harmless(label) or None, title_justify="left", box=None, pad_edge=False)
+    shown = Table(title=label or None, title_justify="left", box=None, pad_edge=False)
     for name in MODEL_COLUMNS:
         shown.add_column(name)
     for model in models:
-        shown.add_row(*map(escape, map(harmless, model_cells(model))))
+        shown.add_row(*map(escape, model_cells(model)))
     return shown
 
 
@@ -67,7 +67,7 @@ def print_vectors(client: Client, texts: Sequence[str]) -> None:
 def follow(steps: Iterable[Step], what: str) -> None:
     """Show how far an operation is, with a bar where its size is known, and say when it is done."""
     known = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console, transient=True
     ) as bars:
@@ -77,4 +77,4 @@ def follow(steps: Iterable[Step], what: str) -> None:
             bars.columns = (*bars.columns[:2], *(known if total else ()))
             status = harmless(f"{what}: {step.status}")
             bars.update(task, description=status, total=total, completed=step.completed or 0)
-    console.print(f"✓ {harmless(what)}", markup=False)
+    console.print(f"✓ {what}", markup=False)
