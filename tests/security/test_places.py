@@ -30,7 +30,8 @@ def test_local_traffic_goes_to_no_proxy(face: Face, host: str, monkeypatch: pyte
         assert (proxy.connections, proxy.requests) == (0, [])
 
 
-LOCAL = """localhost a.localhost gpu-box gpu-box.local box.internal host.docker.internal 127.0.0.1 127.9.9.9 127.1 0x7f.1
+LOCAL = """localhost localhost. a.localhost. localhost.localdomain 127.0.0.1. gpu.lan gpu.home.arpa a.localhost
+    gpu-box gpu-box.local box.internal host.docker.internal 127.0.0.1 127.9.9.9 127.1 0x7f.1
     2130706433 10.0.0.7 172.16.0.1 172.31.255.255 192.168.1.5 169.254.1.1 [::1] [fe80::1] [fd00::1] [::ffff:127.0.0.1]"""
 ELSEWHERE = (
     "example.com llm.example.com 8.8.8.8 172.32.0.1 [2606:4700:4700::1111] localhost.example.com 127.0.0.1.example.com"

@@ -20,6 +20,7 @@ _UNSEEN = ("Cc", "Cs")  # control characters, lone surrogates
 _LONGEST = 4000
 _HOST = r"[A-Za-z0-9_.-]*|[0-9a-fA-F:.]+(%\w+)?"
 _LOCAL_NAMES = ("localhost", "host.docker.internal", "gateway.docker.internal")
+_LOCAL_ENDINGS = (".local", ".localhost", ".localdomain", ".internal", ".home.arpa", ".lan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class Address:
     @property
     def local(self) -> bool:
         """Whether the host is this machine or on its network, so that no proxy may see what is sent there."""
-        host = urlsplit(self.root).hostname or ""
-        if host in _LOCAL_NAMES or host.endswith((".local", ".localhost", ".internal")) or "." not in host.strip("[]"):
+        host = (urlsplit(self.root).hostname or "").removesuffix(".")  # a name may end with the dot of the root
+        if host in _LOCAL_NAMES or host.endswith(_LOCAL_ENDINGS) or "." not in host.strip("[]"):
             return ":" not in host or _is_private(host)
         return _is_private(host)
 

@@ -33,9 +33,12 @@ REDIRECTS = 3
 HEADERS = (("Accept", "image/*"), ("Accept-Encoding", "identity"), ("User-Agent", "vessel"))
 REFUSED = tuple(
     ipaddress.ip_network(network)
-    for network in ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+    for network in (
+        *("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24"),
+        *("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "fec0::/10", "3fff::/20"),
+    )
 )
-"""Addresses that may count as public and aren't: clouds' own services, and IPv6 ones that carry an IPv4 address."""
+"""Addresses that may count as public and aren't: clouds' own services, IPv6 ones that carry an IPv4 address or are a site's."""
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -98,8 +101,13 @@ def is_public(text: str) -> bool:
     address: IPAddress = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    unusual = address.is_multicast or address.is_reserved or address.is_unspecified
+    unusual = address.is_multicast or address.is_reserved or address.is_unspecified or _of_a_site(address)
     return address.is_global and not unusual and not any(address in network for network in REFUSED)
+
+
+def _of_a_site(address: IPAddress) -> bool:
+    """Tell whether an address is one of ISATAP: a router of the site takes it for the IPv4 address at its end."""
+    return address.version == 6 and (int(address) >> 32) & 0xFDFFFFFF == 0x5EFE
 
 
 def _fetched(pool: httpcore.ConnectionPool, place: httpx.URL, deadline: float) -> bytes:
