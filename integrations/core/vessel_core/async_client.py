@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -14,6 +13,7 @@ from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
 from vessel_core.discovery import adiscover, choose
 from vessel_core.errors import VesselError
+from vessel_core.explaining import AsyncExplained, shortened
 from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
 from vessel_core.pool import HostPool
@@ -74,8 +74,9 @@ class AsyncClient:
 
         JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
         """
-        async with aclosing(self.stream(messages, **fields)) as deltas:
-            reply = ChatReply.gather([delta async for delta in deltas])
+        with shortened():
+            async with aclosing(self.stream(messages, **fields)) as deltas:
+                reply = ChatReply.gather([delta async for delta in deltas])
         async with self._explained(None, ()):
             return checked(reply, fields.get("response_format")) if validate else reply
 
@@ -337,8 +338,8 @@ class AsyncClient:
 
         return awatch(begin, self._explained(model, ()), waiting)
 
-    def _explained(self, model: str | None, received: Sequence[Delta]) -> _Explained:
-        return _Explained(self.target, self._connected, model, received)
+    def _explained(self, model: str | None, received: Sequence[Delta]) -> AsyncExplained:
+        return AsyncExplained(self.target, self._connected, model, received)
 
     def _deltas(
         self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None
@@ -351,33 +352,6 @@ class AsyncClient:
             return flow(), transport, self.target.within(timeout)
 
         return adeltas_of(begin, self._explained(model or self.target.model, received), received)
-
-
-class _Explained:
-    """Puts on an error where it happened, what had come, and which models there are instead."""
-
-    def __init__(
-        self,
-        target: Target,
-        connected: Callable[[Retries], Awaitable[AsyncTransport]],
-        model: str | None,
-        received: Sequence[Delta],
-    ) -> None:
-        self._target = target
-        self._connected = connected
-        self._model = model
-        self._received = received
-
-    async def __aenter__(self) -> None:
-        self._since = time.monotonic()
-
-    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is None:
-            self._target.hear_answer(self._received)
-        elif isinstance(error, VesselError):
-            if (advice := self._target.advice(error, self._model)) is not None:
-                await arun(advice, await self._connected(self._target.look), self._target.look)
-            self._target.explain(error, self._since, self._received)
 
 
 def _rebuilt(target: Target) -> AsyncClient:

@@ -5,10 +5,9 @@ It holds no logic of the wire: what is asked is in `operations`, how it is writt
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from vessel_core import operations
@@ -18,6 +17,7 @@ from vessel_core.chatting import chat, checked
 from vessel_core.discovery import choose, discover
 from vessel_core.drive import deltas_of, run, watch
 from vessel_core.errors import VesselError
+from vessel_core.explaining import Explained, shortened
 from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
 from vessel_core.pool import HostPool
@@ -82,7 +82,8 @@ class Client:
 
         JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
         """
-        reply = ChatReply.gather(self.stream(messages, **fields))
+        with shortened():
+            reply = ChatReply.gather(self.stream(messages, **fields))
         with self._explained(None, ()):
             return checked(reply, fields.get("response_format")) if validate else reply
 
@@ -134,7 +135,7 @@ class Client:
                     raise operations.shifted(error, number * batch_size)  # noqa: B904 - the same error, with its place
 
         if len(batches) <= 1:
-            return operations.joined([embedded(number) for number in range(len(batches))])
+            return operations.joined(list(map(embedded, range(len(batches)))))
         self._connected(self.target.within(timeout))
         with ThreadPoolExecutor(min(concurrency, len(batches)), thread_name_prefix="vessel-embed") as pool:
             return operations.joined(list(pool.map(embedded, range(len(batches)))))
@@ -333,17 +334,8 @@ class Client:
 
         return watch(begin, self._explained(model, ()), waiting)
 
-    @contextmanager
-    def _explained(self, model: str | None, received: Sequence[Delta]) -> Generator[None]:
-        """Put on an error where it happened, what had come, and which models there are instead."""
-        since = time.monotonic()
-        try:
-            yield
-            self.target.hear_answer(received)
-        except VesselError as error:
-            if (advice := self.target.advice(error, model)) is not None:
-                run(advice, self._connected(self.target.look), self.target.look)
-            raise self.target.explain(error, since, received)  # noqa: B904 - the same error, with more on it
+    def _explained(self, model: str | None, received: Sequence[Delta]) -> Explained:
+        return Explained(self.target, self._connected, model, received)
 
     def _deltas(
         self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None

@@ -212,7 +212,7 @@ def as_langchain(error: VesselError) -> VesselError:
 class langchain_errors:  # noqa: N801 - reads as what it does: `with langchain_errors():`
     """Raise the core's errors as LangChain's, from the line that asked.
 
-    What a user sees of the way down are two frames and the message. The core's own error, with all of its frames, is the
+    What a user sees of the way down are two frames and the message. The core's own error is the
     `__context__`; what caused it is told where the message does not say it anyway.
     """
 

@@ -18,6 +18,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field, PrivateAttr
 from vessel_core.errors import InvalidRequest
+from vessel_core.explaining import shortened
 from vessel_core.operations import Blank
 from vessel_core.options import EmbedOptions
 from vessel_core.request import OPTION_NAMES, did_you_mean
@@ -160,12 +161,14 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
 
     def _embed(self, texts: list[str], blank: Blank) -> list[Embedding]:
         asked = self._asked(len(texts), blank)
-        return self.client.embed(texts, **asked).vectors
+        with shortened():
+            return self.client.embed(texts, **asked).vectors
 
     async def _aembed(self, texts: list[str], blank: Blank) -> list[Embedding]:
         gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._at_once))
-        async with gate:  # all batches are started at once
-            return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
+        with shortened():
+            async with gate:  # all batches are started at once
+                return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
 
     def _asked(self, count: int, blank: Blank) -> Asked:
         """Return the options of one request. An empty page must not end an ingestion; an empty query is a mistake."""
@@ -190,7 +193,7 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         return (await self._aembed([_with(self.query_instruction, query)], "refuse"))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
-        return self._get_text_embeddings([text])[0]
+        return self._embed([_with(self.text_instruction, text)], "space")[0]
 
     async def _aget_text_embedding(self, text: str) -> Embedding:
         return (await self._aget_text_embeddings([text]))[0]

@@ -31,6 +31,7 @@ from llama_index.llms.vessel.responses import Answer
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import Dispatcher
 from vessel_core import Delta
+from vessel_core.explaining import shortened
 from vessel_core.owned import owned
 
 #: Where core's own decorators send theirs, so that handlers find these too.
@@ -95,7 +96,7 @@ class Telling(Generic[R]):
     def whole(self, ask: Callable[[], Generator[Delta]]) -> R:
         """Ask, and return the whole answer."""
         answer = Answer()
-        with self._asking():
+        with shortened(), self._asking():
             for delta in ask():
                 answer.take(delta)
         return self._ended(self._kind.show(answer, None))
@@ -103,7 +104,7 @@ class Telling(Generic[R]):
     async def awhole(self, ask: Callable[[], Awaitable[AsyncGenerator[Delta]]]) -> R:
         """Ask, and return the whole answer."""
         answer = Answer()
-        with self._asking():
+        with shortened(), self._asking():
             async with aclosing(await ask()) as deltas:
                 async for delta in deltas:
                     answer.take(delta)

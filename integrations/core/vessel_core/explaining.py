@@ -1,0 +1,84 @@
+"""Puts on an error where it happened, what had come, and which models there are instead; and leaves out our own frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vessel_core.async_drive import arun
+from vessel_core.drive import run
+from vessel_core.errors import NoServerFound, ResponseError, ServerTimeout, ServerUnreachable, VesselError
+
+if TYPE_CHECKING:
+    from vessel_core.retry import Retries
+    from vessel_core.target import Target
+    from vessel_core.types import Delta
+
+__all__ = ["AsyncExplained", "Explained", "shortened"]
+
+_SAY_IT_ALL = (NoServerFound, ServerUnreachable, ServerTimeout, ResponseError)
+"""Errors of the server or of the way to it: which of our functions met them says nothing to anybody."""
+
+
+class shortened:  # noqa: N801 - reads as what it does: `with shortened():`
+    """Raise an error whose message says it all from here, so that a traceback shows who asked, and the message.
+
+    What caused it is its `__context__`, for a debugger.
+    """
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Drop what lies between."""
+        if isinstance(error, _SAY_IT_ALL):
+            raise error.with_traceback(None) from None
+
+
+class _Explaining(shortened):
+    """What goes wrong with a call on `target` by `model` is explained; `received` is what came before."""
+
+    def __init__(
+        self, target: Target, connected: Callable[[Retries], Any], model: str | None, received: Sequence[Delta]
+    ) -> None:
+        self._target = target
+        self._connected = connected
+        self._model = model
+        self._received = received
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._since = time.monotonic()
+
+
+class Explained(_Explaining):
+    """Ask the server, if need be, what explains an error."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Explain the error."""
+        target = self._target
+        if error is None:
+            target.hear_answer(self._received)
+        elif isinstance(error, VesselError):
+            if (advice := target.advice(error, self._model)) is not None:
+                run(advice, self._connected(target.look), target.look)
+            super().__exit__(kind, target.explain(error, self._since, self._received), trace)
+
+
+class AsyncExplained(_Explaining):
+    """The twin of `Explained`."""
+
+    async def __aenter__(self) -> None:
+        """Begin."""
+        self.__enter__()
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Explain the error."""
+        target = self._target
+        if error is None:
+            target.hear_answer(self._received)
+        elif isinstance(error, VesselError):
+            if (advice := target.advice(error, self._model)) is not None:
+                await arun(advice, await self._connected(target.look), target.look)
+            self.__exit__(kind, target.explain(error, self._since, self._received), trace)
