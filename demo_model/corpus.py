@@ -35,7 +35,7 @@ def remembering(draw: Draw) -> Case:
 
 
 KINDS: dict[Callable[[Draw], Case], float] = {
-    about_vessel: 17, off_topic: 9, calling: 27, replied: 8, reading: 21, repeating: 5, extraction: 11, remembering: 2,
+    about_vessel: 16, off_topic: 12, calling: 30, replied: 8, reading: 21, repeating: 5, extraction: 11, remembering: 2,
 }  # fmt: skip
 
 

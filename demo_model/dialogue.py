@@ -35,11 +35,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool that may be called."""
+    """A tool that may be called; a request does not tell two of one `sort` apart."""
 
     name: str
     description: str
     parameters: tuple[Parameter, ...]
+    sort: str = ""
 
     def schema(self) -> dict[str, Any]:
         """Return it as a request has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from demo_model.dialogue import Call, Parameter, Tool
 from demo_model.draw import Draw
@@ -21,7 +22,9 @@ PLACED = frozenset({*WEATHER, *TIME})
 
 def known_tool(draw: Draw) -> Asked:
     """Ask for one of them, under any of its names."""
-    return draw.choice(KNOWN)(draw)
+    make = draw.choice(KNOWN)
+    tool, text, call = make(draw)
+    return replace(tool, sort=make.__name__ if make is not _now else tool.name), text, call
 
 
 def _weather(draw: Draw) -> Asked:

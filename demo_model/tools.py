@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -25,14 +26,14 @@ notify activate register submit upload download describe estimate rank select sw
 
 def calling(draw: Draw, *, known: bool | None = None) -> Case:
     """Ask for a tool among others, sometimes for two things at once, or for what no tool is needed for."""
-    known = draw.chance(0.45) if known is None else known
+    known = draw.chance(0.5) if known is None else known
     if draw.chance(0.12):
         return _needless(draw)
     make = known_tool if known else _generic
     asked = [make(draw)]
     if draw.chance(0.25) and len(asked[0][2].arguments) < 2:
         another = _again(draw, asked[0]) or make(draw)
-        if len(another[2].arguments) < 2 and (another[0] == asked[0][0] or another[0].name != asked[0][0].name):
+        if len(another[2].arguments) < 2 and (another[0] == asked[0][0] or _apart(another[0], [asked[0][0]])):
             asked.append(another)
     text = dressed(draw, asked[0][1])
     if len(asked) == 2:
@@ -58,11 +59,19 @@ def _among(draw: Draw, needed: list[Tool], known: bool) -> tuple[Tool, ...]:
     tools = {tool.name: tool for tool in needed}
     for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
         tool = (known_tool if known else _generic)(draw)[0]
-        if tool.description not in {one.description for one in tools.values()}:
-            tools.setdefault(tool.name, tool)
+        if _apart(tool, tools.values()):
+            tools[tool.name] = tool
     listed = [_fuller(draw, tool) for tool in tools.values()]
     draw.shuffle(listed)
     return tuple(listed)
+
+
+def _apart(tool: Tool, others: Iterable[Tool]) -> bool:
+    """Tell whether a request for this tool can't be one for the others."""
+    return all(
+        tool.name != other.name and tool.description != other.description and (tool.sort or "-") != other.sort
+        for other in others
+    )
 
 
 def _fuller(draw: Draw, tool: Tool) -> Tool:

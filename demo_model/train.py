@@ -21,6 +21,7 @@ from demo_model.dialogue import parts
 from demo_model.draw import Draw
 from demo_model.network import Network, Shape, rounding
 from demo_model.optimiser import Muon
+from demo_model.published import read
 from demo_model.vocabulary import CONTROL, PAD, VISIBLE, Vocabulary, learn
 
 LENGTHS = (48, 64, 96, 128, 160, 208, 256, 320, 448, 640, 1024)
@@ -28,7 +29,10 @@ LENGTHS = (48, 64, 96, 128, 160, 208, 256, 320, 448, 640, 1024)
 BATCH, POOL = 2560, 2048
 #: Where the learning rates begin to fall, and where weights begin to be rounded as the file will hold them.
 FALL, ROUND = 0.45, 0.4
+#: How far the schedule is where training goes on from a model that is finished: its rates fall from a third.
+LATE = 0.82
 SEED = 2026
+VOCABULARY = "vocabulary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Training:
         torch.set_num_threads(1)
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "checkpoint.pt"
-        self.vocabulary = _vocabulary(folder / "vocabulary.json")
+        self.vocabulary = _vocabulary(folder / VOCABULARY)
         self.network = Network(Shape(vocabulary=len(self.vocabulary.tokens)))
         if compiled:
             for block in self.network.blocks:
@@ -120,6 +124,11 @@ class Training:
         self.tokens += int((batch.ids != self.vocabulary.id(PAD)).sum())
         self.loss += 0.02 * (float(loss.detach()) - self.loss)
 
+    def begin(self, file: Path) -> None:
+        """Go on from a finished model, with fresh optimisers and low rates."""
+        self.network.load_state_dict(read(file)[1])
+        self.done = LATE
+
     def save(self) -> None:
         """Write the checkpoint, which appears whole."""
         whole = {"network": self.network.state_dict(), "optimisers": [one.state_dict() for one in self.optimisers]}
@@ -139,16 +148,24 @@ class Training:
         return f"{self.done:6.1%}  step {self.step:5}  {self.tokens / 1e6:6.2f} M tokens  loss {self.loss:.4f}"
 
 
-def train(folder: Path, minutes: float, *, compiled: bool, resume: bool) -> None:
-    """Train for so many minutes; `folder` gets the vocabulary, and a checkpoint every two minutes to `resume` from."""
+def train(folder: Path, minutes: float, *, compiled: bool, resume: bool, begin: Path | None) -> None:
+    """Train for so many minutes; `folder` gets the vocabulary, and a checkpoint every two minutes to `resume` from.
+
+    `begin` is a finished model, whose training goes on.
+    """
+    if begin is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / VOCABULARY).write_text(read(begin)[0].to_json(), encoding="utf-8")
     training = Training(folder, compiled=compiled)
     if resume:
         training.load()
+    elif begin is not None:
+        training.begin(begin)
     begun = training.done
     started = saved = said = time.monotonic()
-    for batch in batches(training.vocabulary, Draw(SEED + training.step)):
+    for batch in batches(training.vocabulary, Draw(f"{SEED} {begun} {training.step}")):
         now = time.monotonic()
-        done = begun + (now - started) / (60 * minutes)
+        done = begun + (1 - begun) * (now - started) / (60 * minutes)
         if done >= 1:
             break
         training.learn(batch, done)
@@ -183,5 +200,6 @@ if __name__ == "__main__":
     parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
     parser.add_argument("--compile", action="store_true", help="let torch compile the network (needs a C++ compiler)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="go on from a finished model, with low rates")
     given = parser.parse_args()
-    train(given.folder, given.minutes, compiled=given.compile, resume=given.resume)
+    train(given.folder, given.minutes, compiled=given.compile, resume=given.resume, begin=given.begin)
