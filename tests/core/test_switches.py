@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import fields
 from typing import Any
 
@@ -10,12 +11,12 @@ import pytest
 from vessel_core import AsyncClient, Client
 from vessel_core.errors import InvalidConfig, InvalidRequest, StreamInterrupted, Unsupported
 from vessel_core.local import LocalServer
-from vessel_core.types import ChatReply, Message, ResponseFormat, Tool
+from vessel_core.types import ChatReply, Gathering, Message, ResponseFormat, Tool
 from vessel_core.wire import Quirks
 
 from tests.core.driving import Connect
 from tests.core.wire.play import DONE, HELLO, STOP, WEATHER, chunk, event
-from tests.fake_server import FakeServer, llamacpp_server, openai_server
+from tests.fake_server import FakeServer, Response, llamacpp_server, lmstudio_server, openai_server
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 OLD: list[Message] = [HELLO, {"role": "assistant", "content": "Hi", "reasoning": "hm"}, HELLO]
@@ -181,13 +182,82 @@ def test_a_forced_call_is_bound_by_its_schema_where_that_is_switched_on(connect:
         assert (reply.text == text) is (not calls and not invalid)
 
 
-def test_a_model_that_talks_instead_of_calling_is_made_to_call(connect: Connect, assistant_server: LocalServer) -> None:
+PROSE = "Rain is what one asks about. " * 9
+CALLED = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}]}
+
+
+@pytest.mark.parametrize(
+    ("frames", "asked_for", "said"),
+    [
+        ([chunk({"content": "Let me look."}), chunk(CALLED), chunk({}, "tool_calls")], 1, ("Let me look.", "", "Oslo")),
+        ([chunk({"content": "It rains."}), chunk({}, "stop")], 2, ("", "", "Rome")),
+        ([chunk({"content": PROSE}), chunk(CALLED), chunk({}, "tool_calls")], 2, ("", "", "Rome")),
+        ([chunk({"reasoning_content": "Hm."}), chunk({"content": PROSE}), chunk({}, "stop")], 2, ("", "So!", "Rome")),
+        ([chunk({"reasoning_content": "Hm."}), chunk({}, "length")], 1, ("", "Hm.", None)),
+        ([chunk({"content": "It"}), chunk({}, "length")], 2, ("", "", "Rome")),
+    ],
+)
+def test_a_forced_call_that_does_not_come_is_asked_for_again_bound_by_its_schema(
+    connect: Connect, frames: list[bytes], asked_for: int, said: tuple[str, str, str | None]
+) -> None:
+    thought = [chunk({"reasoning_content": "So!"})] if said[1] == "So!" else []
+    bound = b"".join([*thought, chunk({"content": '{"city": "Rome"}'}), chunk({}, "stop")])
+    routes: Any = {("POST", "/v1/chat/completions"): [Response.stream(b"".join(frames)), Response.stream(bound)]}
+    with llamacpp_server(routes=routes) as server:
+        reply = connect(base_url=server.base_url, model="x").chat([HELLO], tools=[WEATHER], tool_choice="get_weather")
+        bodies = [request.json() for request in server.asked("/v1/chat/completions")]
+    cities = [json.loads(call["function"]["arguments"])["city"] for call in reply.tool_calls]
+    assert (reply.text, reply.reasoning, next(iter(cities), None)) == said
+    assert [body["tool_choice"] for body in bodies] == ["required", "none"][:asked_for]
+    assert ["response_format" in body for body in bodies] == [False, True][:asked_for]
+
+
+def test_what_was_thought_and_handed_on_is_not_thought_twice(connect: Connect) -> None:
+    """Both answers think; the second does so for nobody. The one that talks is left as soon as that is clear."""
+    handed_on, never = threading.Event(), threading.Event()
+    talk = chunk({"content": PROSE})
+    first = Response.stream(chunk({"reasoning_content": "Hm."}), handed_on, talk, never)
+    bound = b"".join([chunk({"reasoning_content": "So!"}), chunk({"content": '{"city": "Rome"}'}), chunk({}, "stop")])
+    routes: Any = {("POST", "/v1/chat/completions"): [first, Response.stream(bound)]}
+    with llamacpp_server(routes=routes) as server:
+        client, gathering = connect(base_url=server.base_url, model="x"), Gathering()
+        for delta in client.stream([HELLO], tools=[WEATHER], tool_choice="get_weather"):
+            gathering.add(delta)
+            handed_on.set()
+    reply = gathering.reply()
+    assert (reply.reasoning, len(reply.tool_calls)) == ("Hm.", 1)
+
+
+def test_several_choices_and_the_switch_leave_a_forced_call_as_it_came(connect: Connect) -> None:
+    frames = chunk({"content": "It rains."}) + chunk({}, "stop")
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [({"forced_by_schema": False}, {}), ({}, {"n": 2})]
+    for quirks, options in cases:
+        with llamacpp_server(frames) as server:
+            client = connect(base_url=server.base_url, model="x", quirks=quirks)
+            reply = client.chat([HELLO], tools=[WEATHER], tool_choice="required", validate=False, **options)
+            assert (reply.text, len(server.asked("/v1/chat/completions"))) == ("It rains.", 1)
+
+
+def test_a_server_that_binds_nothing_is_found_out(connect: Connect) -> None:
+    """What it writes is no call with arguments that can't be read, but text."""
+    with lmstudio_server(chunk({"content": "It "}) + chunk({"content": "rains."}) + chunk({}, "stop")) as server:
+        reply = connect("lmstudio", base_url=server.base_url, model="x").chat(
+            [HELLO], tools=[WEATHER], tool_choice="required", validate=False
+        )
+        assert (reply.text, reply.tool_calls, reply.invalid_tool_calls) == ("It rains.", [], [])
+        assert len(server.asked("/v1/chat/completions")) == 2
+
+
+@pytest.mark.parametrize("quirks", [{}, {"forced_by_schema": True}])
+def test_a_model_that_talks_instead_of_calling_is_made_to_call(
+    connect: Connect, assistant_server: LocalServer, quirks: dict[str, Any]
+) -> None:
     said = {"type": "object", "properties": {"mood": {"enum": ["good", "bad"]}}, "required": ["mood"]}
     bound = {**said, "additionalProperties": False}
     note: Tool = {"type": "function", "function": {"name": "note", "description": "Note it.", "parameters": bound}}
     tell: Tool = {"type": "function", "function": {"name": "tell", "description": "Tell it.", "parameters": bound}}
     joke: list[Message] = [{"role": "user", "content": "Tell me a joke"}]
-    client = connect(base_url=assistant_server.base_url, quirks={"forced_by_schema": True})
+    client = connect(base_url=assistant_server.base_url, quirks=quirks)
     for choice in ("note", "required"):
         reply = client.chat(joke, tools=[note, tell], tool_choice=choice, temperature=0, max_tokens=100)
         assert (reply.text, reply.finish, len(reply.tool_calls)) == ("", "tool_calls", 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import langchain.agents
 import langgraph.prebuilt
@@ -104,7 +104,39 @@ def test_both_strategies_work_with_tools_beside_them(strategy: Any) -> None:
         agent = create_agent(ChatVessel(base_url=server.base_url), [get_weather], response_format=strategy(Report))
         result = agent.invoke(ASK)
         assert result["structured_response"] == Report(city="Rome", sunny=True)
-        assert [body["tool_choice"] for body in bodies(server)] == ["required", "required"]
+        choice = "required" if strategy is ToolStrategy else "auto"
+        assert [body["tool_choice"] for body in bodies(server)] == [choice, choice]
+
+
+def test_an_agent_whose_model_only_talks_is_asked_again_for_its_answer_in_the_form() -> None:
+    with playing(
+        calling(("get_weather", '{"city": "Rome"}')), answer("Sunny!"), answer('{"city": "Rome", "sunny": true}')
+    ) as server:
+        model = ChatVessel(base_url=server.base_url)
+        agent = create_agent(model, [get_weather], response_format=ProviderStrategy(Report))
+        result = agent.invoke(ASK)
+        assert result["structured_response"] == Report(city="Rome", sunny=True)
+        assert last(result).text == '{"city": "Rome", "sunny": true}'
+        assert [body["tool_choice"] for body in bodies(server)] == ["auto", "auto", "none"]
+        assert bodies(server)[2]["response_format"]["json_schema"]["schema"]["properties"].keys() == {"city", "sunny"}
+
+
+class Sky(BaseModel):
+    """How the sky is."""
+
+    sunny: bool
+    clouds: Literal["none", "few", "many"]
+
+
+@pytest.mark.parametrize("demo", ["chat_server", "assistant_server", "thinking_server"])
+def test_an_agent_with_tools_ends_with_an_object_on_a_real_server(demo: str, request: pytest.FixtureRequest) -> None:
+    """Even the smallest model calls the tool, and then answers in the form."""
+    server: LocalServer = request.getfixturevalue(demo)
+    for choice in (Sky, ProviderStrategy(Sky)):
+        model = ChatVessel(base_url=server.base_url, max_tokens=200, temperature=0)
+        result = create_agent(model, [get_weather], response_format=choice).invoke(ASK, {"recursion_limit": 10})
+        assert isinstance(result["structured_response"], Sky)
+        assert [message.type for message in result["messages"]] == ["human", "ai", "tool", "ai"]
 
 
 def test_both_strategies_work_on_a_real_server(chat_server: LocalServer) -> None:
@@ -128,7 +160,7 @@ def test_an_agent_does_not_ask_for_ever_on_a_server_that_forces_no_tool(body: by
         agent = create_agent(ChatVessel(base_url=server.base_url), response_format=ToolStrategy(Report))
         with pytest.raises(VesselInvalidOutput, match=r"Sunny|cut off"):
             agent.invoke(ASK)
-        assert len(bodies(server)) == 1
+        assert len(bodies(server)) == (2 if b"Sunny" in body else 1)  # a second time bound by the schema
 
 
 def test_both_strategies_work_on_lm_studio_and_ollama() -> None:

@@ -14,6 +14,7 @@ from vessel_core.retry import Open, Outcome, Retries, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
     from vessel_core.transport.async_shell import AsyncTransport
@@ -58,33 +59,39 @@ async def adeltas_of(
 
     It is the only generator of a stream: a loop that ends closes all there are at once, those in use by others too.
     """
-    async with explained, AsyncExitStack() as stack:
+    async with explained:
         flow, transport, retries = await begin()
-        opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
-        while (progress := await opening.progress()) is not None:
-            yield Delta(progress=progress)
-        reply, whole, incoming = opening.result()
-        if not incoming.streams:
-            for delta in reply.whole(whole.body):
-                yield delta
-            return
-        pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-        async for data in pieces:
-            deltas = reply.feed(data)
-            if not incoming.patience.answering:
-                incoming.patience.hear(answers=bool(deltas))
-            if deltas:
-                clock.mark(deltas)
-                received += deltas
-                for delta in deltas:
-                    yield delta
-            if reply.done:
-                await transport.finish(incoming, pieces)
-                break
-        deltas = reply.close()  # an error that came behind the last deltas is raised here
-        clock.mark(deltas)
-        for delta in deltas:
-            yield delta
+        while True:
+            try:
+                async with AsyncExitStack() as stack:
+                    opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
+                    while (progress := await opening.progress()) is not None:
+                        yield Delta(progress=progress)
+                    reply, whole, incoming = opening.result()
+                    if not incoming.streams:
+                        for delta in reply.whole(whole.body):
+                            yield delta
+                        return
+                    pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                    async for data in pieces:
+                        deltas = reply.feed(data)
+                        if not incoming.patience.answering:
+                            incoming.patience.hear(answers=bool(deltas))
+                        if deltas:
+                            clock.mark(deltas)
+                            received += deltas
+                            for delta in deltas:
+                                yield delta
+                        if reply.done:
+                            await transport.finish(incoming, pieces)
+                            break
+                    deltas = reply.close()  # an error that came behind the last deltas is raised here
+                    clock.mark(deltas)
+                    for delta in deltas:
+                        yield delta
+                    return
+            except AskAgain as again:
+                flow = again.flow()
 
 
 class _Opening:

@@ -16,7 +16,7 @@ from vessel_core.target import Target
 from vessel_core.types import ChatOptions, ChatReply, ChatRequest, ResponseFormat
 from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
-from vessel_core.wire.forcing import ForcedStream, forced_tools
+from vessel_core.wire.forcing import CallOrAgain, ForcedStream, Unthinking, forced_tools
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.options import RUNNER
 from vessel_core.wire.reading import mapping
@@ -106,15 +106,43 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
     request = _capped((yield from prepared(target, request)), quirks)
     if "allocated" in backend.features and estimate_chat(request) > LONG_PROMPT:
         request = replace(request, context_length=(yield from _allocated(target, request)))
-    answering = conflicts(request, quirks)
-    if answering:
-        request = with_answer_tool(request)
-        answering = request.tool_choice == "required" and request.tools[-1]["function"]["name"] == "final_answer"
-    call = backend.dialect.encode_chat(request, quirks)
-    reply = backend.dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
-    if quirks.forced_by_schema and forced_tools(request):
-        reply = ForcedStream(reply, request, quirks)
-    return call, AnswerStream(reply) if answering else reply
+    if not conflicts(request, quirks):
+        return _asked(target, request, quirks)
+    patient = _may_ask_again(request, quirks)
+    both = with_answer_tool(request, "auto" if patient else "required")
+    if len(both.tools) == len(request.tools):
+        return _asked(target, both, quirks)
+    # A model that talks has nothing more to call: it is asked again, for its answer in the form.
+    call, reply = _asked(target, both, quirks, replace(request, tool_choice="none") if patient else None)
+    return call, AnswerStream(reply)
+
+
+def _may_ask_again(request: ChatRequest, quirks: Quirks) -> bool:
+    """Tell whether a reply that went another way may be dropped for a second one; several choices are one reply."""
+    return quirks.forced_by_schema == "if_needed" and (request.options.get("n") or 1) == 1
+
+
+def _asked(
+    target: Target, request: ChatRequest, quirks: Quirks, otherwise: ChatRequest | None = None
+) -> tuple[Call, ReplyStream]:
+    """Write the call, and say how its reply is read.
+
+    Where no tool is called, `otherwise` is asked for; without it, a forced call is asked for again, bound by its schema.
+    """
+    dialect = target.server.backend.dialect
+    call = dialect.encode_chat(request, quirks)
+    reply = dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
+    if otherwise is None and not forced_tools(request):
+        return call, reply
+    if quirks.forced_by_schema is True:
+        return call, ForcedStream(reply, request, quirks)
+
+    def again(thought: bool) -> tuple[Call, ReplyStream]:
+        logger.info("The model made no call: it is asked again, bound by a schema.")
+        call, reply = _asked(target, otherwise or request, replace(quirks, forced_by_schema=True))
+        return call, Unthinking(reply) if thought else reply
+
+    return call, CallOrAgain(reply, again) if _may_ask_again(request, quirks) else reply
 
 
 def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:

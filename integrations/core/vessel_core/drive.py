@@ -14,6 +14,7 @@ from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
     from vessel_core.transport.incoming import Incoming
@@ -85,26 +86,31 @@ def deltas_of(
 
     While a model loads, deltas say how long that has taken.
     """
-    with ExitStack() as stack:
-        reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
-        if not incoming.streams:
-            yield from reply.whole(whole.body)
-            return
-        pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-        for data in pieces:
-            deltas = reply.feed(data)
-            if not incoming.patience.answering:
-                incoming.patience.hear(answers=bool(deltas))
-            if deltas:
+    while True:
+        try:
+            with ExitStack() as stack:
+                reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
+                if not incoming.streams:
+                    yield from reply.whole(whole.body)
+                    return
+                pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                for data in pieces:
+                    deltas = reply.feed(data)
+                    if not incoming.patience.answering:
+                        incoming.patience.hear(answers=bool(deltas))
+                    if deltas:
+                        clock.mark(deltas)
+                        received += deltas
+                        yield from deltas
+                    if reply.done:
+                        transport.finish(incoming, pieces)
+                        break
+                deltas = reply.close()  # an error that came behind the last deltas is raised here
                 clock.mark(deltas)
-                received += deltas
                 yield from deltas
-            if reply.done:
-                transport.finish(incoming, pieces)
-                break
-        deltas = reply.close()  # an error that came behind the last deltas is raised here
-        clock.mark(deltas)
-        yield from deltas
+                return
+        except AskAgain as again:
+            flow = again.flow()
 
 
 def _opened(

@@ -138,6 +138,7 @@ BACKEND = Backend(
         continues=True,
         thinking="template",
         schema_with_tools=False,
+        forced_by_schema="if_needed",
     ),
     models=models,
     model=model,

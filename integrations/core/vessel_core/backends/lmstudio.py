@@ -113,6 +113,7 @@ BACKEND = Backend(
     quirks=Quirks(
         json_object=False,
         image_urls=False,
+        forced_by_schema="if_needed",
         image_types=frozenset({"image/png", "image/jpeg"}),
         takes=LMSTUDIO,
         refused=all_but(LMSTUDIO, "min_p", "logprobs", "top_logprobs", "n"),

@@ -1,13 +1,15 @@
 """A structured answer beside tools, where a server's grammar allows only one of them.
 
 On llama.cpp a response schema makes tool calls impossible, and so does Ollama's `format` (servers.md, rule 5). So the
-schema travels as one more tool, one of the tools must be called, and a call of that one comes out as the answer's text: one
-generation, held to the grammar, whichever way the model decides.
+schema travels as one more tool, and a call of that one comes out as the answer's text: one generation, held to the grammar,
+whichever way the model decides. Where it can be asked again if it calls nothing, it needn't call: a small model that must
+calls its tools without end.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from vessel_core.errors import InvalidRequest
 from vessel_core.types import ChatRequest, Delta, Tool, ToolCallDelta
@@ -23,7 +25,7 @@ def conflicts(request: ChatRequest, quirks: Quirks) -> bool:
     return wanted and bool(request.tools) and request.tool_choice != "none" and not quirks.schema_with_tools
 
 
-def with_answer_tool(request: ChatRequest) -> ChatRequest:
+def with_answer_tool(request: ChatRequest, choice: Literal["auto", "required"] = "required") -> ChatRequest:
     """Return the request with the schema as a tool. If a tool is forced, no answer is wanted yet: the schema is left out."""
     if request.tool_choice not in (None, "auto"):
         return replace(request, response_format=None)
@@ -39,7 +41,7 @@ def with_answer_tool(request: ChatRequest) -> ChatRequest:
         )
     description = "Give the final answer to the user, once no other tool is needed."
     answer: Tool = {"type": "function", "function": {"name": NAME, "description": description, "parameters": schema}}
-    return replace(request, tools=[*request.tools, answer], tool_choice="required", response_format=None)
+    return replace(request, tools=[*request.tools, answer], tool_choice=choice, response_format=None)
 
 
 class AnswerStream(TurningStream):

@@ -6,17 +6,20 @@ through its own template, what each parameter means. A server that reads the ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import InvalidOutput
 from vessel_core.types import ChatReply, ChatRequest, Delta, Tool
-from vessel_core.wire import Quirks, ReplyStream
+from vessel_core.wire import Call, Quirks, Reply, ReplyStream
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler, assembler, forced_tool, one_a_call
 from vessel_core.wire.turning import TurningStream
+
+PREAMBLE = 200
+"""How many characters a model may write before its forced call; one that writes more talks in place of calling."""
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 
@@ -91,7 +94,8 @@ def _missing(arguments: Mapping[str, Any], tool: Tool) -> bool:
 class ForcedStream(TurningStream):
     """Reads an answer that is bound by `call_schema` as the call it is.
 
-    The arguments of the only tool are handed on as they come; a call of one of several is read when it is whole.
+    The arguments of the only tool are handed on as they come; a call of one of several is read when it is whole. What a
+    server that does not bind its answers writes in place of the arguments stays text.
     """
 
     def __init__(self, reply: ReplyStream, request: ChatRequest, quirks: Quirks) -> None:
@@ -100,9 +104,12 @@ class ForcedStream(TurningStream):
         self._tools = forced_tools(request)
         self._calls: dict[int, ToolCallAssembler] = {}
         self._held: dict[int, str] = {}
+        self._prose: set[int] = set()
 
     def _turn(self, delta: Delta) -> None:
-        if delta.tool_calls or not (delta.text or delta.finish):
+        if len(self._tools) == 1 and delta.index not in self._calls and delta.text.lstrip()[:1] not in ("", "{"):
+            self._prose.add(delta.index)
+        if delta.tool_calls or delta.index in self._prose or not (delta.text or delta.finish):
             return
         calls = self._calls.setdefault(delta.index, assembler(self._request, self._quirks))
         name, arguments = self._piece(delta)
@@ -120,3 +127,64 @@ class ForcedStream(TurningStream):
         self._held[delta.index] = text = self._held.get(delta.index, "") + delta.text
         whole = text and delta.finish and delta.finish != "length"
         return read_call(text, self._tools) if whole else (None, "")
+
+
+Asked = tuple[Call, ReplyStream]
+
+
+class AskAgain(Exception):
+    """A reply went another way than it must, and is to be asked for once more: with this call, whose reply is read so."""
+
+    def __init__(self, call: Call, reply: ReplyStream) -> None:
+        super().__init__("asked again, bound by a schema")
+        self.asked = call, reply
+
+    def flow(self) -> Generator[Call, Reply, Asked]:
+        """Return what there is to ask as a flow, which needs to find out nothing first."""
+        return self.asked
+        yield  # pyright: ignore[reportUnreachable] - a flow of no requests
+
+
+class CallOrAgain(TurningStream):
+    """Reads a forced call; raises `AskAgain` where the model talks in its place, as llama.cpp lets it.
+
+    A short text before the call is held until the call comes. What has been thought is handed on as it comes, and not a
+    second time: `again` is told whether there was any.
+    """
+
+    def __init__(self, reply: ReplyStream, again: Callable[[bool], Asked]) -> None:
+        super().__init__(reply)
+        self._again = again
+        self._text = ""
+        self._thought = self._called = False
+
+    def _turned(self, deltas: list[Delta]) -> list[Delta]:
+        if self._called or not deltas:
+            return deltas
+        thought = self._thought
+        for delta in deltas:
+            self._turn(delta)
+            if self._talks(delta):
+                raise AskAgain(*self._again(thought))
+        return [delta for delta in deltas if delta != Delta()]
+
+    def _turn(self, delta: Delta) -> None:
+        self._text += delta.text
+        self._called = self._called or bool(delta.tool_calls)
+        self._thought = self._thought or bool(delta.reasoning)
+        delta.text = ""
+        if self._called or delta.finish:
+            delta.text, self._text = self._text, ""
+
+    def _talks(self, delta: Delta) -> bool:
+        """Tell whether no call is to come: too long a text, or the end, unless nothing was left to write one with."""
+        if self._called:
+            return False
+        return len(self._text) > PREAMBLE or delta.finish == "stop" or (delta.finish == "length" and bool(delta.text))
+
+
+class Unthinking(TurningStream):
+    """Reads a reply without what was thought, which has been handed on already."""
+
+    def _turn(self, delta: Delta) -> None:
+        delta.reasoning = ""

@@ -32,7 +32,7 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
     if (reasoning := request.options.get("reasoning")) is not None:
         body.update(_reasoning_control(reasoning, quirks, request.options.get("chat_template_kwargs") or {}))
     _put_tools(body, request)
-    if quirks.forced_by_schema and (forced := forced_tools(request)):
+    if quirks.forced_by_schema is True and (forced := forced_tools(request)):
         # The tools stay in the prompt; what is written is bound by the schema (forcing.py).
         named = {"name": "call", "strict": True, "schema": spelled_patterns(call_schema(forced))}
         body |= {"tool_choice": "none", "response_format": {"type": "json_schema", "json_schema": named}}

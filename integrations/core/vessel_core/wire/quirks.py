@@ -37,7 +37,8 @@ class Quirks:
     - `thinking`: how `reasoning` is switched: `template` (`chat_template_kwargs`), `effort` (`reasoning_effort`)
     - `schema_with_tools`: whether a response schema may be combined with tools
     - `forced_by_schema`: whether a forced call is bound by its schema in place of `tool_choice`, after which llama.cpp lets a
-      model write text first. One call comes then; switch it on for a model that talks instead of calling.
+      model write what it likes first. `if_needed` asks so for a second time, of a model that talked instead of calling: its
+      calls are better in the form it was trained on. Bound by a schema, one call comes.
     - `max_structured`: how many tokens an answer may have that must be JSON or a call, if the request has no `max_tokens`; a
       model stuck inside a string would write to the end of the context. `None` is no bound.
 
@@ -65,7 +66,7 @@ class Quirks:
     continues: bool = False
     thinking: Literal["template", "effort"] = "effort"
     schema_with_tools: bool = True
-    forced_by_schema: bool = False
+    forced_by_schema: bool | Literal["if_needed"] = False
     max_structured: int | None = 8192
     finishes: bool = True
     think_tags: bool = True

@@ -107,7 +107,7 @@ def _must_call(reply: ChatReply) -> None:
         cut = " until it was cut off" if reply.finish == "length" else ""
         raise InvalidOutput(
             f"A tool had to be called, and the model wrote{cut}: {reply.text[:200]!r}.",
-            hint='llama.cpp lets a model talk first: Vessel(quirks={"forced_by_schema": True}) holds it to the call. Another '
+            hint='Vessel(quirks={"forced_by_schema": True}) holds the model to the call from the start. Another '
             "server may not force tools: take another model, or ask without forcing one.",
             partial=reply,
         )
