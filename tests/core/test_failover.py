@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from vessel_core import Client, Routing, Timeout
-from vessel_core.errors import ServerUnreachable, StreamInterrupted, VesselError
+from vessel_core.errors import ServerUnreachable, StreamInterrupted, StreamStalled, VesselError
 from vessel_core.retry import Retries
 
 from tests.core.driving import Connect
@@ -65,18 +65,51 @@ def test_hosts_that_were_all_gone_are_found_again_by_the_next_call(
         assert client.embed(["again"]).vectors == [vector_of("again")]
 
 
+TEXT = transcript("llamacpp/text.sse")
+CUT = Response.stream(TEXT[: len(TEXT) // 2], cut="rst")
+CHAT = "/v1/chat/completions"
+
+
 def test_a_stream_that_has_begun_is_not_begun_anew(connect: Connect) -> None:
-    text = transcript("llamacpp/text.sse")
-    cut = Response.stream(text[: len(text) // 2], cut="rst")
-    with llamacpp_server(cut) as one, llamacpp_server(cut) as other:
+    with llamacpp_server(CUT) as one, llamacpp_server(CUT) as other:
         client = connect(base_url=[one.base_url, other.base_url])
+        with pytest.raises(StreamInterrupted) as caught:
+            list(client.stream(HELLO))
+        assert caught.value.partial is not None
+        assert caught.value.url in (one.base_url, other.base_url)
+        assert asked(one, CHAT) + asked(other, CHAT) == 1
+        assert sum(host.in_flight for host in client.hosts()) == 0
+
+
+def test_an_answer_of_which_nothing_was_handed_on_is_begun_anew_on_another_host(connect: Connect) -> None:
+    with llamacpp_server(CUT) as bad, llamacpp_server(TEXT) as well:
+        client = connect(base_url=[bad.base_url, well.base_url])
+        client.chat(HELLO)
+        until_met(client)
+        expected = connect(base_url=well.base_url).chat(HELLO)
+        assert [client.chat(HELLO).text for _ in range(4)] == [expected.text] * 4
+        assert asked(bad, CHAT) >= 1
+        assert client.hosts()[0].failed >= 1
+
+
+def test_an_answer_that_breaks_off_everywhere_is_an_error_with_what_came(connect: Connect) -> None:
+    with llamacpp_server(CUT) as one, llamacpp_server(CUT) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
         with pytest.raises(StreamInterrupted) as caught:
             client.chat(HELLO)
         assert caught.value.partial is not None
-        assert caught.value.url in (one.base_url, other.base_url)
-        path = "/v1/chat/completions"
-        assert asked(one, path) + asked(other, path) == 1
-        assert sum(host.in_flight for host in client.hosts()) == 0
+        assert caught.value.partial.text
+        assert (asked(one, CHAT), asked(other, CHAT)) == (1, 1)
+
+
+def test_an_answer_that_stalls_is_not_begun_anew(connect: Connect) -> None:
+    stalls = Response.stream(TEXT[: len(TEXT) // 2], threading.Event())
+    with llamacpp_server(stalls) as one, llamacpp_server(stalls) as other:
+        client = connect(base_url=[one.base_url, other.base_url], timeout=Timeout(between_tokens=0.2))
+        with pytest.raises(StreamStalled):
+            client.chat(HELLO)
+        assert asked(one, CHAT) + asked(other, CHAT) == 1
 
 
 def test_what_is_the_requests_fault_is_no_reason_to_ask_another_host(connect: Connect) -> None:

@@ -61,6 +61,30 @@ def test_a_real_server_is_killed_and_comes_back_and_no_text_is_lost() -> None:
         assert second.answered < client.hosts()[1].answered
 
 
+def test_a_real_server_is_killed_in_the_middle_of_its_answers_and_no_answer_is_lost(chat_server: LocalServer) -> None:
+    with LocalServer.demo(parallel=4) as other:
+        client = Client(base_url=[chat_server.base_url, other.base_url])
+        client.chat(HELLO, max_tokens=1)
+        until_met(client)
+        assert other.pid is not None
+
+        def ask(number: int) -> int:
+            if number == 40:
+                until(lambda: client.hosts()[1].in_flight >= 2)
+                os.kill(other.pid or 0, signal.SIGKILL)
+            reply = client.chat(
+                [{"role": "user", "content": f"Tell me of {number} boats."}], max_tokens=48, temperature=0
+            )
+            return len(reply.text)
+
+        with ThreadPoolExecutor(8) as threads:
+            lengths = list(threads.map(ask, range(80)))
+        assert len(lengths) == 80
+        assert all(lengths)
+        assert client.hosts()[1].failed >= 1
+        assert sum(host.in_flight for host in client.hosts()) == 0
+
+
 def test_two_real_servers_answer_chats_side_by_side(chat_server: LocalServer) -> None:
     async def ask(client: AsyncClient) -> list[str]:
         replies = await asyncio.gather(*(client.chat(HELLO, max_tokens=8) for _ in range(12)))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from vessel_core import operations
+from vessel_core import anew, operations
 from vessel_core.async_drive import adeltas_of, arun, awatch
 from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
@@ -75,32 +75,37 @@ class AsyncClient:
         JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
         """
         with shortened():
-            async with aclosing(self.stream(messages, **fields)) as deltas:
+            async with aclosing(self.stream(messages, whole=True, **fields)) as deltas:
                 reply = ChatReply.gather([delta async for delta in deltas])
         async with self._explained(None, ()):
             return checked(reply, fields.get("response_format")) if validate else reply
 
-    def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> AsyncGenerator[Delta]:
+    def stream(
+        self, messages: Iterable[Message], *, whole: bool = False, **fields: Unpack[ChatFields]
+    ) -> AsyncGenerator[Delta]:
         """Return the answer as it comes, a generator of deltas; closing it stops the server.
 
-        While a model loads, deltas hold nothing but a `progress`, in seconds.
+        While a model loads, deltas hold nothing but a `progress`, in seconds. For who needs the `whole` answer the others come
+        at its end: of several hosts another one begins it anew if a connection breaks.
         """
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"))
+        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"), whole)
 
     async def complete(
         self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
     ) -> ChatReply:
         """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
-        async with aclosing(self.stream_complete(prompt, suffix=suffix, **fields)) as deltas:
+        async with aclosing(self.stream_complete(prompt, suffix=suffix, whole=True, **fields)) as deltas:
             return ChatReply.gather([delta async for delta in deltas])
 
     def stream_complete(
-        self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
+        self, prompt: str, *, suffix: str | None = None, whole: bool = False, **fields: Unpack[CompletionFields]
     ) -> AsyncGenerator[Delta]:
         """Return a raw completion as it comes, as `stream` does a chat's."""
         request = completion_request(prompt, suffix, **fields)
-        return self._deltas(lambda: operations.complete(self.target, request), request.model, fields.get("timeout"))
+        return self._deltas(
+            lambda: operations.complete(self.target, request), request.model, fields.get("timeout"), whole
+        )
 
     async def embed(
         self,
@@ -342,16 +347,24 @@ class AsyncClient:
         return AsyncExplained(self.target, self._connected, model, received)
 
     def _deltas(
-        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None
+        self,
+        flow: Callable[[], Flow[tuple[Call, ReplyStream]]],
+        model: str | None,
+        timeout: Timeout | float | None,
+        whole: bool = False,
     ) -> AsyncGenerator[Delta]:
         self.target.within(timeout)  # raises for what can be none, before anything is begun
-        received: list[Delta] = []
 
-        async def begin() -> tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]:
-            transport = await self._connected(self.target.within(timeout))
-            return flow(), transport, self.target.within(timeout)
+        def deltas() -> AsyncGenerator[Delta]:
+            received: list[Delta] = []
 
-        return adeltas_of(begin, self._explained(model or self.target.model, received), received)
+            async def begin() -> tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]:
+                transport = await self._connected(self.target.within(timeout))
+                return flow(), transport, self.target.within(timeout)
+
+            return adeltas_of(begin, self._explained(model or self.target.model, received), received)
+
+        return anew.awhole(self.target, deltas) if whole and self.target.pool else deltas()
 
 
 def _rebuilt(target: Target) -> AsyncClient:

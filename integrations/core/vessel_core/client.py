@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from vessel_core import operations
+from vessel_core import anew, operations
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends.base import Flow
 from vessel_core.chatting import chat, checked
@@ -83,28 +83,33 @@ class Client:
         JSON that was asked for by `response_format` is checked, and is `InvalidOutput` where it does not fit or was cut off.
         """
         with shortened():
-            reply = ChatReply.gather(self.stream(messages, **fields))
+            reply = ChatReply.gather(self.stream(messages, whole=True, **fields))
         with self._explained(None, ()):
             return checked(reply, fields.get("response_format")) if validate else reply
 
-    def stream(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> Generator[Delta]:
+    def stream(
+        self, messages: Iterable[Message], *, whole: bool = False, **fields: Unpack[ChatFields]
+    ) -> Generator[Delta]:
         """Return the answer as it comes, a generator of deltas; closing it stops the server.
 
-        While a model loads, deltas hold nothing but a `progress`, in seconds.
+        While a model loads, deltas hold nothing but a `progress`, in seconds. For who needs the `whole` answer the others come
+        at its end: of several hosts another one begins it anew if a connection breaks.
         """
         request = chat_request(messages, **fields)
-        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"))
+        return self._deltas(lambda: chat(self.target, request), request.model, fields.get("timeout"), whole)
 
     def complete(self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]) -> ChatReply:
         """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
-        return ChatReply.gather(self.stream_complete(prompt, suffix=suffix, **fields))
+        return ChatReply.gather(self.stream_complete(prompt, suffix=suffix, whole=True, **fields))
 
     def stream_complete(
-        self, prompt: str, *, suffix: str | None = None, **fields: Unpack[CompletionFields]
+        self, prompt: str, *, suffix: str | None = None, whole: bool = False, **fields: Unpack[CompletionFields]
     ) -> Generator[Delta]:
         """Return a raw completion as it comes, as `stream` does a chat's."""
         request = completion_request(prompt, suffix, **fields)
-        return self._deltas(lambda: operations.complete(self.target, request), request.model, fields.get("timeout"))
+        return self._deltas(
+            lambda: operations.complete(self.target, request), request.model, fields.get("timeout"), whole
+        )
 
     def embed(
         self,
@@ -338,7 +343,11 @@ class Client:
         return Explained(self.target, self._connected, model, received)
 
     def _deltas(
-        self, flow: Callable[[], Flow[tuple[Call, ReplyStream]]], model: str | None, timeout: Timeout | float | None
+        self,
+        flow: Callable[[], Flow[tuple[Call, ReplyStream]]],
+        model: str | None,
+        timeout: Timeout | float | None,
+        whole: bool = False,
     ) -> Generator[Delta]:
         self.target.within(timeout)  # raises for what can be none, before anything is begun
 
@@ -348,7 +357,7 @@ class Client:
                 transport = self._connected(self.target.within(timeout))
                 yield from deltas_of(flow(), transport, self.target.within(timeout), received)
 
-        return deltas()
+        return anew.whole(self.target, deltas) if whole and self.target.pool else deltas()
 
 
 def _rebuilt(target: Target) -> Client:

@@ -149,7 +149,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
             gathering = Gathering()
-            for delta in self._sync.stream(to_messages(messages), **fields):
+            for delta in self._sync.stream(to_messages(messages), whole=True, **fields):
                 gathering.add(delta)
                 if delta.progress is not None:
                     tell(run_manager, delta.progress)
@@ -165,7 +165,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields, check = self._request(stop, kwargs)
             gathering = Gathering()
-            async with owned(self._async.stream(await self._said(messages), **fields)) as deltas:
+            async with owned(self._async.stream(await self._said(messages), whole=True, **fields)) as deltas:
                 async for delta in deltas:
                     gathering.add(delta)
                     if delta.progress is not None:

@@ -32,7 +32,7 @@ class ChatForms(KnownModel):
         """Return the answer to a conversation."""
         with self.callback_manager.as_trace("chat"):
             told = Telling(CHAT, self, conversation(messages), kwargs)
-            return told.whole(lambda: self._deltas(messages, kwargs))
+            return told.whole(lambda: self._deltas(messages, kwargs, whole=True))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Return the answer as it comes: each response holds all that has come, and its `delta`."""
@@ -44,7 +44,7 @@ class ChatForms(KnownModel):
         """Return the answer to a conversation."""
         with self.callback_manager.as_trace("chat"):
             told = Telling(CHAT, self, conversation(messages), kwargs)
-            return await told.awhole(lambda: self._adeltas(messages, kwargs))
+            return await told.awhole(lambda: self._adeltas(messages, kwargs, whole=True))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Return the answer as it comes, as `stream_chat`."""
@@ -56,7 +56,7 @@ class ChatForms(KnownModel):
         """Return the answer to a prompt, which is sent as one user message."""
         with self.callback_manager.as_trace("completion"):
             told = Telling(COMPLETION, self, prompt, kwargs)
-            return told.whole(lambda: self._deltas(self._asked(prompt, formatted), kwargs))
+            return told.whole(lambda: self._deltas(self._asked(prompt, formatted), kwargs, whole=True))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Return the answer to a prompt as it comes."""
@@ -68,7 +68,7 @@ class ChatForms(KnownModel):
         """Return the answer to a prompt."""
         with self.callback_manager.as_trace("completion"):
             told = Telling(COMPLETION, self, prompt, kwargs)
-            return await told.awhole(lambda: self._adeltas(self._asked(prompt, formatted), kwargs))
+            return await told.awhole(lambda: self._adeltas(self._asked(prompt, formatted), kwargs, whole=True))
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Return the answer to a prompt as it comes."""
@@ -80,22 +80,26 @@ class ChatForms(KnownModel):
         convert = self.completion_to_prompt
         return [ChatMessage(prompt if formatted or convert is None else convert(prompt))]
 
-    def _deltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> Generator[Delta]:
+    def _deltas(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any], *, whole: bool = False
+    ) -> Generator[Delta]:
         if self.rate_limiter is not None:
             self.rate_limiter.acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.client.stream(wire, **fields)
+        deltas = self.client.stream(wire, whole=whole, **fields)
         if is_forced(fields.get("tool_choice")) and options.get("validate", True):
             deltas = called(deltas)
         return self._learning(deltas) if self._to_learn(options) else deltas
 
-    async def _adeltas(self, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> AsyncGenerator[Delta]:
+    async def _adeltas(
+        self, messages: Sequence[ChatMessage], options: Mapping[str, Any], *, whole: bool = False
+    ) -> AsyncGenerator[Delta]:
         if self.rate_limiter is not None:
             await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.async_client.stream(wire, **fields)
+        deltas = self.async_client.stream(wire, whole=whole, **fields)
         if is_forced(fields.get("tool_choice")) and options.get("validate", True):
             deltas = acalled(deltas)
         return self._alearning(deltas) if self._to_learn(options) else deltas
