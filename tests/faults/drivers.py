@@ -97,8 +97,8 @@ class Session(Protocol):
         """Begin a stream and stop it that way; return when that was."""
         ...
 
-    def hold(self, count: int) -> None:
-        """Begin so many streams, have the first piece of each, and then stop them all."""
+    def hold(self, count: int) -> int:
+        """Begin so many streams, have the first piece of each, and then stop them all; return how many had one."""
         ...
 
     def many(self, count: int) -> list[Outcome]:
@@ -150,12 +150,12 @@ class _Sync:
     def stop(self, how: How) -> float:
         return how(lambda: self.streaming(self.made))
 
-    def hold(self, count: int) -> None:
+    def hold(self, count: int) -> int:
         streams = [self.streaming(self.made) for _ in range(count)]
-        for stream in streams:
-            next(stream)
+        pieces = [next(stream) for stream in streams]
         for stream in streams:
             stream.close()
+        return len(pieces)
 
     def many(self, count: int) -> list[Outcome]:
         with ThreadPoolExecutor(32) as pool:
@@ -198,14 +198,15 @@ class _Async:
     def stop(self, how: How) -> float:
         return how(lambda: self.streaming(self.made), self.runner)
 
-    def hold(self, count: int) -> None:
-        async def held() -> None:
+    def hold(self, count: int) -> int:
+        async def held() -> int:
             streams = [await opened(self.streaming(self.made)) for _ in range(count)]
-            await asyncio.gather(*(anext(stream) for stream in streams))
+            pieces = await asyncio.gather(*(anext(stream) for stream in streams))
             for stream in streams:
                 await stream.aclose()
+            return len(pieces)
 
-        self.runner.run(held())
+        return self.runner.run(held())
 
     def many(self, count: int) -> list[Outcome]:
         async def asked() -> list[Outcome]:

@@ -91,7 +91,7 @@ def cancels() -> dict[str, Any]:
             with FaultServer(scripted) as server, driver.session(server.url) as session:
                 storm(driver, session, 10_000)
                 script[0] = endless
-                session.hold(POOL)
+                assert session.hold(POOL) == POOL
     return {"cancels": 10_000 * len(CORE), "dead": 0}
 
 

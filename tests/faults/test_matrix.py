@@ -207,6 +207,15 @@ def test_12_a_certificate_that_nobody_signed(driver: Driver, verify: bool | str)
     assert server.posts == 0
 
 
+def test_12_a_certificate_of_another_name(driver: Driver) -> None:
+    with FaultServer(ok, tls=True) as server:
+        options = {"verify": str(CERTIFICATE)}  # which is for 127.0.0.1
+        with driver.session(f"https://localhost:{server.port}", **options) as session:
+            outcome = session.ask()
+        assert "CERTIFICATE_VERIFY_FAILED" in str(failed(driver, outcome, ServerUnreachable))
+        assert server.posts == 0
+
+
 @pytest.mark.parametrize("timeout", [0.15, Timeout(first_token=0.15)], ids=["seconds", "Timeout"])
 def test_09_a_call_with_a_timeout_of_its_own(driver: Driver, timeout: Timeout | float) -> None:
     """It is held to its own; the next one has the client's again."""
@@ -228,6 +237,7 @@ def test_38_a_call_with_a_pause_of_its_own(driver: Driver) -> None:
 def test_16_a_call_that_waits_less_for_a_model(driver: Driver) -> None:
     with FaultServer(says(LOADING, 503), health=(503,)) as server, driver.session(server.url) as session:
         failed(driver, session.ask(timeout=Timeout(load=0.1)), ModelLoading)
+        assert server.posts == 1
 
 
 def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(driver: Driver) -> None:
@@ -359,6 +369,7 @@ def test_61_a_copy_of_a_used_object(driver: Driver, how: str) -> None:
         twin = pickle.loads(pickle.dumps(made)) if how == "pickle" else getattr(copy, how)(made)
         answered(session.again(twin).ask())
         answered(session.ask())
+        assert server.posts == 3
 
 
 def test_62_no_local_traffic_through_a_proxy(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

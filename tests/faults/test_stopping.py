@@ -107,7 +107,7 @@ def test_59_many_that_stop_leave_no_place_taken(driver: Driver) -> None:
     with FaultServer(scripted) as server, driver.session(server.url) as session:
         storm(driver, session, CANCELS)
         storming.clear()
-        session.hold(POOL)
+        assert session.hold(POOL) == POOL
 
 
 # --------------------------------------------------------------------------------------------------------- many loops

@@ -1,4 +1,7 @@
-"""The fuzzers' targets over their corpus and over whatever hypothesis makes: what `make fuzz` does, in small."""
+"""The fuzzers' targets over their corpus and over whatever hypothesis makes: what `make fuzz` does, in small.
+
+The claims are the targets' own: nothing is raised but our errors, and cut anywhere the bytes give the same.
+"""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ def text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="ignore")
 
 
-@pytest.mark.parametrize("command", [["ruff", "check", "."], ["ruff", "format", "--check", "."]], ids=" ".join)
-def test_the_code_is_in_the_house_style(command: list[str]) -> None:
-    run([tool(command[0]), *command[1:]])
+def test_the_code_is_in_the_house_style() -> None:
+    assert "All checks passed" in run([tool("ruff"), "check", "."])
+    assert "would be reformatted" not in run([tool("ruff"), "format", "--check", "."])
 
 
 @pytest.mark.timeout(300)
 def test_every_type_is_right() -> None:
-    run([tool("pyright")])
+    assert "0 errors" in run([tool("pyright")])
 
 
 @pytest.mark.parametrize("pattern", REGISTRIES + PLACES)

@@ -132,15 +132,15 @@ def test_both_readers_of_a_url_see_the_same_host(text: str) -> None:
         f"http://localhost:80{text}",
         text,
     ):
-        agree(url)
+        hold_to_one_host(url)
 
 
 @given(st.text() | st.from_regex(r"https?://[\x00-\x7f]{0,30}", fullmatch=True))
 def test_any_text_is_a_url_whose_host_is_plain_or_is_refused(text: str) -> None:
-    agree(text)
+    hold_to_one_host(text)
 
 
-def agree(url: str) -> None:
+def hold_to_one_host(url: str) -> None:
     """Hold that what is checked (`local`, `secure`) is said of the host that is connected to."""
     try:
         address = parse_address(url)
