@@ -1,0 +1,67 @@
+"""`make audit` fails on what it found, and on nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.security import audit
+
+CLEAN: dict[str, Any] = {"name": "httpx", "version": "0.28.1", "vulns": []}
+SKIPPED: dict[str, Any] = {"name": "vessel-core", "skip_reason": "not on the index"}
+FOUND: dict[str, Any] = {"name": "idna", "version": "3.1", "vulns": [{"id": "PYSEC-2024-60", "fix_versions": ["3.7"]}]}
+
+
+def audited(monkeypatch: pytest.MonkeyPatch, *said: str) -> Any:
+    """Run the audit with an auditor that says this, a lock file each; return what it exits with."""
+    sayings = list(said)
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[1:3] == ["-m", "pip_audit"]
+        stdout = sayings.pop(0)
+        return subprocess.CompletedProcess(
+            command, 0, stdout, "" if stdout else "Traceback\nConnectionError: no route\n"
+        )
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(audit, "bill", lambda: 9)
+    with pytest.raises(SystemExit) as ended:
+        audit.main()
+    assert sayings == []
+    return ended.value.code
+
+
+def report(*packages: Any) -> str:
+    return json.dumps({"dependencies": packages})
+
+
+@pytest.mark.parametrize("other", ["", report(CLEAN)], ids=["the other could not be asked for", "the other is clean"])
+def test_an_advisory_is_named_and_fails_it(
+    other: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audited(monkeypatch, other, report(CLEAN, FOUND, SKIPPED)) == 1
+    assert "dev.txt: idna 3.1: PYSEC-2024-60, mended in 3.7" in capsys.readouterr().out
+
+
+def test_no_advisory_is_told_of_the_files_that_could_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audited(monkeypatch, report(CLEAN), report(SKIPPED)) == 0
+    said = capsys.readouterr().out
+    assert "No advisory on core.txt." in said
+    assert "dev.txt: the advisory service knows 0 of 1 packages" in said
+
+
+def test_a_service_that_cannot_be_reached_is_told_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audited(monkeypatch, "", "") == 0
+    said = capsys.readouterr().out
+    assert (
+        "core.txt: the advisory service can't be reached, so nothing is known of it: ConnectionError: no route" in said
+    )
+    assert "Nothing is known" in said
+    assert "No advisory" not in said
