@@ -308,7 +308,8 @@ def test_nothing_is_left_open(echoing: FakeServer) -> None:
 
 def in_use(client: AsyncClient) -> tuple[int, int]:
     """Return how many connections of the running loop serve a call or are lost to one, and how many are kept."""
-    transport: Any = client.__dict__["_transport"]
+    session: Any = vars(client)["_session"]
+    transport: Any = session._transport
     pool: Any = transport._pools[asyncio.get_running_loop()].pool
     if isinstance(pool, FastTransport):
         connector: Any = vars(pool)["_session"].connector

@@ -34,7 +34,8 @@ def client_of(server: FakeServer, **options: Any) -> AsyncClient:
 async def connections_of(server: FakeServer) -> object:
     async with client_of(server) as client:
         await client.chat(HELLO)
-        transport: Any = vars(client)["_transport"]
+        session: Any = vars(client)["_session"]
+        transport: Any = session._transport
         return transport._pools[asyncio.get_running_loop()].pool
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from vessel_core.chatting import checked
+from vessel_core.checking import check_of
 from vessel_core.errors import InvalidOutput, InvalidRequest, ResponseTooLarge
-from vessel_core.types import ChatReply, ResponseFormat, Usage
+from vessel_core.request import chat_request
+from vessel_core.types import ChatReply, Delta, InvalidToolCall, ResponseFormat, ToolCall, Usage
 from vessel_core.wire.schemas import misfit
 
 from tests.core.driving import Connect, Tap
 from tests.core.wire.play import DONE, HELLO, STOP, TIME, WEATHER, chunk, last, line
-from tests.fake_server import llamacpp_server, lmstudio_server, ollama_server, openai_server
+from tests.fake_server import FakeServer, llamacpp_server, lmstudio_server, ollama_server, openai_server
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -28,6 +30,7 @@ SCHEMA: dict[str, Any] = {
 FORM: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "Weather", "schema": SCHEMA}}
 TEXT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string", "minLength": 200}}, "required": ["a"]}
 LONG: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "Long", "schema": TEXT}}
+CALL: ToolCall = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}
 ANSWER = '{"city": "Oslo", "warm": false, "degrees": 7}'
 
 
@@ -68,9 +71,11 @@ def test_an_answer_that_is_bound_is_bounded_too(connect: Connect, fields: dict[s
     said = called if "tools" in fields else {"content": ANSWER}
     with llamacpp_server([chunk(said), STOP, DONE]) as server:
         client = connect(base_url=server.base_url, model="x")
-        client.chat([HELLO], **fields)
-        client.chat([HELLO], **fields, max_tokens=99)
-        connect(base_url=server.base_url, model="x", quirks={"max_structured": None}).chat([HELLO], **fields)
+        client.chat([HELLO], validate=False, **fields)
+        client.chat([HELLO], validate=False, **fields, max_tokens=99)
+        connect(base_url=server.base_url, model="x", quirks={"max_structured": None}).chat(
+            [HELLO], validate=False, **fields
+        )
         client.chat([HELLO], tools=[WEATHER])
         client.chat([HELLO])
         sent = [request.json().get("max_tokens") for request in server.asked("/v1/chat/completions")]
@@ -111,23 +116,82 @@ def test_a_server_that_does_not_bind_its_answers_is_found_out(connect: Connect, 
         client = connect("openai", base_url=server.base_url, model="x")
         with pytest.raises(InvalidOutput, match=said):
             client.chat([HELLO], response_format=FORM)
-        assert "".join(delta.text for delta in client.stream([HELLO], response_format=FORM)) == text
+        with pytest.raises(InvalidOutput, match=said):
+            list(client.stream([HELLO], response_format=FORM))
+        assert "".join(delta.text for delta in client.stream([HELLO], validate=False, response_format=FORM)) == text
+
+
+def check(reply: ChatReply, **fields: Any) -> ChatReply:
+    """Return a reply that passes the check of a request for JSON, or what `fields` ask for."""
+    asked: dict[str, Any] = {"response_format": FORM, **fields}
+    if (checks := check_of(chat_request([HELLO], **asked))) is not None:
+        checks(reply)
+    return reply
 
 
 def test_each_of_several_answers_is_checked() -> None:
     good, bad = ChatReply(text=ANSWER), ChatReply(text="no", usage=Usage(1, 2, 3))
-    assert checked(ChatReply(text=ANSWER, alternatives=[good]), FORM).text == ANSWER
+    check(ChatReply(text=ANSWER, alternatives=[good]))
     with pytest.raises(InvalidOutput, match="no JSON"):
-        checked(ChatReply(text=ANSWER, alternatives=[bad]), FORM)
+        check(ChatReply(text=ANSWER, alternatives=[bad]))
 
 
-def test_calls_and_plain_answers_are_not_checked() -> None:
-    call: Any = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    assert checked(ChatReply(tool_calls=[call]), FORM).text == ""
-    assert checked(ChatReply(text="Hi"), {"type": "text"}).text == "Hi"
-    assert checked(ChatReply(text="{}"), {"type": "json_object"}).text == "{}"
+def test_calls_beside_a_schema_and_plain_answers_are_not_checked() -> None:
+    check(ChatReply(tool_calls=[CALL]))
+    check(ChatReply(text="Hi"), response_format={"type": "text"})
+    check(ChatReply(text="{}"), response_format={"type": "json_object"})
     with pytest.raises(InvalidOutput, match="cut off: "):
-        checked(ChatReply(text="{", finish="length"), {"type": "json_object"})
+        check(ChatReply(text="{", finish="length"), response_format={"type": "json_object"})
+
+
+# -------------------------------------------------------------------------------------------------- a call that was forced
+
+
+@pytest.mark.parametrize(("choice", "what"), [("required", "A tool"), ("get_weather", "get_weather")])
+@pytest.mark.parametrize("backend", ["openai", "llamacpp", "lmstudio", "ollama"])
+def test_a_forced_call_that_does_not_come_is_an_error_with_what_came(
+    connect: Connect, backend: str, choice: str, what: str
+) -> None:
+    said = f"{what} had to be called, and the model wrote 'It rains.'"
+    forced: dict[str, Any] = {"tools": [WEATHER, TIME], "tool_choice": choice}
+    with weather_server(backend) as server:
+        client = connect(backend, base_url=server.base_url, model="x")
+        with pytest.raises(InvalidOutput, match=re.escape(said)) as caught:
+            client.chat([HELLO], **forced)
+        assert caught.value.partial is not None
+        assert (caught.value.partial.text, caught.value.url) == ("It rains.", server.base_url)
+        came: list[Delta] = []
+        with pytest.raises(InvalidOutput, match=re.escape(said)):
+            came.extend(client.stream([HELLO], **forced))
+        assert ChatReply.gather(came).text == "It rains."
+        unchecked = client.chat([HELLO], validate=False, **forced)
+        streamed = ChatReply.gather(client.stream([HELLO], validate=False, **forced))
+    assert (unchecked.text, unchecked.tool_calls, unchecked.finish) == ("It rains.", [], "stop")
+    assert (streamed.text, streamed.finish) == ("It rains.", "stop")
+
+
+def weather_server(backend: str) -> FakeServer:
+    """Return a server that talks of the weather and calls nothing."""
+    talk = [chunk({"content": "It "}), chunk({"content": "rains."}), STOP, DONE]
+    if backend == "ollama":
+        return ollama_server(b"".join([line({"role": "assistant", "content": "It rains."}), last()]))
+    make = {"openai": openai_server, "llamacpp": llamacpp_server, "lmstudio": lmstudio_server}[backend]
+    return make(b"".join(talk))
+
+
+def test_a_forced_call_of_another_tool_or_one_that_is_cut_off_is_an_error() -> None:
+    forced: dict[str, Any] = {"tools": [WEATHER, TIME], "response_format": None}
+    check(ChatReply(tool_calls=[CALL]), tool_choice="get_weather", **forced)
+    check(ChatReply(tool_calls=[CALL]), tool_choice="required", **forced)
+    check(ChatReply(refusal="No."), tool_choice="required", **forced)
+    check(ChatReply(text="Hi"), tool_choice="auto", **forced)
+    with pytest.raises(InvalidOutput, match="get_time had to be called, and the model called get_weather"):
+        check(ChatReply(tool_calls=[CALL]), tool_choice="get_time", **forced)
+    with pytest.raises(InvalidOutput, match="A tool had to be called, and the answer was cut off before: 'Let me'"):
+        check(ChatReply(text="Let me", finish="length"), tool_choice="required", **forced)
+    cut = InvalidToolCall("a", "get_weather", '{"city": "Par', "the arguments are cut off")
+    with pytest.raises(InvalidOutput, match="The call of get_weather can't be run: the arguments are cut off"):
+        check(ChatReply(invalid_tool_calls=[cut]), tool_choice="required", **forced)
 
 
 # -------------------------------------------------------------------------------------------------- a schema and tools
@@ -181,7 +245,7 @@ def test_on_ollama_one_tool_is_forced_by_its_schema_and_checked(connect: Connect
     assert body["format"] == WEATHER["function"].get("parameters")
     assert [tool["function"]["name"] for tool in body["tools"]] == ["get_weather"]
     with ollama_server([line({"role": "assistant", "content": "It rains."}), last()]) as server:
-        with pytest.raises(InvalidOutput, match="made to call get_weather"):
+        with pytest.raises(InvalidOutput, match="get_weather had to be called"):
             connect("ollama", base_url=server.base_url, model="x").chat([HELLO], **fields)
 
 
@@ -213,4 +277,4 @@ def test_a_refusal_is_an_answer_in_no_form_and_stays_one(connect: Connect) -> No
         reply = connect(base_url=server.base_url, model="x").chat([HELLO], response_format=FORM)
     assert (reply.text, reply.refusal) == ("", "I can't help with that.")
     with pytest.raises(InvalidOutput, match="is no JSON"):
-        checked(ChatReply(text="I can't help with that."), FORM)
+        check(ChatReply(text="I can't help with that."))

@@ -174,7 +174,7 @@ def test_a_forced_call_is_bound_by_its_schema_where_that_is_switched_on(connect:
         frames = [chunk({"content": text[at : at + 9]}) for at in range(0, len(text), 9)]
         with openai_server(b"".join([*frames, chunk({}, finish)])) as server:
             client = connect("openai", base_url=server.base_url, model="x", quirks={"forced_by_schema": True})
-            reply = client.chat([HELLO], tools=tools, tool_choice=choice)
+            reply = client.chat([HELLO], validate=False, tools=tools, tool_choice=choice)
             body = server.asked("/v1/chat/completions")[0].json()
         assert (body["tool_choice"], body["response_format"]["type"]) == ("none", "json_schema")
         assert [(call["function"]["name"], call["function"]["arguments"]) for call in reply.tool_calls] == calls
@@ -204,7 +204,8 @@ def test_a_forced_call_that_does_not_come_is_asked_for_again_bound_by_its_schema
     bound = b"".join([*thought, chunk({"content": '{"city": "Rome"}'}), chunk({}, "stop")])
     routes: Any = {("POST", "/v1/chat/completions"): [Response.stream(b"".join(frames)), Response.stream(bound)]}
     with llamacpp_server(routes=routes) as server:
-        reply = connect(base_url=server.base_url, model="x").chat([HELLO], tools=[WEATHER], tool_choice="get_weather")
+        client = connect(base_url=server.base_url, model="x")
+        reply = client.chat([HELLO], validate=False, tools=[WEATHER], tool_choice="get_weather")
         bodies = [request.json() for request in server.asked("/v1/chat/completions")]
     cities = [json.loads(call["function"]["arguments"])["city"] for call in reply.tool_calls]
     assert (reply.text, reply.reasoning, next(iter(cities), None)) == said

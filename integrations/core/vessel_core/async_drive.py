@@ -69,7 +69,8 @@ async def adeltas_of(
                         yield Delta(progress=progress)
                     reply, whole, incoming = opening.result()
                     if not incoming.streams:
-                        for delta in reply.whole(whole.body):
+                        received += (deltas := reply.whole(whole.body))
+                        for delta in deltas:
                             yield delta
                         return
                     pieces, clock = transport.pieces(incoming), Clock(incoming.since)
@@ -87,6 +88,7 @@ async def adeltas_of(
                             break
                     deltas = reply.close()  # an error that came behind the last deltas is raised here
                     clock.mark(deltas)
+                    received += deltas
                     for delta in deltas:
                         yield delta
                     return

@@ -1,4 +1,4 @@
-"""A chat, step by step: the request is made fit for the server and its model, then written; the answer is checked."""
+"""A chat, step by step: the request is made fit for the server and its model, then written."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import replace
 from typing import Any, cast
 
 from vessel_core.backends.base import Flow
+from vessel_core.checking import is_bound, wants_json
+from vessel_core.choosing import choose, look_at
 from vessel_core.counting import estimate_chat
-from vessel_core.errors import InvalidOutput, InvalidRequest, Unsupported
+from vessel_core.errors import InvalidRequest, Unsupported
 from vessel_core.pictures import with_pictures
 from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
-from vessel_core.types import ChatOptions, ChatReply, ChatRequest, ResponseFormat
+from vessel_core.types import ChatOptions, ChatRequest
 from vessel_core.wire import Call, Quirks, ReplyStream
 from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
 from vessel_core.wire.forcing import CallOrAgain, ForcedStream, Unthinking, forced_tools
-from vessel_core.wire.jsontext import loads
 from vessel_core.wire.options import RUNNER
 from vessel_core.wire.reading import mapping
-from vessel_core.wire.schemas import misfit
 from vessel_core.wire.turns import arranged, unusual
 
 logger = logging.getLogger("vessel_core")
@@ -32,18 +32,18 @@ LONG_PROMPT = 1000
 def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     """Choose the model, refuse what the server is known not to have, and put the turns as its template takes them."""
     if request.model is None:
-        request = replace(request, model=(yield from target.choose("chat")))
+        request = replace(request, model=(yield from choose(target, "chat")))
     refuse_unsupported(request.options, target.server.backend.title, target.quirks)
     _refuse_two_grammars(request)
     _warn_of_lost_tools(target, request)
     _refuse_media(target, request)
     if unusual(request.messages) and "apply_template" in target.server.backend.features:
-        yield from target.look_at(request.model)
+        yield from look_at(target, request.model)
     if target.fetch_image_urls:
         request = yield from with_pictures(request)
     return replace(
         request,
-        messages=arranged(request.messages, target.quirks_of(request.model), bound=_is_bound(request)),
+        messages=arranged(request.messages, target.quirks_of(request.model), bound=is_bound(request)),
         options=target.steady(request.model, request.options, request.extra_body),
     )
 
@@ -86,18 +86,9 @@ def _refuse_two_grammars(request: ChatRequest) -> None:
     """Refuse a grammar beside what makes one of its own: llama.cpp answers 400 to the one and ignores the other."""
     if not request.options.get("grammar"):
         return
-    other = "tools" if request.tools else "response_format" if _wants_json(request.response_format) else None
+    other = "tools" if request.tools else "response_format" if wants_json(request) else None
     if other is not None:
         raise InvalidRequest(f"`grammar` and `{other}` exclude each other.", hint="Leave one of them out.")
-
-
-def _is_bound(request: ChatRequest) -> bool:
-    """Tell whether the answer must be JSON or a call."""
-    return request.tool_choice not in (None, "auto", "none") or _wants_json(request.response_format)
-
-
-def _wants_json(form: ResponseFormat | None) -> bool:
-    return form is not None and form["type"] != "text"
 
 
 def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
@@ -147,7 +138,7 @@ def _asked(
 
 def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:
     """Bound an answer that must be JSON or a call: a model stuck inside a string writes to the end of the context."""
-    if not _is_bound(request) or quirks.max_structured is None or request.options.get("max_tokens") is not None:
+    if not is_bound(request) or quirks.max_structured is None or request.options.get("max_tokens") is not None:
         return request
     options = cast("ChatOptions", {**request.options, "max_tokens": quirks.max_structured})
     return replace(request, options=options)
@@ -160,36 +151,3 @@ def _allocated(target: Target, request: ChatRequest) -> Flow[int | None]:
     asked: Callable[[str | None, Mapping[str, Any]], Flow[int | None]] = target.server.backend.features["allocated"]
     runner = {name: value for name, value in request.options.items() if name in RUNNER}
     return (yield from asked(request.model, runner))
-
-
-# ------------------------------------------------------------ the answer
-
-
-def checked(reply: ChatReply, form: ResponseFormat | None) -> ChatReply:
-    """Return the answer if it is the JSON that was asked for, with all its alternatives; raise `InvalidOutput` otherwise.
-
-    Calls are no answer yet, and are checked where they are run; a refusal is an answer in no form.
-    """
-    if form is not None and form["type"] != "text":
-        schema = form.get("json_schema", {}).get("schema")
-        for one in (reply, *reply.alternatives):
-            wrong = None if one.tool_calls or one.invalid_tool_calls or one.refusal else _wrong(one, schema)
-            if wrong is not None:
-                raise InvalidOutput(wrong[0], hint=wrong[1], partial=reply)
-    return reply
-
-
-def _wrong(reply: ChatReply, schema: object) -> tuple[str, str] | None:
-    """Return what is wrong with an answer that should be JSON, and what to do."""
-    tokens = f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""
-    if reply.finish == "length":
-        return (
-            f"The JSON was cut off{tokens}: {reply.text[-80:]!r}.",
-            "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
-        )
-    try:
-        document = loads(reply.text)
-    except ValueError:
-        return f"The answer is no JSON: {reply.text[:200]!r}.", "This server may not bind answers; try another one."
-    fault = misfit(document, schema) if schema is not None else None
-    return None if fault is None else (f"The answer does not fit the schema: {fault}.", "Ask again, or a larger model.")

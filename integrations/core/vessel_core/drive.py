@@ -91,7 +91,8 @@ def deltas_of(
             with ExitStack() as stack:
                 reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
                 if not incoming.streams:
-                    yield from reply.whole(whole.body)
+                    received += (deltas := reply.whole(whole.body))
+                    yield from deltas
                     return
                 pieces, clock = transport.pieces(incoming), Clock(incoming.since)
                 for data in pieces:
@@ -107,6 +108,7 @@ def deltas_of(
                         break
                 deltas = reply.close()  # an error that came behind the last deltas is raised here
                 clock.mark(deltas)
+                received += deltas
                 yield from deltas
                 return
         except AskAgain as again:

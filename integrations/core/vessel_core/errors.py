@@ -33,12 +33,13 @@ of the builtin exception that people already catch.
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from vessel_core.types import ChatReply
 
@@ -70,6 +71,7 @@ __all__ = [
     "StreamStalled",
     "Unsupported",
     "VesselError",
+    "did_you_mean",
 ]
 
 
@@ -269,3 +271,9 @@ class ModelLoading(ResponseError):
 
 class ServerError(ResponseError):
     """The server says that something went wrong on its side."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `: did you mean 'x'?` for the nearest known name, else a full stop."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f": did you mean {near[0]!r}?" if near else "."

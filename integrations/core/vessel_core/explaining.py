@@ -1,4 +1,5 @@
-"""Puts on an error where it happened, what had come, and which models there are instead; and leaves out our own frames."""
+"""Checks what came, and puts on an error where it happened, what had come, and which models there are instead; our own frames
+are left out."""
 
 from __future__ import annotations
 
@@ -7,10 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vessel_core.async_drive import arun
+from vessel_core.choosing import advice
 from vessel_core.drive import run
 from vessel_core.errors import NoServerFound, ResponseError, ServerTimeout, ServerUnreachable, VesselError
+from vessel_core.types import ChatReply
 
 if TYPE_CHECKING:
+    from vessel_core.checking import Check
     from vessel_core.retry import Retries
     from vessel_core.target import Target
     from vessel_core.types import Delta
@@ -37,19 +41,33 @@ class shortened:  # noqa: N801 - reads as what it does: `with shortened():`
 
 
 class _Explaining(shortened):
-    """What goes wrong with a call on `target` by `model` is explained; `received` is what came before."""
+    """What goes wrong with a call on `target` by `model` is explained; `received` is what came before, which is checked at
+    its end."""
 
     def __init__(
-        self, target: Target, connected: Callable[[Retries], Any], model: str | None, received: Sequence[Delta]
+        self,
+        target: Target,
+        connected: Callable[[Retries], Any],
+        model: str | None,
+        received: Sequence[Delta] = (),
+        check: Check | None = None,
     ) -> None:
         self._target = target
         self._connected = connected
         self._model = model
         self._received = received
+        self._check = check
 
     def __enter__(self) -> None:
         """Begin."""
         self._since = time.monotonic()
+
+    def _ended(self, check: Check) -> None:
+        """Check an answer that has come whole."""
+        try:
+            check(ChatReply.gather(self._received))
+        except VesselError as error:
+            raise self._target.explain(error, self._since)  # noqa: B904 - the same error, with more on it
 
 
 class Explained(_Explaining):
@@ -60,9 +78,11 @@ class Explained(_Explaining):
         target = self._target
         if error is None:
             target.hear_answer(self._received)
+            if self._check is not None:
+                self._ended(self._check)
         elif isinstance(error, VesselError):
-            if (advice := target.advice(error, self._model)) is not None:
-                run(advice, self._connected(target.look), target.look)
+            if (asking := advice(target, error, self._model)) is not None:
+                run(asking, self._connected(target.look), target.look)
             super().__exit__(kind, target.explain(error, self._since, self._received), trace)
 
 
@@ -78,7 +98,9 @@ class AsyncExplained(_Explaining):
         target = self._target
         if error is None:
             target.hear_answer(self._received)
+            if self._check is not None:
+                self._ended(self._check)
         elif isinstance(error, VesselError):
-            if (advice := target.advice(error, self._model)) is not None:
-                await arun(advice, await self._connected(target.look), target.look)
+            if (asking := advice(target, error, self._model)) is not None:
+                await arun(asking, await self._connected(target.look), target.look)
             self.__exit__(kind, target.explain(error, self._since, self._received), trace)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self, TypedDict, Unpack
 
 from vessel_core.errors import InvalidConfig, ServerStartError
+from vessel_core.local_process import GRACE, end, spawn, talk
 
 __all__ = ["DemoKind", "LocalServer", "Options", "Pooling", "ReasoningFormat"]
 
@@ -31,8 +31,6 @@ Pooling = Literal["none", "mean", "cls", "last", "rank"]
 ReasoningFormat = Literal["auto", "none", "deepseek", "deepseek-legacy"]
 
 INSTALL = "Install it with: pip install 'vessel-core[server]'"
-#: Seconds the child gets to end by itself, and again after being terminated, before it is killed.
-GRACE = 3.0
 #: How much of what the child wrote to stderr an error shows, in characters.
 TAIL = 2000
 
@@ -166,7 +164,7 @@ class LocalServer:
             return self
         self._find_files()
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-            self._process = _spawn(log)
+            self._process = spawn(log)
             try:
                 self._base_url = self._wait_until_ready(self._process, log)
             except BaseException:
@@ -177,18 +175,8 @@ class LocalServer:
     def stop(self) -> None:
         """End the child; does nothing if there is none. Only the process that `start` made is touched."""
         process, self._process, self._base_url = self._process, None, None
-        if process is None:
-            return
-        _close_stdin(process)
-        for insist in (process.terminate, process.kill):
-            try:
-                process.wait(GRACE)
-                break
-            except subprocess.TimeoutExpired:
-                insist()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None:
+            end(process)
 
     async def astart(self) -> Self:
         """Do what `start` does, in a thread; a cancelled start leaves no child behind."""
@@ -240,7 +228,7 @@ class LocalServer:
         adapters = [(str(file), scale) for file, scale in self.lora.items()]
         config = self._config | files | {"lora": adapters, "api_key": self.api_key}
         lines: list[str] = []
-        talker = threading.Thread(target=_talk, args=(process, config, lines), name="vessel-local-server", daemon=True)
+        talker = threading.Thread(target=talk, args=(process, config, lines), name="vessel-local-server", daemon=True)
         talker.start()
         talker.join(self._start_timeout)
         if talker.is_alive():
@@ -274,35 +262,3 @@ def _check_file(file: Path) -> None:
         ) from error
     if magic != b"GGUF":
         raise ServerStartError(f"{file} is not a GGUF file.", hint="Its first four bytes would be 'GGUF'.")
-
-
-def _spawn(log: IO[str]) -> subprocess.Popen[str]:
-    """Start the child in a session of its own, so that Ctrl-C reaches the parent first.
-
-    It is run as a file, without importing this package, which takes longer than starting a server; `-P` keeps the
-    modules beside that file from being taken for the standard library's.
-    """
-    return subprocess.Popen(  # noqa: S603 - our own file
-        [sys.executable, "-P", str(Path(__file__).with_name("local_child.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-    )
-
-
-def _talk(process: subprocess.Popen[str], config: dict[str, Any], lines: list[str]) -> None:
-    """Tell the child its configuration and add its answer to `lines`; nothing is added if it ends before that."""
-    with suppress(OSError):
-        if process.stdin is not None and process.stdout is not None:
-            process.stdin.write(json.dumps(config) + "\n")
-            process.stdin.flush()
-            lines.extend(filter(None, [process.stdout.readline()]))
-
-
-def _close_stdin(process: subprocess.Popen[str]) -> None:
-    with suppress(OSError):  # raised if the child was gone before it had read all
-        if process.stdin is not None:
-            process.stdin.close()

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from vessel_core.client import Client
 from vessel_core.discovery import adiscover, discover
-from vessel_core.errors import InvalidConfig
-from vessel_core.request import did_you_mean
+from vessel_core.errors import InvalidConfig, did_you_mean
 from vessel_core.types import ServerInfo
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from pydantic_core import ValidationError
 
-from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported
+from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported, did_you_mean
 from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
 from vessel_core.options import ChatOptions
@@ -18,8 +17,6 @@ from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat,
 from vessel_core.wire import Quirks
 from vessel_core.wire.arguments import arguments_text
 from vessel_core.wire.completion import CompletionRequest
-from vessel_core.wire.quirks import NAMES as QUIRK_NAMES
-from vessel_core.wire.quirks import check_quirk
 from vessel_core.wire.reading import mapping
 
 if TYPE_CHECKING:
@@ -132,17 +129,6 @@ def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> Non
             )
 
 
-def checked_quirks(switched: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the quirks a caller switches; raise `InvalidConfig` on an unknown name or a value of the wrong type."""
-    for name in switched:
-        if name not in QUIRK_NAMES:
-            raise InvalidConfig(
-                f"There is no quirk {name!r}{did_you_mean(name, QUIRK_NAMES)}",
-                hint="`vessel_core.wire.Quirks` describes all there are.",
-            )
-    return {name: check_quirk(name, value) for name, value in switched.items()}
-
-
 def checked_timeout(timeout: Timeout | float | None, usual: Timeout | None = None) -> Timeout:
     """Return a timeout that can be one; raise `InvalidConfig` for what can't be.
 
@@ -158,12 +144,6 @@ def checked_timeout(timeout: Timeout | float | None, usual: Timeout | None = Non
         if seconds is not None and not (isinstance(seconds, int | float) and (seconds > 0 or each.name == "load")):
             raise InvalidConfig(f"timeout: {each.name}={seconds!r} is not above 0.", hint="It is in seconds.")
     return timeout
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `: did you mean 'x'?` for the nearest known name, else a full stop."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f": did you mean {near[0]!r}?" if near else "."
 
 
 def checked_tool(tool: Tool, where: str = "tool") -> Tool:

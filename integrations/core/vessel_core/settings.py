@@ -14,9 +14,10 @@ from vessel_core.backends import find_backend
 from vessel_core.errors import InvalidConfig
 from vessel_core.hosts import Routing
 from vessel_core.pool import HostPool
-from vessel_core.request import checked_quirks, checked_timeout
+from vessel_core.request import checked_timeout
 from vessel_core.target import Target
 from vessel_core.types import Limits, Timeout
+from vessel_core.wire.quirks import checked_quirks
 
 
 class TargetOptions(TypedDict, total=False):

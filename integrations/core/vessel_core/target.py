@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,22 +13,18 @@ from pydantic import SecretStr
 
 from vessel_core.address import Address, parse_address
 from vessel_core.backends import Backend, find_backend
-from vessel_core.backends.base import Flow, choose_model, noting, plain_name
+from vessel_core.backends.base import Flow, plain_name
 from vessel_core.discovery import Candidate, candidates, identify
 from vessel_core.doubt import Doubt
 from vessel_core.errors import (
     InvalidConfig,
-    ModelNotFound,
     NoServerFound,
-    ProtocolError,
-    ResponseError,
     ServerUnreachable,
-    Unsupported,
     VesselError,
 )
 from vessel_core.hiding import hide_in, secret_texts
 from vessel_core.pool import HostPool
-from vessel_core.request import checked_timeout, did_you_mean
+from vessel_core.request import checked_timeout
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport.connection import Connection
 from vessel_core.types import (
@@ -139,6 +134,11 @@ class Target:
             learnt["system"] = "never"
         learnt = {name: value for name, value in learnt.items() if name not in self.switched}
         return replace(self.quirks, **learnt) if learnt else self.quirks
+
+    def slots(self, model: str | None) -> int | None:
+        """Return how many requests a model was seen to work on at once."""
+        seen = self.seen.get(model) or self.described.get(model)
+        return seen.slots if seen else None
 
     def places(self) -> list[Candidate]:
         """Return where the server may be, when no address was given."""
@@ -257,21 +257,6 @@ class Target:
         logins = [address.authorization for address in addresses if address]
         return secret_texts([self.api_key, *self.headers.values(), *logins])
 
-    def listed(self) -> Flow[list[ModelInfo]]:
-        """Return the server's models, and remember what it said of them."""
-        evidence: dict[str, Any] = {}
-        try:
-            found = yield from noting(self.server.backend.models(), evidence)
-        except (Unsupported, ProtocolError) as error:
-            yield from self.doubt().explain(error)
-            raise
-        if self.server.backend.recognises(evidence):
-            self.doubt().believe()
-        else:
-            yield from self.doubt().ask()
-        self.seen = {one.id: one for one in found}
-        return found
-
     def doubt(self) -> Doubt:
         """Return what there is to say of who answers in the place of the server."""
         if self.doubted is None:
@@ -288,53 +273,6 @@ class Target:
         """Take an answer that has come, which may tell it too."""
         if received:
             self.doubt().hear_answer(received[0])
-
-    def advice(self, error: VesselError, model: str | None) -> Flow[None] | None:
-        """Return what to ask the server in order to say more of an error, `None` if there is nothing.
-
-        Where the server has no such route, another server may answer.
-        """
-        if isinstance(error, ModelNotFound) and model is not None:
-            return self.nearest(error, model)
-        if isinstance(error, Unsupported) and error.status_code in (200, 404, 405):
-            return self.doubt().explain(error)
-        return None
-
-    def choose(self, kind: ModelKind) -> Flow[str | None]:
-        """Return the model to use when a call names none: the given one, else the first loaded one of that kind."""
-        if self.model is not None:
-            return self.model
-        if kind not in self.chosen:
-            try:
-                listed = yield from self.listed()
-            except (ResponseError, Unsupported):
-                self.chosen[kind] = None  # a server without a list may need no name
-            else:
-                if (found := choose_model(listed, kind)) is None:
-                    backend = self.server.backend
-                    raise ModelNotFound(
-                        f"{backend.title} has no models.", hint=f"Fetch one: {backend.then or backend.start}."
-                    )
-                self.chosen[kind] = found.id
-        return self.chosen[kind]
-
-    def describe(self, name: str | None) -> Flow[ModelInfo]:
-        """Return what the server says of a model, remembered once that is loaded: before, little is known of it."""
-        if name in self.described:
-            return self.described[name]
-        found = yield from self.server.backend.model(name)
-        self.seen = {**self.seen, name: found}
-        if found.state in ("loaded", None):
-            self.described[name] = found
-        return found
-
-    def look_at(self, model: str | None) -> Flow[None]:
-        """Learn what a model's template takes, unless that was seen already or the server doesn't say."""
-        if model not in self.seen:
-            try:
-                yield from self.describe(model)
-            except VesselError:
-                self.seen = {**self.seen, model: ModelInfo(model or "")}
 
     def forget(self) -> None:
         """Forget what was said of the models: one came, went or changed."""
@@ -356,21 +294,3 @@ class Target:
             kept.update({name: value for name, value in given.items() if name in RUNNER and value is not None})
         missing = {name: value for name, value in kept.items() if name not in options}
         return cast("ChatOptions", {**options, **missing})
-
-    def nearest(self, error: ModelNotFound, name: str) -> Flow[None]:
-        """Put the names nearest to the missing one on the error, if the server lists any."""
-        try:
-            names = [model.id for model in (yield from self.listed())]
-        except VesselError:
-            return
-        if name in names:
-            error.hint = f"The server has it: load it with `load({name!r})`, or see the server's log."
-            return
-        error.nearest = tuple(sorted(names, key=lambda known: _distance(name, known))[:3])
-        error.message = f"There is no model {name!r} on this server{did_you_mean(name, names)}"
-        listed = ", ".join(repr(known) for known in names[:10]) or "none"
-        error.hint = f"It has: {listed}. {error.hint or ''}".strip()
-
-
-def _distance(name: str, known: str) -> float:
-    return -difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio()

@@ -126,8 +126,8 @@ class ModelInfo:
     """A model a server offers. Sizes are in bytes, lengths in tokens; `None` where the server doesn't say.
 
     `context_length` is what is really allocated for one conversation, `max_context_length` what the model could take.
-    `state` is `loaded`, `unloaded`, `loading` or `sleeping`. `vocabulary` is the number of its tokens; `digest` stands for the
-    whole model (Ollama).
+    `state` is `loaded`, `unloaded`, `loading` or `sleeping`. `slots` is how many requests it works on at once.
+    `vocabulary` is the number of its tokens; `digest` stands for the whole model (Ollama).
     """
 
     id: str
@@ -136,6 +136,7 @@ class ModelInfo:
     context_length: int | None = None
     max_context_length: int | None = None
     embedding_length: int | None = None
+    slots: int | None = None
     size: int | None = None
     parameters: str | None = None
     quantization: str | None = None

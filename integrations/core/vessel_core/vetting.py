@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import mul
 
@@ -64,11 +64,9 @@ def _vet(target: Target, pool: HostPool, host: PoolHost) -> Flow[int | None]:
         raise
     except (ResponseError, Unsupported):  # a server without a list
         models = []
-    ask: Callable[[], Flow[int | None]] | None = backend.features.get("total_slots")
-    slots = None if ask is None else (yield from ask())
     if models:
         yield from _fit(target, pool, host, models)
-    return slots
+    return next((model.slots for model in models if model.slots), None)
 
 
 def _kind(target: Target) -> Flow[Backend]:

@@ -120,7 +120,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         """Return what one call asks of the core, and the check of its answer if a tool must be called."""
         fields = self.request_fields(stop, given)
         forced = fields["tool_choice"] not in (None, "auto", "none") and given.get("validate", True)
-        return fields, self._called if forced else None
+        return {**fields, "validate": False}, self._called if forced else None
 
     async def _said(self, messages: list[BaseMessage]) -> list[Message]:
         """Return the conversation as the core takes it, with files read beside the event loop."""

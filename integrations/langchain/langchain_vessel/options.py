@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from vessel_core import Timeout
-from vessel_core.errors import InvalidConfig
-from vessel_core.request import OPTION_NAMES, did_you_mean
+from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.request import OPTION_NAMES
 
 ALIASES: Mapping[str, str] = {
     # ChatOpenAI, OpenAIEmbeddings

@@ -7,8 +7,7 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from vessel_core.errors import InvalidRequest
-from vessel_core.request import did_you_mean
+from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.types import Tool
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool

@@ -166,3 +166,41 @@ def test_a_completion_in_one_document_is_read() -> None:
     assert deltas[-1] == Delta(usage=Usage(1, 0, 1))
     with pytest.raises(ServerError):
         stream().whole(b'{"error":"it broke"}')
+
+
+LINES = b'{"response":"Hi","done":false}\n{"response":"!","done":true,"done_reason":"stop"}\n'
+
+
+@pytest.mark.parametrize(
+    ("backend", "body"),
+    [
+        (COMPATIBLE, text("Hi") + text("!", "stop")),
+        (LLAMACPP, b": ping\n\n" + text("Hi") + text("!", "stop") + DONE),
+        (OLLAMA, LINES),
+        (OLLAMA, LINES.replace(b"\n", b"\r\n\r\n")),
+    ],
+)
+def test_quirk_20_a_stream_of_a_completion_that_was_called_a_document_is_read(backend: Backend, body: bytes) -> None:
+    read = ChatReply.gather(stream(backend).whole(body))
+    assert (read.text, read.finish) == ("Hi!", "stop")
+
+
+def test_quirk_20_a_completion_as_a_document_that_was_called_a_stream_is_read() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    body = {"choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}], "usage": usage}
+    read = reply(json.dumps(body, indent=1).encode())
+    assert (read.text, read.finish, read.usage) == ("Hi", "stop", Usage(3, 2, 5))
+
+
+@pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b'{"id": 1}'])
+def test_quirk_19_what_is_no_completion_at_all_is_an_error(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        reply(body)
+
+
+@pytest.mark.parametrize("shape", [{"detail": "It broke."}, {"message": "It broke."}, {"error": "It broke."}])
+@pytest.mark.parametrize("backend", [COMPATIBLE, LLAMACPP, OLLAMA])
+def test_quirk_23_an_error_in_a_completion_has_any_shape(backend: Backend, shape: dict[str, str]) -> None:
+    frame = json.dumps(shape).encode() + b"\n" if backend is OLLAMA else event(shape)
+    with pytest.raises(ServerError, match="It broke"):
+        reply(frame, backend=backend)

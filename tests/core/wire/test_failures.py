@@ -25,7 +25,8 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.wire import Reply
-from vessel_core.wire.failures import error_from, failure_in, json_body, retry_after
+from vessel_core.wire.failure_shapes import failure_in
+from vessel_core.wire.failures import error_from, json_body, retry_after
 
 from tests.core.wire.play import chunk, event, line, ollama_stream, openai_stream, play, said, told
 from tests.core.wire.test_tools import values
@@ -95,10 +96,13 @@ def test_quirk_25_an_error_in_a_stream_is_raised_and_what_came_is_kept(name: str
     assert type(played.error) is ServerError
 
 
-@pytest.mark.parametrize("shape", ["it broke", {"message": "it broke"}])
-def test_quirk_25_an_error_line_of_ollamas_is_raised(shape: object) -> None:
+@pytest.mark.parametrize(
+    "document",
+    [{"error": "it broke"}, {"error": {"message": "it broke"}}, {"detail": "it broke"}, {"message": "it broke"}],
+)
+def test_quirk_25_an_error_line_of_ollamas_is_raised(document: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match="it broke"):
-        told(line({"content": "Hi"}), json.dumps({"error": shape}).encode() + b"\n")
+        told(line({"content": "Hi"}), json.dumps(document).encode() + b"\n")
 
 
 def test_a_pictures_url_that_llamacpp_cannot_fetch_is_a_bad_request() -> None:

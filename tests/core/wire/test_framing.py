@@ -205,6 +205,13 @@ def test_quirk_20_a_whole_completion_in_place_of_a_stream_is_taken() -> None:
     assert (theirs.text, theirs.finish) == ("Hi", "stop")
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
+def test_quirk_20_a_stream_of_ollamas_that_was_called_a_document_is_read(end: bytes) -> None:
+    body = (line({"content": "H"}) + line({"content": "i"}) + last()).replace(b"\n", end)
+    reply = ChatReply.gather(ollama_stream().whole(body))
+    assert (reply.text, reply.finish) == ("Hi", "stop")
+
+
 def test_quirk_20_an_error_in_place_of_a_stream_is_raised() -> None:
     with pytest.raises(ServerError, match="it broke"):
         openai_stream().whole(b'{"error": "it broke"}')

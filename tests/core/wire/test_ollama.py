@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from vessel_core.backends import OLLAMA
 from vessel_core.errors import (
     InvalidMedia,
-    InvalidOutput,
     InvalidRequest,
     ProtocolError,
     ServerError,
@@ -382,11 +381,9 @@ def test_a_text_bound_to_be_a_call_is_one(text: str, fields: dict[str, Any], cal
         ('{"name": "get_time", "arguments": {}}', ANY),
     ],
 )
-def test_a_text_bound_to_be_a_call_that_is_none_is_an_error_with_the_text(text: str, fields: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOutput, match="made to call get_weather") as caught:
-        bound(text, **fields)
-    assert caught.value.partial is not None
-    assert caught.value.partial.text == text
+def test_a_text_bound_to_be_a_call_that_is_none_stays_text(text: str, fields: dict[str, Any]) -> None:
+    reply = bound(text, **fields)
+    assert (reply.text, reply.tool_calls, reply.invalid_tool_calls, reply.finish) == (text, [], [], "stop")
 
 
 def test_a_call_cut_off_by_length_is_invalid_and_no_error() -> None:

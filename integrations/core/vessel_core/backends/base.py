@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from vessel_core.errors import InvalidConfig, ResponseError, Unsupported, VesselError
-from vessel_core.request import did_you_mean
+from vessel_core.errors import InvalidConfig, ResponseError, Unsupported, VesselError, did_you_mean
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
@@ -37,6 +36,7 @@ class Backend:
     - `recognises`: whether the evidence is this server's
     - `models`: lists its models; `model`: describes one; `version`: asks for its version
     - `hands_on`: whether it hands on what other servers answer, so that an answer does not tell who it is
+    - `tells_slots`: whether it says how many requests a model works on at once
     - `features`: what not every server has, by name (see `vessel_core.operations`)
     """
 
@@ -56,6 +56,7 @@ class Backend:
     probed: bool = False
     health: str = "/health"
     hands_on: bool = False
+    tells_slots: bool = False
     features: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
     def feature(self, name: str, needs: str) -> Callable[..., Any]:
@@ -112,10 +113,12 @@ def get_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None =
 
 
 def try_json(path: str, *, method: str = "GET", body: Mapping[str, Any] | None = None) -> Flow[Mapping[str, Any]]:
-    """Ask for a JSON object; return an empty one if the server hasn't got it."""
+    """Ask for a JSON object; return an empty one if the server hasn't got it. A key that is wrong is no such answer."""
     try:
         document = json_body((yield Call(method, path, body)))
-    except (ResponseError, Unsupported):
+    except (ResponseError, Unsupported) as error:
+        if error.status_code == 401:
+            raise
         return {}
     return mapping(document)
 

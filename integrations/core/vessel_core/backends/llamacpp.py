@@ -55,6 +55,7 @@ def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:
         context_length=meta.get("n_ctx"),  # what one slot has, not what the model could take
         max_context_length=meta.get("n_ctx_train"),
         embedding_length=meta.get("n_embd"),
+        slots=count(props.get("total_slots")),
         size=meta.get("size"),
         parameters=_in_words(count(meta.get("n_params"))),
         quantization=meta.get("ftype") or props.get("model_ftype"),
@@ -144,6 +145,7 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
+    tells_slots=True,
     start="llama-server -m model.gguf --jinja",
     features=FEATURES,
 )

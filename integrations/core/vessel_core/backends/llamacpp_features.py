@@ -77,11 +77,6 @@ def _without_stream(call: Call) -> dict[str, Any]:
     return {name: value for name, value in mapping(call.body).items() if name not in ("stream", "stream_options")}
 
 
-def total_slots() -> Flow[int | None]:
-    """Return how many requests the server works on at once."""
-    return count((yield from get_json("/props")).get("total_slots"))
-
-
 def slots(model: str | None) -> Flow[list[Mapping[str, Any]]]:
     """Return the state of each slot."""
     return items((yield from get_json(_path_for("/slots", model))), "data")
@@ -176,6 +171,5 @@ FEATURES: Mapping[str, Any] = {
     "scale_lora": scale_lora,
     "slots": slots,
     "tokenize": tokenize,
-    "total_slots": total_slots,
     "unload": unload,
 }

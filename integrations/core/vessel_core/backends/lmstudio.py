@@ -11,7 +11,7 @@ from vessel_core.backends.lmstudio_features import FEATURES
 from vessel_core.types import Capabilities, ModelInfo, ModelKind
 from vessel_core.wire import Quirks, openai
 from vessel_core.wire.options import LMSTUDIO, all_but
-from vessel_core.wire.reading import mapping
+from vessel_core.wire.reading import count, mapping
 
 _KINDS: dict[str, ModelKind] = {"llm": "chat", "vlm": "chat", "embedding": "embedding", "embeddings": "embedding"}
 
@@ -36,6 +36,7 @@ def _read_v1(item: Mapping[str, Any]) -> ModelInfo:
         state="loaded" if loaded else "unloaded",
         context_length=config.get("context_length"),
         max_context_length=item.get("max_context_length"),
+        slots=count(config.get("parallel")),
         size=item.get("size_bytes"),
         parameters=item.get("params_string"),
         quantization=mapping(item.get("quantization")).get("name"),
@@ -122,6 +123,7 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
+    tells_slots=True,
     start="lms server start",
     then="lms load",
     health="/v1/models",

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, cast
 
-from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported, VesselError
+from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported
 from vessel_core.types import ChatOptions, Delta, Usage
 from vessel_core.wire import MAX_LINE, Call, Reply
-from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.failure_shapes import failure_alone, failure_in
+from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.ollama_request import merged, written_options
 from vessel_core.wire.options import CHAT_ONLY, written
+from vessel_core.wire.payloads import PayloadStream
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import (
     count,
@@ -159,58 +161,48 @@ def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
     ]
 
 
-class CompletionStream:
+class CompletionStream(PayloadStream[EventStream | Lines]):
     """One reply of a raw completion: bytes in, deltas out. `model` comes once, usage and timings once, last."""
 
     def __init__(
         self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False, limit: int = MAX_LINE
     ) -> None:
-        self.done: bool = False
+        super().__init__(Lines(limit) if lines else EventStream(limit))
         self._read = read
-        self._framing = Lines(limit) if lines else EventStream(limit)
         self._finishes: dict[int, str | None] = {}
         self._named = False
         self._rest = Delta()
-        self._error: VesselError | None = None
 
     @property
     def _finished(self) -> bool:
         """Whether each choice that began has ended."""
         return bool(self._finishes) and all(self._finishes.values())
 
-    def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
-        if self._error is not None:
-            raise self._error
-        deltas: list[Delta] = []
-        try:
-            for payload in self._framing.feed(data):
-                self._payload(payload, deltas)
-        except VesselError as error:
-            if not deltas:
-                raise
-            self._error, self.done = error, True  # `close` raises it
-        return deltas
-
     def whole(self, body: bytes) -> list[Delta]:
-        """Read a reply that came as one JSON document."""
+        """Read a reply that came as one JSON document, or as a stream that was called one (quirk 20)."""
+        if self._is_stream(body):
+            return [*self.feed(body), *self.close()]
         deltas: list[Delta] = []
         self._document(mapping(json_body(Reply(200, body=body))), deltas)
-        return [*deltas, *self.close()]
+        return [*deltas, *self._whole_end()]
 
     def close(self) -> list[Delta]:
         """Take the end of the stream; raise what went wrong, `StreamInterrupted` if the server never finished."""
-        if self._error is not None:
-            raise self._error
+        self._raise_held()
         deltas: list[Delta] = []
         rest = self._framing.close()
         for payload in [rest] if isinstance(rest, bytes) else rest:
             self._payload(payload, deltas)
+        if not self._finishes and isinstance(self._framing, EventStream) and self._framing.stray:
+            return self._stray(bytes(self._framing.stray))
+        return [*deltas, *self._whole_end()]
+
+    def _whole_end(self) -> list[Delta]:
         if not (self._finished or self.done):
             raise StreamInterrupted(
                 "The stream ended before the completion did.", hint="See the server's log. What came is in `partial`."
             )
-        return [*deltas, *self._end()]
+        return self._end()
 
     def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
         if self.done or not payload.strip():
@@ -225,7 +217,8 @@ class CompletionStream:
         self._document(mapping(document), deltas)
 
     def _document(self, fields: Mapping[str, Any], deltas: list[Delta]) -> None:
-        if (failure := failure_in(fields)) is not None:
+        answers = any(name in fields for name in ("choices", "content", "response"))
+        if (failure := failure_in(fields) if answers else failure_alone(fields)) is not None:
             raise error_from(Reply(200), failure)
         for delta in self._read(fields):
             self._rest.usage, delta.usage = delta.usage or self._rest.usage, None

@@ -1,18 +1,15 @@
 """The one place where a server's error becomes one of ours: `(status, headers, body)` → exception.
 
-Servers put an error in `error` as a string, an object, or JSON inside a string; flat beside `"object": "error"`; in
-FastAPI's `detail`; in `message`; as HTML or plain text; or say nothing (quirks 19 to 29). What it means is read from its
-type and text before its status: llama.cpp answers 500 to client mistakes, mlx-lm 404 to exceptions, LM Studio 200 to
-unknown routes.
+What it means is read from its type and text before its status: llama.cpp answers 500 to client mistakes, mlx-lm 404 to
+exceptions, LM Studio 200 to unknown routes. In which forms it comes is told in `failure_shapes`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any
 
 from vessel_core.errors import (
     AuthFailed,
@@ -30,20 +27,9 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.wire import Reply
+from vessel_core.wire.failure_shapes import MAX_TEXT, Failure, failure_in, failure_of, readable
 from vessel_core.wire.jsontext import loads
-from vessel_core.wire.reading import count, mapping
-
-MAX_TEXT = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What a server said went wrong: its words, its name for the kind, its numbers."""
-
-    message: str
-    kind: str = ""
-    details: Mapping[str, Any] | None = None
-
+from vessel_core.wire.reading import count
 
 # What a text or type means, most telling first. The sources are the samples of each server.
 _PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
@@ -104,85 +90,6 @@ _HINTS: dict[type[VesselError], str] = {
     ServerError: "See the server's own log.",
     Unsupported: "Use a server or a model that has it, or start the server with it switched on.",
 }
-
-
-def failure_in(document: Any) -> Failure | None:
-    """Return the error that a JSON document says, or `None` if it says none."""
-    if not isinstance(document, dict):
-        return None
-    fields = cast("dict[str, Any]", document)
-    error = fields.get("error")
-    if isinstance(error, dict):
-        return _from_fields(cast("dict[str, Any]", error))
-    if isinstance(error, str) and error:
-        return _nested(error, fields)
-    if fields.get("object") == "error":
-        return _from_fields(fields)
-    if error:
-        return Failure(str(cast("object", error))[:MAX_TEXT])
-    return None
-
-
-def failure_of(reply: Reply) -> Failure:
-    """Return what a reply that is an error says, whatever its form."""
-    try:
-        document = loads(reply.body) if reply.body.strip() else None
-    except ValueError:
-        return Failure(_plain(reply.body))
-    if (failure := failure_in(document)) is not None:
-        return failure
-    if isinstance(document, dict):
-        fields = cast("dict[str, Any]", document)
-        if (failure := failure_alone(fields)) is not None:
-            return failure
-        if status := fields.get("status"):
-            return Failure(_detail(status))
-    return Failure(_plain(reply.body))
-
-
-def failure_alone(fields: dict[str, Any]) -> Failure | None:
-    """Return the error of a document that is no answer: it may stand in `detail` or `message` too (quirk 23)."""
-    said = fields.get("detail") or fields.get("message")
-    return failure_in(fields) or (Failure(_detail(said)) if said else None)
-
-
-def _from_fields(fields: dict[str, Any]) -> Failure:
-    message = fields.get("message") or fields.get("detail") or fields.get("error")
-    nested = _nested(message) if isinstance(message, str) else Failure(str(message or fields)[:MAX_TEXT])
-    kind = " ".join(fields[key][:100] for key in ("type", "code") if isinstance(fields.get(key), str))
-    return Failure(nested.message, nested.kind or kind, nested.details or fields)
-
-
-def _nested(text: str, fields: Mapping[str, Any] | None = None) -> Failure:
-    """Read an error that is JSON inside a string, as Ollama passes its runner's on (quirk 23); `fields` stand beside it."""
-    if text.lstrip().startswith("{"):
-        try:
-            inner = failure_in(loads(text))
-        except ValueError:
-            inner = None
-        if inner is not None:
-            return inner
-    return Failure(text[:MAX_TEXT], details=fields)
-
-
-def _detail(value: Any) -> str:
-    """Write FastAPI's `detail`: a text, or a list of `{loc, msg}`."""
-    if not isinstance(value, list):
-        return str(value)[:MAX_TEXT]
-    parts: list[str] = []
-    for item in cast("list[Any]", value):
-        fields = mapping(item) or {"msg": item}
-        loc = fields.get("loc")
-        where = ".".join(str(step) for step in cast("list[Any]", loc)) if isinstance(loc, list) else ""
-        parts.append(f"{where}: {fields.get('msg')}" if where else str(fields.get("msg")))
-    return "; ".join(parts)[:MAX_TEXT]
-
-
-def _plain(body: bytes) -> str:
-    """Return the readable part of HTML or text."""
-    text = body[: 20 * MAX_TEXT].decode("utf-8", "replace")
-    readable = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text) if "<" in text else text
-    return " ".join((readable.strip() or text).split())[:MAX_TEXT]
 
 
 def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
@@ -300,7 +207,7 @@ def check_health(reply: Reply) -> None:
 
 def not_json(body: bytes) -> ProtocolError:
     """Return the exception for a body or an event that should be JSON and isn't."""
-    said = _plain(body)
+    said = readable(body)
     return ProtocolError(
         f"The reply is not JSON: {said!r}." if said else "The reply is empty.",
         hint="Is this the URL of an LLM server, and not of a proxy or a web page?",

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, cast
 
-from vessel_core.errors import InvalidOutput
-from vessel_core.types import ChatReply, ChatRequest, Delta, Tool
+from vessel_core.types import ChatRequest, Delta, Tool
 from vessel_core.wire import Call, Quirks, Reply, ReplyStream
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
@@ -58,8 +57,8 @@ def _named_call(tool: Tool) -> dict[str, Any]:
     }
 
 
-def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]]:
-    """Return the tool and the arguments in an answer bound by `call_schema`; raise `InvalidOutput` if it is no call."""
+def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | None:
+    """Return the tool and the arguments in an answer bound by `call_schema`, `None` if it is no call."""
     try:
         document = loads(text)
     except ValueError:
@@ -69,12 +68,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]]:
         tool = next((tool for tool in tools if tool["function"]["name"] == name), None)
         if tool is not None and isinstance(arguments, dict) and not _missing(mapping(arguments), tool):
             return name, dict(mapping(arguments))
-    names = ", ".join(tool["function"]["name"] for tool in tools)
-    raise InvalidOutput(
-        f"The model was made to call {names} and wrote something else: {text[:200]!r}.",
-        hint="Use a newer server (Ollama takes a schema since 0.5), or another model.",
-        partial=ChatReply(text=text),
-    )
+    return None
 
 
 def _call(document: Mapping[str, Any], tools: Sequence[Tool]) -> tuple[str, Any]:
@@ -115,7 +109,7 @@ class ForcedStream(TurningStream):
         name, arguments = self._piece(delta)
         pieces = [{"index": 0, "function": {"name": None if calls else name, "arguments": arguments}}] if name else []
         delta.tool_calls = calls.feed(pieces)
-        delta.text = self._held.get(delta.index, "") if delta.finish == "length" else ""
+        delta.text = self._held.get(delta.index, "") if delta.finish and not calls else ""
         if delta.finish:
             delta.tool_calls = one_a_call([*delta.tool_calls, *calls.close(delta.finish)])
             delta.finish = "tool_calls" if calls and delta.finish == "stop" else delta.finish
@@ -126,7 +120,7 @@ class ForcedStream(TurningStream):
             return (self._tools[0]["function"]["name"] if delta.text else None), delta.text
         self._held[delta.index] = text = self._held.get(delta.index, "") + delta.text
         whole = text and delta.finish and delta.finish != "length"
-        return read_call(text, self._tools) if whole else (None, "")
+        return (read_call(text, self._tools) if whole else None) or (None, "")
 
 
 Asked = tuple[Call, ReplyStream]

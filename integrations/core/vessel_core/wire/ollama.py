@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from vessel_core.counting import estimate_chat, was_cut
-from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted, VesselError
+from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted
 from vessel_core.types import ChatRequest, Delta, Embeddings, Usage
 from vessel_core.wire import MAX_LINE, Quirks, Reply
-from vessel_core.wire.failures import error_from, failure_in, json_body, not_json
+from vessel_core.wire.failure_shapes import failure_alone, failure_in
+from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
 from vessel_core.wire.framing import Lines
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import encode_chat, encode_embed
+from vessel_core.wire.payloads import PayloadStream
 from vessel_core.wire.plain import Plain, ollama_text
 from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_usage, reasoning_of, string, text_of
 from vessel_core.wire.textcalls import text_and_calls, text_calls
@@ -27,13 +29,12 @@ from vessel_core.wire.vectors import check_vectors, decode_vector
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
 
-class ChatStream:
+class ChatStream(PayloadStream[Lines]):
     """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        self.done: bool = False
+        super().__init__(Lines(limit))
         self._request = request
-        self._lines = Lines(limit)
         self._calls = assembler(request, quirks)
         self._thinking = splitter(request, quirks)
         self._forced = forced_tools(request)
@@ -41,52 +42,37 @@ class ChatStream:
         self._bound: list[str] = []
         self._came = 0
         self._started = False
-        self._error: VesselError | None = None
         self._passing = False  # whether text is handed on as it is
         self._plain = Plain(together=together)
 
-    def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a line holds, after deltas at the next call."""
-        if self._error is not None:
-            raise self._error
-        deltas: list[Delta] = []
-        try:
-            for line in self._lines.feed(data):
-                self._line(line, deltas)
-        except VesselError as error:
-            if not deltas:
-                raise
-            self._error, self.done = error, True  # `close` raises it
-        return deltas
-
     def whole(self, body: bytes) -> list[Delta]:
-        """Read a reply that came as one JSON document (quirk 20)."""
+        """Read a reply that came as one JSON document, or as a stream that was called one (quirk 20)."""
+        if self._is_stream(body):
+            return [*self.feed(body), *self.close()]
         deltas: list[Delta] = []
         self._document(json_body(Reply(200, body=body)), deltas)
         if not self.done:
             raise _interrupted(self._started)
-        if self._error is not None:
-            raise self._error
+        self._raise_held()
         return deltas
 
     def close(self) -> list[Delta]:
         """Take the end of the stream; raise what went wrong. Without a line that says `done` the answer was cut."""
-        if self._error is not None:
-            raise self._error
+        self._raise_held()
         deltas: list[Delta] = []
-        if not cut_off(rest := self._lines.close()):
-            self._line(rest, deltas)
+        if not cut_off(rest := self._framing.close()):
+            self._payload(rest, deltas)
         if not self.done:
             raise _interrupted(self._started)
         return deltas
 
-    def _line(self, line: bytes, deltas: list[Delta]) -> None:
-        if self.done or not line.strip():
+    def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
+        if self.done or not payload.strip():
             return
         try:
-            document = loads(line)
+            document = loads(payload)
         except ValueError as error:
-            raise not_json(line) from error
+            raise not_json(payload) from error
         if self._passing and (text := ollama_text(document)):
             self._plain.say(text, deltas)
         else:
@@ -97,6 +83,9 @@ class ChatStream:
             raise not_json(repr(document).encode())  # pyright: ignore[reportUnknownArgumentType]
         fields = mapping(document)  # pyright: ignore[reportUnknownArgumentType]
         if "error" in fields and (failure := failure_in(fields)) is not None:
+            raise error_from(Reply(200), failure)
+        answers = "done" in fields or isinstance(fields.get("message"), dict)
+        if not answers and (failure := failure_alone(fields)) is not None:
             raise error_from(Reply(200), failure)
         delta = self._delta(fields)
         if fields.get("done") is True:
@@ -167,12 +156,11 @@ class ChatStream:
         text = "".join(self._bound)
         if self._calls:  # the server read it as a call itself
             last.text += text
-        elif reason != "length":
-            name, arguments = read_call(text, self._forced)
-            last.tool_calls = self._calls.feed([{"function": {"name": name, "arguments": arguments}}])
-        elif len(self._forced) == 1 and text.lstrip().startswith("{"):
-            call = {"name": self._forced[0]["function"]["name"], "arguments": text}
-            last.tool_calls = self._calls.feed([{"function": call}])
+        elif reason != "length" and (call := read_call(text, self._forced)) is not None:
+            last.tool_calls = self._calls.feed([{"function": {"name": call[0], "arguments": call[1]}}])
+        elif reason == "length" and len(self._forced) == 1 and text.lstrip().startswith("{"):
+            cut = {"name": self._forced[0]["function"]["name"], "arguments": text}
+            last.tool_calls = self._calls.feed([{"function": cut}])
         else:
             last.text += text
 

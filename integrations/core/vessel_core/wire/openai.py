@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from vessel_core.errors import ProtocolError, ResponseTooLarge, StreamInterrupted, VesselError
+from vessel_core.errors import ProtocolError, ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatRequest, Delta, Embeddings, Progress, Timings, ToolCallDelta, Usage
 from vessel_core.wire import MAX_LINE, Quirks, Reply
-from vessel_core.wire.failures import error_from, failure_alone, failure_in, json_body, not_json
+from vessel_core.wire.failure_shapes import failure_alone, failure_in
+from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.framing import EventStream
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.openai_request import encode_chat, encode_embed
+from vessel_core.wire.payloads import PayloadStream
 from vessel_core.wire.plain import Plain, openai_text
 from vessel_core.wire.reading import (
     count,
@@ -46,39 +48,23 @@ class _Choice:
         self.started = False
 
 
-class ChatStream:
+class ChatStream(PayloadStream[EventStream]):
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        self.done: bool = False
+        super().__init__(EventStream(limit))
         self._request = request
         self._quirks = quirks
-        self._events = EventStream(limit)
         self._choices: dict[int, _Choice] = {}
         self._head: dict[str, Any] | None = None
         self._usage: Usage | None = None
         self._timings: Timings | None = None
-        self._error: VesselError | None = None
         self._passing = False  # whether text of the first choice is handed on as it is
         self._plain = Plain(together=together)
 
-    def feed(self, data: bytes) -> list[Delta]:
-        """Return the deltas that `data` completes; raise the error a frame holds, after deltas at the next call."""
-        if self._error is not None:
-            raise self._error
-        deltas: list[Delta] = []
-        try:
-            for payload in self._events.feed(data):
-                self._payload(payload, deltas)
-        except VesselError as error:
-            if not deltas:
-                raise
-            self._error, self.done = error, True  # `close` raises it
-        return deltas
-
     def whole(self, body: bytes) -> list[Delta]:
         """Read a reply that came as one JSON document, or as a stream that was called one (quirk 20)."""
-        if body.lstrip().startswith((b"data:", b"event:", b":")):
+        if self._is_stream(body):
             return [*self.feed(body), *self.close()]
         document = json_body(Reply(200, body=body))
         deltas: list[Delta] = []
@@ -91,18 +77,15 @@ class ChatStream:
     def close(self) -> list[Delta]:
         """Take the end of the stream; raise what went wrong. Without a finish reason or `[DONE]` the answer was cut
         (quirks 9, 12, 26, 32)."""
-        if self._error is not None:
-            raise self._error
+        self._raise_held()
         deltas: list[Delta] = []
-        for payload in self._events.close():
+        for payload in self._framing.close():
             if not cut_off(payload):
                 self._payload(payload, deltas)
         if self.done:
             return deltas
-        if not self._choices and self._events.stray:  # quirk 19: a web page or a proxy's words in place of a stream
-            if self._events.stray.startswith(b"{"):
-                return self.whole(bytes(self._events.stray))
-            raise not_json(bytes(self._events.stray))
+        if not self._choices and self._framing.stray:
+            return self._stray(bytes(self._framing.stray))
         if not self._choices or (self._quirks.finishes and any(c.finish is None for c in self._choices.values())):
             raise _interrupted(self._choices)
         self._end(deltas)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_type_hints
 
 from pydantic_core import ValidationError
 
-from vessel_core.errors import InvalidConfig
+from vessel_core.errors import InvalidConfig, did_you_mean
 from vessel_core.wire.options import OLLAMA_ONLY, OPENAI
 
 if TYPE_CHECKING:
@@ -87,8 +87,18 @@ def _types() -> dict[str, TypeAdapter[object]]:
     return {name: TypeAdapter[object](kind) for name, kind in get_type_hints(Quirks).items()}
 
 
-def check_quirk(name: str, value: object) -> object:
-    """Return the value of a quirk, checked by type; raise `InvalidConfig` if it can't be right."""
+def checked_quirks(switched: Mapping[str, object]) -> dict[str, object]:
+    """Return the quirks a caller switches; raise `InvalidConfig` on an unknown name or a value of the wrong type."""
+    for name in switched:
+        if name not in NAMES:
+            raise InvalidConfig(
+                f"There is no quirk {name!r}{did_you_mean(name, NAMES)}",
+                hint="`vessel_core.wire.Quirks` describes all there are.",
+            )
+    return {name: _checked(name, value) for name, value in switched.items()}
+
+
+def _checked(name: str, value: object) -> object:
     try:
         # Strict: "false" or 1 in place of a switch is a mistake; but a set may be written as a list.
         return _types()[name].validate_python(value, strict=not isinstance(value, list | set | tuple))

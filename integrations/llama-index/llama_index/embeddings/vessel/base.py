@@ -17,11 +17,11 @@ from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnect
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field, PrivateAttr
-from vessel_core.errors import InvalidRequest
+from vessel_core.embedding import Blank
+from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.explaining import shortened
-from vessel_core.operations import Blank
 from vessel_core.options import EmbedOptions
-from vessel_core.request import OPTION_NAMES, did_you_mean
+from vessel_core.request import OPTION_NAMES
 
 with_progress: Callable[[list[list[str]], bool, str], Iterable[list[str]]] = cast(
     "Callable[[list[list[str]], bool, str], Iterable[list[str]]]", get_tqdm_iterable

@@ -87,7 +87,7 @@ class ChatForms(KnownModel):
             self.rate_limiter.acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.client.stream(wire, whole=whole, **fields)
+        deltas = self.client.stream(wire, validate=False, whole=whole, **fields)
         if is_forced(fields.get("tool_choice")) and options.get("validate", True):
             deltas = called(deltas)
         return self._learning(deltas) if self._to_learn(options) else deltas
@@ -99,7 +99,7 @@ class ChatForms(KnownModel):
             await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.async_client.stream(wire, whole=whole, **fields)
+        deltas = self.async_client.stream(wire, validate=False, whole=whole, **fields)
         if is_forced(fields.get("tool_choice")) and options.get("validate", True):
             deltas = acalled(deltas)
         return self._alearning(deltas) if self._to_learn(options) else deltas

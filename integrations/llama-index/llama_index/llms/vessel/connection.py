@@ -11,8 +11,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
-from vessel_core.errors import InvalidConfig
-from vessel_core.request import did_you_mean
+from vessel_core.errors import InvalidConfig, did_you_mean
 
 #: What other classes for local servers call these arguments.
 CONNECTION_ALIASES = {

@@ -10,8 +10,8 @@ from llama_index.core.tools.types import BaseTool
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
 from llama_index.llms.vessel.tools import chosen_tool, tool_spec
 from pydantic import Field
-from vessel_core.errors import InvalidRequest
-from vessel_core.request import OPTION_NAMES, ChatFields, did_you_mean
+from vessel_core.errors import InvalidRequest, did_you_mean
+from vessel_core.request import OPTION_NAMES, ChatFields
 from vessel_core.types import Reasoning
 
 #: What other classes and servers call the options of a chat.

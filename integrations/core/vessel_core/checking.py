@@ -1,0 +1,89 @@
+"""What an answer must be, and whether it is: JSON that was asked for, a call that was forced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from vessel_core.errors import InvalidOutput
+from vessel_core.types import ChatReply, ChatRequest
+from vessel_core.wire.jsontext import loads
+from vessel_core.wire.schemas import misfit
+
+Check = Callable[[ChatReply], None]
+"""Raises `InvalidOutput`, with the answer in `partial`, if it is not what was asked for."""
+
+NOT_BOUND = "This server may not bind answers; try another one."
+NOT_FORCED = (
+    "llama.cpp lets a model talk first: `quirks={'forced_by_schema': True}` holds it to the call. Another server may not "
+    "force tools (Ollama does since 0.5): take another model, or ask without forcing one."
+)
+
+
+def must_call(request: ChatRequest) -> bool:
+    """Tell whether the answer must be a call."""
+    return request.tool_choice not in (None, "auto", "none")
+
+
+def wants_json(request: ChatRequest) -> bool:
+    """Tell whether the answer must be JSON, once no tool is called."""
+    return request.response_format is not None and request.response_format["type"] != "text"
+
+
+def is_bound(request: ChatRequest) -> bool:
+    """Tell whether the answer must be JSON or a call."""
+    return must_call(request) or wants_json(request)
+
+
+def check_of(request: ChatRequest) -> Check | None:
+    """Return the check of the answer, which is made of each of its alternatives; `None` if it is free.
+
+    Calls beside a schema are no answer yet, and are checked where they are run. A refusal is an answer in no form.
+    """
+    if must_call(request):
+        return partial(_check, partial(_no_call, request.tool_choice))
+    if wants_json(request):
+        return partial(_check, partial(_no_json, (request.response_format or {}).get("json_schema", {}).get("schema")))
+    return None
+
+
+def _check(fault: Callable[[ChatReply], tuple[str, str] | None], reply: ChatReply) -> None:
+    for one in (reply, *reply.alternatives):
+        if not one.refusal and (wrong := fault(one)) is not None:
+            raise InvalidOutput(wrong[0], hint=wrong[1], partial=reply)
+
+
+def _no_call(choice: str | None, reply: ChatReply) -> tuple[str, str] | None:
+    """Return what is wrong with an answer that should be a call, and what to do."""
+    called = [call["function"]["name"] for call in reply.tool_calls]
+    if called if choice == "required" else choice in called:
+        return None
+    if reply.invalid_tool_calls:
+        call = reply.invalid_tool_calls[0]
+        return f"The call of {call.name} can't be run: {call.error}.", "If it was cut off, raise `max_tokens`."
+    what = "A tool" if choice == "required" else choice
+    if reply.finish == "length":
+        return (
+            f"{what} had to be called, and the answer was cut off before: {reply.text[-80:]!r}.",
+            "Raise `max_tokens`.",
+        )
+    wrote = f"called {', '.join(called)}" if called else f"wrote {reply.text[:200]!r}"
+    return f"{what} had to be called, and the model {wrote}.", NOT_FORCED
+
+
+def _no_json(schema: object, reply: ChatReply) -> tuple[str, str] | None:
+    """Return what is wrong with an answer that should be JSON, and what to do."""
+    if reply.tool_calls or reply.invalid_tool_calls:
+        return None
+    tokens = f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""
+    if reply.finish == "length":
+        return (
+            f"The JSON was cut off{tokens}: {reply.text[-80:]!r}.",
+            "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
+        )
+    try:
+        document = loads(reply.text)
+    except ValueError:
+        return f"The answer is no JSON: {reply.text[:200]!r}.", NOT_BOUND
+    fault = misfit(document, schema) if schema is not None else None
+    return None if fault is None else (f"The answer does not fit the schema: {fault}.", "Ask again, or a larger model.")

@@ -1,0 +1,124 @@
+"""The sync way from a client to its server: found at first use, then kept; `async_session` is the async twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
+
+from vessel_core import anew
+from vessel_core.backends.base import Flow
+from vessel_core.discovery import choose, discover
+from vessel_core.drive import deltas_of, run, watch
+from vessel_core.explaining import Explained
+from vessel_core.operations import forgetting
+from vessel_core.pool import HostPool
+from vessel_core.retry import Retries
+from vessel_core.target import Target
+from vessel_core.types import Delta, Progress, Timeout
+from vessel_core.watching import Steps, Waiting
+from vessel_core.wire import Call, ReplyStream
+
+if TYPE_CHECKING:
+    from vessel_core.checking import Check
+    from vessel_core.transport.sync_shell import HTTPTransport, Transport
+
+T = TypeVar("T")
+
+
+class Session:
+    """Drives what a client asks over its connections, and says on each error where it happened."""
+
+    def __init__(self, target: Target, http_transport: HTTPTransport | None = None) -> None:
+        self.target = target
+        self.http_transport = http_transport
+        self._transport: Transport | None = None
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def run(
+        self,
+        flow: Flow[T],
+        model: str | None = None,
+        *,
+        patient: bool = True,
+        timeout: Timeout | float | None = None,
+    ) -> T:
+        """Drive a flow to its result; it is about `model`, by default the client's."""
+        with self._explained(model or self.target.model):
+            transport = self._connected(self.target.patience(patient, timeout))
+            return run(flow, transport, self.target.patience(patient, timeout))
+
+    def run_all(
+        self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
+    ) -> list[T]:
+        """Drive flows to their results, `at_once` at a time, in order; the first error ends it."""
+        if len(flows) <= 1:
+            return [self.run(flow, model, timeout=timeout) for flow in flows]
+
+        def one(flow: Flow[T]) -> T:
+            return self.run(flow, model, timeout=timeout)
+
+        with ThreadPoolExecutor(min(max(1, at_once), len(flows)), thread_name_prefix="vessel") as pool:
+            return list(pool.map(one, flows))
+
+    def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> Generator[Progress]:
+        """Hand on how far something slow is; if it is `waiting`, the server needn't be there yet."""
+
+        def begin() -> tuple[Steps, Transport, Retries]:
+            patience = self.target.patience(waiting is None)
+            return forgetting(self.target, steps), self._connected(patience), patience
+
+        return watch(begin, self._explained(model), waiting)
+
+    def deltas(
+        self,
+        flow: Callable[[], Flow[tuple[Call, ReplyStream]]],
+        model: str | None,
+        timeout: Timeout | float | None,
+        check: Check | None = None,
+        *,
+        whole: bool = False,
+    ) -> Generator[Delta]:
+        """Hand on an answer as it comes; `check` is told all of it. If it is needed `whole`, it may be begun anew."""
+        self.target.within(timeout)  # raises for what can be none, before anything is begun
+
+        def deltas() -> Generator[Delta]:
+            received: list[Delta] = []
+            with self._explained(model or self.target.model, received, check):
+                transport = self._connected(self.target.within(timeout))
+                yield from deltas_of(flow(), transport, self.target.within(timeout), received)
+
+        return anew.whole(self.target, deltas) if whole and self.target.pool else deltas()
+
+    def _connected(self, retries: Retries) -> Transport:
+        """Return the connections to the server, which is found first if it isn't known."""
+        target = self.target
+        if target.pool is not None:
+            return self._pooled(target.pool)
+        if target.settle() is None:
+            if target.address is None:
+                target.found(choose(discover(places=target.places())))
+            else:
+                with closing(target.connection(target.address).transport(self.http_transport)) as probe:
+                    run(target.recognise(target.address), probe, retries)
+        if self._transport is None:
+            self._transport = target.connection(target.server.address).transport(self.http_transport)
+        return self._transport
+
+    def _pooled(self, pool: HostPool) -> Transport:
+        """Return the connections to several hosts."""
+        from vessel_core.pooled import PooledTransport  # only who has several hosts loads it
+
+        if not isinstance(self._transport, PooledTransport):
+            self._transport = PooledTransport(self.target, pool, self.http_transport)
+        if self.target.settle() is None:
+            self._transport.meet()
+        return self._transport
+
+    def _explained(self, model: str | None, received: Sequence[Delta] = (), check: Check | None = None) -> Explained:
+        return Explained(self.target, self._connected, model, received, check)

@@ -1,0 +1,62 @@
+"""A reply read payload by payload, as all streams here are: nothing that came before an error is lost."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from vessel_core.errors import VesselError
+from vessel_core.types import Delta
+from vessel_core.wire.failures import not_json
+from vessel_core.wire.framing import EventStream, Lines
+
+F = TypeVar("F", bound=EventStream | Lines)
+
+_BETWEEN_LINES = re.compile(rb"\}\s*\n\s*\{")
+
+
+class PayloadStream(ABC, Generic[F]):
+    """Feeds what its framing finds to `_payload`, which adds deltas."""
+
+    def __init__(self, framing: F) -> None:
+        self.done: bool = False
+        self._framing: F = framing
+        self._error: VesselError | None = None
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Return the deltas that `data` completes; raise the error a payload holds, after deltas at the next call."""
+        if self._error is not None:
+            raise self._error
+        deltas: list[Delta] = []
+        try:
+            for payload in self._framing.feed(data):
+                self._payload(payload, deltas)
+        except VesselError as error:
+            if not deltas:
+                raise
+            self._error, self.done = error, True  # `close` raises it
+        return deltas
+
+    @abstractmethod
+    def _payload(self, payload: bytes, deltas: list[Delta]) -> None: ...
+
+    @abstractmethod
+    def whole(self, body: bytes) -> list[Delta]:
+        """Read a reply that came as one JSON document, or as a stream that was called one (quirk 20)."""
+
+    def _is_stream(self, body: bytes) -> bool:
+        """Tell whether a body that was called a document is a stream: events, or JSON documents on lines of their own."""
+        if isinstance(self._framing, EventStream):
+            return body.lstrip().startswith((b"data:", b"event:", b":"))
+        return bool(_BETWEEN_LINES.search(body))
+
+    def _stray(self, stray: bytes) -> list[Delta]:
+        """Read what came in place of a stream: a document (quirk 20), else a web page or a proxy's words (quirk 19)."""
+        if stray.startswith(b"{"):
+            return self.whole(stray)
+        raise not_json(stray)
+
+    def _raise_held(self) -> None:
+        if self._error is not None:
+            raise self._error
