@@ -22,14 +22,12 @@ from tests.langchain.media import picture, silence
 from tests.langchain.sensible import sensible_server
 
 _VALUES = "the arguments must be those of the question; the demo model's are only of the right type"
-_CHOICE = "the model must call a tool of its own accord"
 _SECOND = "there must be a second model"
 
 NEEDS_SENSE = {
     "test_tool_calling": _VALUES,
     "test_tool_calling_async": _VALUES,
     "test_unicode_tool_call_integration": _VALUES,
-    "test_agent_loop": _CHOICE,
     "test_invoke_with_model_override": _SECOND,
     "test_ainvoke_with_model_override": _SECOND,
     "test_stream_with_model_override": _SECOND,

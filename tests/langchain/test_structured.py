@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import pickle
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pydantic.v1
@@ -288,3 +290,34 @@ def test_reasoning_does_not_get_into_the_object(thinking_server: LocalServer) ->
     chat = ChatVessel(base_url=thinking_server.base_url, max_tokens=200)
     made = chat.with_structured_output(Person, include_raw=True).invoke("Ada Lovelace, 36 years old")
     assert isinstance(made["parsed"], Person)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_decimal_is_a_number_and_no_text(method: Any, chat_server: LocalServer) -> None:
+    """Pydantic's own schema takes any text for one, and the model writes one."""
+
+    class Price(BaseModel):
+        """A price."""
+
+        amounts: list[Decimal] = Field(min_length=1, max_length=2)
+
+    reading = ChatVessel(base_url=chat_server.base_url, temperature=0, max_tokens=100)
+    made = reading.with_structured_output(Price, method=method).invoke("What is it?")
+    assert made.amounts
+    said = (
+        calling(("Price", '{"amounts": [12.10]}')) if method == "function_calling" else answer('{"amounts": [12.10]}')
+    )
+    with llamacpp_server(said) as server:
+        ChatVessel(base_url=server.base_url).with_structured_output(Price, method=method).invoke("?")
+        body = sent(server)
+    assert '"type": "number"' in json.dumps(body)
+    assert "anyOf" not in json.dumps(body)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_chain_that_gives_objects_can_be_pickled(method: Any, raw: bool) -> None:
+    with server_for(method) as server:
+        chain = ChatVessel(base_url=server.base_url).with_structured_output(Person, method=method, include_raw=raw)
+        made = pickle.loads(pickle.dumps(chain)).invoke("Who?")
+    assert (made["parsed"] if raw else made) == Person(name="Ada Lovelace", age=36)

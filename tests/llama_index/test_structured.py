@@ -122,11 +122,16 @@ def test_a_prompt_of_several_messages_is_sent_whole(llm: Vessel) -> None:
     assert made.kind in ("city", "river")
 
 
-def test_a_decimal_is_a_number_and_no_text() -> None:
+@pytest.mark.parametrize("mode", [BY_ANSWER, BY_CALL])
+def test_a_decimal_is_a_number_and_no_text(mode: PydanticProgramMode) -> None:
     class Price(BaseModel):
         amount: Decimal = Field(ge=0)
 
-    with scripted(answer('{"amount": 12.10}')) as (llm, server):
+    said = answer('{"amount": 12.10}') if mode == BY_ANSWER else calls(("Price", {"amount": 12.10}))
+    with scripted(said) as (llm, server):
+        llm.pydantic_program_mode = mode
         assert llm.structured_predict(Price, PromptTemplate("What is it?")).amount == Decimal("12.1")
-        schema = sent(server)["response_format"]["json_schema"]["schema"]
+        body = sent(server)
+    by_call = mode == BY_CALL
+    schema = body["tools"][0]["function"]["parameters"] if by_call else body["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["amount"] == {"type": "number", "minimum": 0, "title": "Amount"}

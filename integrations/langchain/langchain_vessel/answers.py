@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, cast
 
 import pydantic.v1
@@ -13,7 +14,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableAssign, RunnableMap
 from langchain_core.utils.json import parse_json_markdown
 from pydantic import BaseModel, ValidationError
 from vessel_core.wire.schemas import misfit
@@ -171,12 +172,23 @@ def with_raw(llm: Runnable[Any, Any], parser: AnswerParser) -> Runnable[Any, Any
     Streamed, `raw` comes in chunks, and the other two once, at the end.
     """
 
-    def read(made: dict[str, Any]) -> tuple[Any, Exception | None]:
-        try:
-            return parser.invoke(made["raw"]), None
-        except Exception as error:  # noqa: BLE001 - it is what was asked for
-            return None, error
+    # `RunnablePassthrough.assign` makes an object of a class that `pickle` does not find.
+    read: Any = {"parsed": partial(_parsed, parser), "parsing_error": partial(_fault, parser)}
+    return RunnableMap(raw=llm) | RunnableAssign(RunnableMap(read))
 
-    return RunnableMap(raw=llm) | RunnablePassthrough.assign(
-        parsed=lambda made: read(made)[0], parsing_error=lambda made: read(made)[1]
-    )
+
+def _parsed(parser: AnswerParser, made: dict[str, Any]) -> Any:
+    """Return the object in an answer, `None` if it can't be read."""
+    return _read_raw(parser, made)[0]
+
+
+def _fault(parser: AnswerParser, made: dict[str, Any]) -> Exception | None:
+    """Return why an answer can't be read."""
+    return _read_raw(parser, made)[1]
+
+
+def _read_raw(parser: AnswerParser, made: dict[str, Any]) -> tuple[Any, Exception | None]:
+    try:
+        return parser.invoke(made["raw"]), None
+    except Exception as error:  # noqa: BLE001 - it is what was asked for
+        return None, error

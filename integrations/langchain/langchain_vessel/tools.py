@@ -9,6 +9,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.types import Tool
+from vessel_core.written_schema import differs, written_schema
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain takes for a tool: a tool, a function, a pydantic class or TypedDict, a JSON schema, a provider's dict."""
@@ -16,7 +17,14 @@ ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> list[Tool]:
     """Return tools as the core takes them."""
-    return [cast("Tool", convert_to_openai_tool(cast("Any", tool), strict=strict)) for tool in tools or ()]
+    return [_to_tool(tool, strict) for tool in tools or ()]
+
+
+def _to_tool(tool: Any, strict: bool | None) -> Tool:
+    made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
+    if isinstance(tool, type) and differs(tool):
+        made["function"]["parameters"] = written_schema(tool)
+    return made
 
 
 def to_tool_choice(choice: Any, tools: Sequence[Tool]) -> str | None:

@@ -26,32 +26,20 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.partial import PartialJSON
 from llama_index.llms.vessel.tools import tool_spec
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
-from vessel_core.types import ResponseFormat
+from vessel_core.types import JSONSchema, ResponseFormat
+from vessel_core.written_schema import written_schema
 
 #: What core's programs pass for tool calls; here no tool is involved.
 _OF_TOOLS = frozenset({"tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "parallel_tool_calls"})
 
 
-class _AnswerSchema(GenerateJsonSchema):
-    """The schema of what a model writes: of a `Decimal` the number, beside which pydantic takes texts."""
-
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        made = super().decimal_schema(schema)
-        return next((form for form in made.get("anyOf", ()) if form["type"] == "number"), made)
-
-
 def answer_format(output_cls: type[BaseModel]) -> ResponseFormat:
     """Return what makes the server enforce the schema of a class."""
-    schema = output_cls.model_json_schema(schema_generator=_AnswerSchema)
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": output_cls.__name__, "schema": schema, "strict": True},
-    }
+    named: JSONSchema = {"name": output_cls.__name__, "schema": written_schema(output_cls), "strict": True}
+    return {"type": "json_schema", "json_schema": named}
 
 
 def is_called_for(llm: LLM) -> bool:
@@ -70,6 +58,7 @@ def structured_options(
     if not by_call:
         return {**kept, "response_format": answer_format(output_cls)}
     tool = tool_spec(get_function_tool(output_cls))
+    tool["function"]["parameters"] = written_schema(output_cls)
     return {
         **kept,
         "tools": [tool],
