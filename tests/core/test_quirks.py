@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Iterator
 
 import pytest
-from vessel_core.errors import InvalidRequest, ServerError
+from vessel_core.errors import InvalidRequest, ServerError, StreamInterrupted, StreamStalled
 from vessel_core.local import LocalServer
+from vessel_core.types import Timeout
 
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO
@@ -28,17 +30,42 @@ from tests.fake_server import (
 TEXT = transcript("llamacpp/text.sse")
 
 
-def test_quirk_06_comments_keep_a_stream_alive(connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "comment", [b":\n\n", b": keep-alive\n\n", b": keepalive 12/512\n\n", b": ping - 2026\r\n\r\n"]
+)
+def test_quirk_06_comments_are_no_silence(connect: Connect, comment: bytes) -> None:
+    """Between two tokens more time passes than may; a comment now and then shows that the server is still at work."""
     first, end, rest = TEXT.partition(b"\n\n")
-    with llamacpp_server([b": keep-alive\n\n", first + end, b":\n\n", rest]) as server:
-        assert connect(base_url=server.base_url, model="x").chat([HELLO]).text == "Hello"
+    passing = threading.Event()
+
+    def slow(between: bytes) -> Iterator[bytes]:
+        yield first + end + rest[: rest.index(b"\n\n") + 2]
+        for _ in range(5):
+            passing.wait(0.2)
+            yield between
+        yield rest[rest.index(b"\n\n") + 2 :]
+
+    timeout = Timeout(between_tokens=0.7)
+    with llamacpp_server(lambda _: Response(headers={"content-type": SSE}, pieces=slow(comment))) as server:
+        assert connect(base_url=server.base_url, model="x", timeout=timeout).chat([HELLO]).text == "Hello"
+    with llamacpp_server(lambda _: Response(headers={"content-type": SSE}, pieces=slow(b""))) as server:
+        with pytest.raises(StreamStalled):
+            connect(base_url=server.base_url, model="x", timeout=timeout).chat([HELLO])
 
 
 def test_quirk_13_a_body_without_length_ends_with_the_connection(connect: Connect) -> None:
-    body = TEXT.replace(b"data: [DONE]\n\n", b"")
-    chat = Response(headers={"content-type": SSE}, body=body, framing="close")
-    with llamacpp_server(chat) as server:
-        assert connect(base_url=server.base_url, model="x").chat([HELLO]).text == "Hello"
+    """HTTP/1.0, as mlx-lm answers: no length, no chunks, no `[DONE]`."""
+    head = b"HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.6 Python/3.12\r\nContent-Type: text/event-stream\r\n\r\n"
+    answer = transcript("mlx/keepalive.sse")
+    with llamacpp_server(Response(raw=head + answer)) as server:
+        reply = connect("mlx", base_url=server.base_url, model="x").chat([HELLO])
+    assert (reply.text, reply.reasoning, reply.finish) == ("Hi", "Hm", "stop")
+    for cut in (answer[: answer.rindex(b"data:")], answer[: -len(answer) // 9]):
+        with llamacpp_server(Response(raw=head + cut)) as server:
+            with pytest.raises(StreamInterrupted) as caught:
+                connect("mlx", base_url=server.base_url, model="x").chat([HELLO])
+            assert caught.value.partial is not None
+            assert caught.value.partial.text == "Hi"
 
 
 def test_quirk_21_no_compression_is_asked_for_and_one_that_comes_is_undone(connect: Connect) -> None:

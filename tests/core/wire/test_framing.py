@@ -31,6 +31,7 @@ from tests.core.wire.play import (
     stream_for,
     told,
 )
+from tests.fake_server import transcript
 
 
 def payloads(*pieces: bytes, limit: int = 1000) -> list[bytes]:
@@ -141,9 +142,14 @@ def test_quirk_12_half_an_event_at_the_end_is_a_cut_and_no_nonsense() -> None:
 
 def test_quirk_13_the_end_of_the_connection_ends_a_finished_answer() -> None:
     stream = stream_for("mlx/keepalive.sse")
-    stream.feed(chunk({"content": "Hi"}) + STOP)
+    deltas = stream.feed(transcript("mlx/keepalive.sse"))
     assert not stream.done
-    stream.close()
+    reply = ChatReply.gather([*deltas, *stream.close()])
+    assert (stream.done, reply.text, reply.reasoning, reply.finish) == (True, "Hi", "Hm", "stop")
+    unfinished = stream_for("mlx/keepalive.sse")
+    unfinished.feed(chunk({"content": "Hi"}))
+    with pytest.raises(StreamInterrupted):
+        unfinished.close()
 
 
 def test_quirk_14_a_character_may_be_split() -> None:
