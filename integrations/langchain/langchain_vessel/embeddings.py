@@ -18,25 +18,26 @@ class EmbedFields(EmbedOptions):
 
     model: str | None
     dimensions: int | None
-    batch_size: int
-    concurrency: int
+    batch_size: int | None
+    concurrency: int | None
     blank: Literal["refuse", "space"]
 
 
 class VesselEmbeddings(ServerFields, Embeddings):
     """Embeddings by a local server, found by itself or named.
 
-    Texts travel as texts, `batch_size` in a request and `concurrency` requests at a time, and vectors come back in the order
-    of the texts. `dimensions` shortens vectors where the model can. `query_prefix` and `document_prefix` are put before each
-    text: many models want them, such as `"search_query: "` and `"search_document: "`. An empty text is refused, or embedded as a
-    space with `blank="space"`. The other options are those of `vessel_core.options.EmbedOptions`: Ollama's `num_ctx` and
+    Texts travel as texts, `batch_size` in a request and `concurrency` requests at a time, by default what fits the server, and
+    vectors come back in the order of the texts. `dimensions` shortens vectors where the model can. `query_prefix` and
+    `document_prefix` are put before each text: many models want them, such as `"search_query: "` and `"search_document: "`. An
+    empty text is refused, or embedded as a space with `blank="space"`. The other options are those of
+    `vessel_core.options.EmbedOptions`: Ollama's `num_ctx` and
     `keep_alive` among them, and `truncate`, without which a text that is too long is an error.
 
         VesselEmbeddings(model="nomic-embed-text").embed_documents(["One text", "Another"])
     """
 
-    batch_size: int = Field(default=64, ge=1)
-    concurrency: int = Field(default=4, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    concurrency: int | None = Field(default=None, ge=1)
     dimensions: int | None = Field(default=None, ge=1)
     query_prefix: str = ""
     document_prefix: str = ""

@@ -1,0 +1,121 @@
+"""How many texts go in one request, and how many requests at once: what fits the server, where it tells."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from vessel_core.errors import InvalidRequest
+from vessel_core.local import LocalServer
+
+from tests.core.driving import Connect, Tap
+from tests.fake_server import (
+    FakeServer,
+    Request,
+    Response,
+    Routes,
+    llamacpp_server,
+    lmstudio_server,
+    ollama_server,
+    openai_embeddings,
+    openai_server,
+)
+
+TEXTS = [f"text {number}" for number in range(150)]
+EMBED = ("POST", "/v1/embeddings")
+
+
+def sizes(server: FakeServer, path: str = "/v1/embeddings") -> list[int]:
+    """Return how many texts each request held, the largest first."""
+    return sorted((len(request.json()["input"]) for request in server.asked(path)), reverse=True)
+
+
+def of_slots(slots: int) -> FakeServer:
+    """Return a llama.cpp server that says how many slots it has."""
+    return llamacpp_server(routes={("GET", "/props"): Response.json({"build_info": "b1-a", "total_slots": slots})})
+
+
+@pytest.mark.parametrize(("slots", "expected"), [(1, [16] * 9 + [6]), (2, [32] * 4 + [22]), (8, [64, 64, 22])])
+@pytest.mark.parametrize("model", ["plain.gguf", None])
+def test_a_batch_has_sixteen_texts_for_each_slot_of_llamacpp(
+    connect: Connect, slots: int, expected: list[int], model: str | None
+) -> None:
+    with of_slots(slots) as server:
+        client = connect(base_url=server.base_url, model=model)
+        client.embed(TEXTS)
+        assert sizes(server) == expected
+        assert len(server.asked("/props")) == 1
+        client.embed(TEXTS)
+        assert len(server.asked("/props")) == 1  # what it told is remembered
+
+
+def test_the_real_server_tells_its_slots(connect: Connect, embedding_server: LocalServer) -> None:
+    with Tap(embedding_server.base_url) as tap:
+        client = connect(base_url=tap.base_url, model="demo-embedding")
+        vectors = client.embed(TEXTS).vectors
+        slots = client.model_info().slots
+        assert slots is not None
+        assert sizes(tap)[0] == min(64, 16 * slots)
+        assert vectors == client.embed(TEXTS, batch_size=len(TEXTS)).vectors
+
+
+def test_lm_studio_tells_how_many_it_works_on_at_once(connect: Connect) -> None:
+    models: dict[str, Any] = {"type": "embedding", "key": "nomic", "loaded_instances": [{"config": {"parallel": 2}}]}
+    routes: Routes = {("GET", "/api/v1/models"): Response.json({"models": [models]})}
+    with lmstudio_server(routes=routes) as server:
+        connect("lmstudio", base_url=server.base_url, model="nomic").embed(TEXTS)
+        assert sizes(server) == [32] * 4 + [22]
+
+
+def test_servers_that_do_not_tell_get_sixty_four_and_are_asked_nothing(connect: Connect) -> None:
+    with openai_server() as server:
+        connect("openai", base_url=server.base_url, model="m").embed(TEXTS)
+        assert sizes(server) == [64, 64, 22]
+        assert {request.path for request in server.requests} == {"/v1/embeddings"}
+    with ollama_server() as server:
+        connect("ollama", base_url=server.base_url, model="m").embed(TEXTS)
+        assert sizes(server, "/api/embed") == [64, 64, 22]
+        assert {request.path for request in server.requests} == {"/api/embed"}
+
+
+def test_few_texts_and_chosen_sizes_need_no_question(connect: Connect) -> None:
+    with of_slots(1) as server:
+        client = connect(base_url=server.base_url, model="m")
+        client.embed(TEXTS[:16])
+        client.embed(TEXTS[:40], batch_size=20, concurrency=1)
+        assert sizes(server) == [20, 20, 16]
+        assert {request.path for request in server.requests} == {"/v1/embeddings"}
+
+
+def test_a_server_that_is_not_as_it_should_be_is_embedded_with_all_the_same(connect: Connect) -> None:
+    with llamacpp_server(routes={("GET", "/props"): Response.json({"error": "no"}, 404)}) as server:
+        connect(base_url=server.base_url, model="m").embed(TEXTS)
+        assert sizes(server) == [64, 64, 22]
+
+
+@pytest.mark.parametrize(("given", "most"), [(None, 2), (3, 3), (1, 1)])
+def test_one_request_is_worked_on_while_another_waits(connect: Connect, given: int | None, most: int) -> None:
+    """Of ten batches as many are under way as may be: each waits until that many are there."""
+    lock, together, under_way = threading.Lock(), threading.Barrier(most), [0, 0]
+
+    def embed(request: Request) -> Response:
+        with lock:
+            under_way[0] += 1
+            under_way[1] = max(under_way)
+        together.wait(30)
+        with lock:
+            under_way[0] -= 1
+        return openai_embeddings(request)
+
+    props = Response.json({"build_info": "b1-a", "total_slots": 1})
+    with llamacpp_server(routes={("GET", "/props"): props, EMBED: embed}) as server:
+        connect(base_url=server.base_url, model="plain.gguf").embed(TEXTS[:96], concurrency=given)
+        assert (under_way[1], len(server.asked("/v1/embeddings"))) == (most, 6)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "concurrency"])
+def test_a_size_below_one_is_refused(connect: Connect, name: str) -> None:
+    fields: dict[str, Any] = {name: 0}
+    with pytest.raises(InvalidRequest, match=f"{name}=0 is below 1"):
+        connect(base_url="http://127.0.0.1:1").embed(TEXTS, **fields)
