@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-VENV_BENCH := .venv-bench
 MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
+OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e integrations/langchain -e integrations/llama-index
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz measure audit soak clean
@@ -18,8 +18,7 @@ $(READY): requirements/dev.txt $(MANIFESTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vessel needs Python 3.11 or newer")'
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
+	$(RUN)/python -m pip install $(OURS)
 	touch $@
 
 demo: $(READY) ## find a server or start the embedded one, and show everything through both frameworks
@@ -79,11 +78,11 @@ pictures: $(READY) ## draw the pictures of the command again
 container-network: $(READY) ## as root: try the way from a container to the host's servers, in a network namespace
 	$(RUN)/python -m tests.containers.network
 
-bench: $(VENV_BENCH)/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
-	$(VENV_BENCH)/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
+bench: .venv-bench/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
+	.venv-bench/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
 
-compare: $(VENV_BENCH)/.ready ## measure the table of docs/langchain-compared.md again, for us and the peers
-	$(VENV_BENCH)/bin/python -m tests.contract.langchain_table --write
+compare: .venv-bench/.ready ## measure the table of docs/langchain-compared.md again, for us and the peers
+	.venv-bench/bin/python -m tests.contract.langchain_table --write
 
 compare-llamaindex: .venv-llamaindex/.ready ## measure the table of docs/llamaindex-compared.md again, for us and the peers
 	.venv-llamaindex/bin/python -m tests.contract.llama_index_table --write
@@ -91,26 +90,11 @@ compare-llamaindex: .venv-llamaindex/.ready ## measure the table of docs/llamain
 bench-check: $(READY) ## compare the calls a token takes with the stored baseline
 	$(RUN)/python -m benchmarks.counts
 
-$(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
-	test -x $(VENV_BENCH)/bin/python || $(PYTHON) -m venv $(VENV_BENCH)
-	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
-	$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
-	touch $@
-
-.venv-llamaindex/.ready: requirements/llamaindex.txt $(MANIFESTS)
-	test -x .venv-llamaindex/bin/python || $(PYTHON) -m venv .venv-llamaindex
-	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/llamaindex.txt
-	.venv-llamaindex/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
-	touch $@
-
-.venv-ray/.ready: requirements/ray.txt $(MANIFESTS)
-	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ray.txt
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
+# Environments of their own, from requirements of their name, with the core and both faces in them.
+.venv-bench/.ready .venv-llamaindex/.ready .venv-ray/.ready .venv-oldest/.ready: .venv-%/.ready: requirements/%.txt $(MANIFESTS)
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(@D)/bin/python -m pip install $(OURS)
 	touch $@
 
 .venv-newest/.ready: requirements/dev.txt requirements/newest.txt $(MANIFESTS)
@@ -118,15 +102,7 @@ $(VENV_BENCH)/.ready: requirements/bench.txt $(MANIFESTS)
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r requirements/newest.txt
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
-	touch $@
-
-.venv-oldest/.ready: requirements/oldest.txt $(MANIFESTS)
-	test -x .venv-oldest/bin/python || $(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oldest.txt
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		-e . -e integrations/langchain -e integrations/llama-index
+	.venv-newest/bin/python -m pip install $(OURS)
 	touch $@
 
 .venv-llama-server/.ready: requirements/llama-server.txt

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from typer.testing import CliRunner, Result
 from vessel_core.checkup import Check
 from vessel_core.cli.app import app
 from vessel_core.diagnosis import Examined, traps
+from vessel_core.discovery import discover
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo
 
@@ -25,6 +28,22 @@ NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://
 
 def run(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), env={**NOWHERE, **(env or {})}, input=stdin)
+
+
+def test_doctor_looks_twice_where_nobody_answers_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = threading.Event()
+
+    def look(*timeout: float) -> list[ServerInfo]:
+        found = discover(*timeout)
+        busy.set()
+        return found
+
+    monkeypatch.setattr("vessel_core.diagnosis.PROBE", 0.1)
+    monkeypatch.setattr("vessel_core.diagnosis.discover", look)
+    with llamacpp_server(routes={("GET", "/v1/models"): Response(wait=busy)}) as server:
+        result = run("doctor", "--json", env={"LLAMACPP_URL": server.base_url})
+    assert "No answer within 0.1 s" not in result.output
+    assert sum(one["base_url"] == server.base_url for one in json.loads(result.output)["servers"]) == 1
 
 
 def test_doctor_proves_what_a_server_can_do(chat_server: LocalServer) -> None:
@@ -243,11 +262,23 @@ def test_serve_warns_where_everybody_may_use_the_server_and_says_how_it_is_reach
     assert "LLAMACPP_URL=http://host.docker.internal:" in said
 
 
-def test_completion_is_there_for_every_shell() -> None:
-    for shell in ("bash", "zsh", "fish"):
-        command = [sys.executable, "-c", "from vessel_core.cli import main; main()", "--show-completion", shell]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert "COMPLETE" in done.stdout
+@pytest.mark.parametrize(
+    ("shell", "typed"),
+    [
+        ("bash", {"COMP_WORDS": "vessel doc", "COMP_CWORD": "1"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "vessel doc"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "vessel doc", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+    ],
+)
+def test_a_shell_completes_the_command(shell: str, typed: dict[str, str]) -> None:
+    command = str(Path(sys.executable).with_name("vessel"))
+
+    def asked(what: str) -> str:
+        env = os.environ | {"_VESSEL_COMPLETE": f"{what}_{shell}"} | typed
+        return subprocess.run([command], capture_output=True, text=True, check=True, env=env).stdout
+
+    assert f"_VESSEL_COMPLETE=complete_{shell}" in asked("source")
+    assert "doctor" in asked("complete")
 
 
 def test_the_command_imports_no_framework() -> None:

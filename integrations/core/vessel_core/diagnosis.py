@@ -102,14 +102,16 @@ class Report:
 def doctor(backend: str = "auto", *, check: bool = True, **options: Unpack[TargetOptions]) -> Report:
     """Look at one server, or at every one there may be, all at once, and try what each can do.
 
-    `check=False` only looks. Where no server is named and none is there, it takes a second. A notebook shows the report as
-    tables; `to_json` is made to be pasted.
+    `check=False` only looks. Where no server is named and none is there, it takes a second; where one is silent, four. A notebook
+    shows the report as tables; `to_json` is made to be pasted.
     """
     if options.get("base_url") or backend != "auto":
         with Client(backend, **options) as client:
             found = [client.info()]
     else:
         found = discover(PROBE)
+        if not any(server.connected for server in found):
+            found = discover()  # what refuses does so at once; a server that computes on every core answers late
 
     def one(server: ServerInfo) -> Examined:
         if not (check and server.connected):
