@@ -85,17 +85,17 @@ def fast() -> list[Row]:
 
 
 def paced() -> list[Row]:
-    """P1 at a GPU's rhythm: each event in its own segment, 1 ms apart. No aim: wake-ups are most of it."""
-    pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike"), ("vessel_core", "httpx + orjson")]
+    """P1 at a GPU's rhythm: each event in its own segment, 1 ms apart; wake-ups are most of it. The core as in P1d."""
+    pairs = [("ChatVessel", "ChatOpenAI", 1), ("Vessel", "OpenAILike", 1), ("vessel_core", "httpx + orjson", 1.5)]
     return [
         Row(
             "P1'",
             f"µs a token, {do}, 1 ms apart",
             chat(ours, do, "text-500-1", 500),
             chat(peer, do, "text-500-1", 500),
-            1,
+            aim,
         )
-        for ours, peer in pairs
+        for ours, peer, aim in pairs
         for do in ("stream", "astream")
     ]
 
@@ -104,10 +104,10 @@ def per_call() -> list[Row]:
     """P2 and P3: the first token, and a whole short answer."""
     rows: list[Row] = []
     for figure, do, aim in (("P2", "first", 1 / 4), ("P3", "invoke", 1 / 3), ("P3", "ainvoke", 1 / 3)):
-        pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike"), ("httpx + orjson", "ChatOpenAI")]
+        pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike")]
         if do == "ainvoke":
             pairs += [("ChatVessel, fast", "ChatOpenAI"), ("Vessel, fast", "OpenAILike")]
-        pairs.append(("langchain-core", "ChatOpenAI"))
+        pairs += [(floor, "ChatOpenAI") for floor in ("httpx + orjson", "httpx's transport + orjson", "langchain-core")]
         for ours, peer in pairs:
             mine, theirs = (chat(client, do, "text-8", 1, 40) for client in (ours, peer))
             rows.append(Row(figure, f"µs a call, {do}", mine, theirs, aim))
@@ -142,38 +142,48 @@ def concurrent(streams: int) -> list[Row]:
     rows = [
         Row("P5", "µs a token", many("ChatVessel", "cpu", tokens), many(peer, "cpu", tokens), 1 / 3.5),
         Row("P5", "µs a token", many("ChatVessel, fast", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
+        Row("P5", "µs a token", many("ChatVessel, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 3.5),
+        Row(
+            "P5", "µs a token", many("ChatVessel, fast, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8
+        ),
         Row("P5", "peak memory", many("ChatVessel", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("ChatVessel, fast", "memory"), many(peer, "memory"), 1, "MB"),
+        Row("P5", "peak memory", many("ChatVessel, 1,000 at once", "memory"), many(peer, "memory"), 1, "MB"),
+        Row("P5", "peak memory", many("ChatVessel, fast, 1,000 at once", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("vessel_core", "memory"), None, 100, "MB"),
         Row("P5", "peak memory", many("vessel_core, fast", "memory"), None, 100, "MB"),
     ]
     done = f"answers that came whole, of {streams}"
-    clients = ("ChatVessel", "ChatVessel, fast", "Vessel", "vessel_core", "vessel_core, fast", peer)
+    more = ("ChatVessel, 1,000 at once", "ChatVessel, fast, 1,000 at once")
+    clients = ("ChatVessel", "ChatVessel, fast", *more, "Vessel", "vessel_core", "vessel_core, fast", peer)
     return rows + [Row("P5", done, many(client, "done"), None, streams, "", least=True) for client in clients]
 
 
+def grows(client: str, do: str, kind: str, sizes: tuple[int, int], aim: float, figure: str) -> Row:
+    """Return CPU a token in a long answer over that in a short one, of which there are as many as are as long."""
+    per = 1 if kind == "text" else 1 / 2  # a chunk holds two characters
+    long, short = (chat(client, do, f"{kind}-{size}", size * per, sizes[1] // size) for size in (sizes[1], sizes[0]))
+    return Row(figure, f"{client}, {do}: {sizes[1]:,} {kind} over {sizes[0]:,}", long, short, aim)
+
+
 def growth(longest: int) -> list[Row]:
-    """P6: CPU a token in a long answer over that in a short one. P6b: the same for a call's arguments."""
-
-    def grows(client: str, do: str, kind: str, sizes: tuple[int, int], aim: float, figure: str) -> Row:
-        per = 1 if kind == "text" else 1 / 2  # a chunk holds two characters
-        long, short = (
-            chat(client, do, f"{kind}-{size}", size * per, max(1, sizes[0] // size)) for size in (sizes[1], sizes[0])
-        )
-        return Row(figure, f"{client}, {do}: {sizes[1]:,} {kind} over {sizes[0]:,}", long, short, aim)
-
+    """P6: what a token costs in a long answer. P6b: the same for a call's arguments."""
     text, tool = (1000, longest), (8192, 65536)
     return [
         grows("langchain-core", "stream", "text", text, 2.7, "P6"),
         grows("ChatVessel", "stream", "text", text, 2.7, "P6"),
         grows("ChatVessel, fast", "astream", "text", text, 1.2, "P6"),
         grows("Vessel", "stream", "text", text, 1.3, "P6"),
+        grows("langchain-core", "stream", "tool", tool, 1.5, "P6b"),
         grows("ChatVessel", "stream", "tool", tool, 1.5, "P6b"),
-        grows("ChatVessel", "added", "tool", tool, 1.5, "P6b"),
-        grows("langchain-core", "added", "tool", tool, 1.5, "P6b"),
         grows("Vessel", "stream", "tool", tool, 1.5, "P6b"),
-        grows("Vessel", "added", "tool", tool, 1.5, "P6b"),
     ]
+
+
+def adding() -> list[Row]:
+    """P6b for callers that add the chunks of a call up."""
+    tool = (8192, 65536)
+    return [grows(client, "added", "tool", tool, 1.5, "P6b") for client in ("ChatVessel", "langchain-core", "Vessel")]
 
 
 def start() -> list[Row]:

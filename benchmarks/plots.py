@@ -19,7 +19,7 @@ from benchmarks.processes import ROOT
 FOLDER = ROOT / "docs/benchmarks"
 OURS, THEIRS = "#2a6f97", "#b9b9b9"
 
-FLOORS = ("langchain-core", "lists of floats", "httpx + orjson")
+FLOORS = ("langchain-core", "lists of floats", "httpx + orjson", "httpx's transport + orjson")
 """What no client can go below: neither ours nor a peer's."""
 
 Lines = Sequence[Mapping[str, Any]]

@@ -23,16 +23,17 @@ CHECKED = "text-2000"
 
 def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
     """Return rows that take turns, with the number of their rounds: fewer for what takes long."""
-    few = max(1, rounds // 5)
+    few = max(1, rounds // 3)
     return [
         (figures.per_token(), rounds),
         (figures.fast(), rounds),
         (figures.paced(), few),
         (figures.per_call(), rounds),
         (figures.embeddings(), few),
-        (figures.concurrent(200 if quick else 2000), max(1, few - 1)),
+        (figures.concurrent(200 if quick else 2000), 1),
         (figures.growth(16000 if quick else 64000), few),
-        (figures.start(), rounds),
+        (figures.adding(), 1),
+        (figures.start(), few + 2),
     ]
 
 
@@ -48,13 +49,13 @@ def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, small sizes")
-    parser.add_argument("--rounds", type=int, help="how often each is measured (15, or 5 if quick)")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (9, or 3 if quick)")
     parser.add_argument("--write", action="store_true", help="write into docs/ all the same")
     parser.add_argument("figures", nargs="*", help="such as P1 P7; all if left out")
     asked = parser.parse_args()
     lines: list[report.Result] = []
     values: Values = {}
-    for rows, rounds in groups(asked.quick, asked.rounds or (5 if asked.quick else 15)):
+    for rows, rounds in groups(asked.quick, asked.rounds or (3 if asked.quick else 9)):
         chosen = [row for row in rows if not asked.figures or row.figure in asked.figures]
         if not chosen:
             continue
