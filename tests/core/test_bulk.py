@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +265,24 @@ def test_an_empty_source_makes_an_empty_output(tmp_path: Path) -> None:
         for ending in ("jsonl", "parquet"):
             report = bulk([], tmp_path / f"o.{ending}", client=client, progress=False)
             assert report.rows == len(read(tmp_path / f"o.{ending}")) == 0
+
+
+def test_rows_are_taken_as_they_are_asked(tmp_path: Path) -> None:
+    taken = 0
+    ahead: list[int] = []
+
+    def rows() -> Iterator[str]:
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield f"text {number}"
+
+    def answer(request: Request) -> Response:
+        ahead.append(taken - 10 * len(ahead))
+        return openai_embeddings(request)
+
+    with llamacpp_server(routes={("POST", "/v1/embeddings"): answer}) as server:
+        client = Client("llamacpp", base_url=server.base_url)
+        bulk(rows(), tmp_path / "o.jsonl", client=client, batch_size=10, concurrency=2, progress=False)
+    assert len(ahead) == 100
+    assert max(ahead) <= 100 + 2 * 10  # those looked at for their columns, and those under way

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,23 @@ def test_an_answer_of_which_nothing_was_handed_on_is_begun_anew_on_another_host(
         assert [client.chat(HELLO).text for _ in range(4)] == [expected.text] * 4
         assert asked(bad, CHAT) >= 1
         assert client.hosts()[0].failed >= 1
+
+
+@pytest.mark.parametrize("fails", [CUT, BUSY, Response.json({"error": {"message": "boom", "code": 500}}, 500)])
+def test_a_host_that_was_not_met_yet_may_take_the_call(connect: Connect, fails: Response) -> None:
+    met = threading.Event()
+
+    def failing(_: Request) -> Response:
+        met.set()
+        return fails
+
+    with llamacpp_server(failing) as bad, llamacpp_server(TEXT) as well:
+        models = well.routes["GET", "/v1/models"]
+        assert isinstance(models, Response)
+        well.routes["GET", "/v1/models"] = replace(models, wait=met)
+        client = connect(base_url=[bad.base_url, well.base_url])
+        assert client.chat(HELLO).text
+        assert (asked(bad, CHAT), asked(well, CHAT)) == (1, 1)
 
 
 def test_an_answer_that_breaks_off_everywhere_is_an_error_with_what_came(connect: Connect) -> None:
@@ -184,7 +202,7 @@ def test_a_host_that_hangs_is_left_before_a_short_timeout_is_over(connect: Conne
     hangs = threading.Event()
     with llamacpp_server() as well, llamacpp_server() as hung:
         hang_when(hangs, hung)
-        client = connect(base_url=[hung.base_url, well.base_url], timeout=Timeout(request=3.0))
+        client = connect(base_url=[hung.base_url, well.base_url], timeout=Timeout(request=2.4))
         client.embed(["one", "two"], batch_size=1)
         until_met(client)
         hangs.set()

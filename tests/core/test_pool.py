@@ -87,6 +87,31 @@ def test_pools_of_one_host_are_served_first_come_first_served() -> None:
         assert [ticket.host is not None for ticket in waiting] == [at <= number for at in range(4)]
 
 
+def test_a_call_goes_to_no_host_that_failed_it_while_there_is_another_one() -> None:
+    pool = ready_pool(8, 1, overcommit=1)
+    failed = frozenset({"http://host-0"})
+    seated = pool.enter(0, lambda: None, avoid=failed)
+    waiting = pool.enter(0, lambda: None, avoid=failed)
+    assert places(pool, [seated, waiting, enter(pool)]) == [1, -1, 0]
+    answered(pool, seated)
+    assert places(pool, [waiting]) == [1]
+    pool.leave(waiting, 0, unreachable())
+    assert places(pool, [pool.enter(0, lambda: None, avoid=failed)]) == [0]
+
+
+def test_a_pool_whose_hosts_are_full_holds_no_other_pool_up() -> None:
+    full, other = (
+        ready_pool(1, 1, overcommit=1),
+        HostPool([parse_address("http://c"), parse_address("http://d")], Routing(1, 1)),
+    )
+    for host in other.due(0):
+        other.passed(host, 0)
+    seated = [enter(pool) for pool in (full, full, other, other)]
+    first, second = enter(full), enter(other)
+    answered(other, seated[2])
+    assert (first.host, second.host) == (None, seated[2].host)
+
+
 def test_who_gives_up_waiting_takes_no_place() -> None:
     pool = ready_pool(1, 1, overcommit=1)
     seated = [enter(pool), enter(pool)]

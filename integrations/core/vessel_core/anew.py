@@ -51,6 +51,6 @@ async def awhole(target: Target, stream: Callable[[], AsyncGenerator[Delta]]) ->
 
 
 def _elsewhere(target: Target, error: StreamInterrupted, retries: int) -> bool:
-    """Tell whether another host can take at once what broke. What timed out is never sent again."""
-    there = target.pool is not None and any(host.usable for host in target.pool.hosts)
+    """Tell whether another host can take soon what broke. What timed out is never sent again."""
+    there = target.pool is not None and any(host.expected for host in target.pool.hosts)
     return there and retries < target.max_retries and is_hosts_fault(error)

@@ -139,6 +139,11 @@ class PoolHost:
         return self.state == "ready" or (self.state == "trial" and self.in_flight == 0)
 
     @property
+    def expected(self) -> bool:
+        """Whether calls may go there, now or once it was met."""
+        return self.usable or self.state == "new"
+
+    @property
     def load(self) -> float:
         """What the next call would find: below or at 1 it has a slot for itself."""
         return (self.in_flight + 1) / self.slots

@@ -133,7 +133,7 @@ class HostPool:
             DISPATCHER.serve(now)
 
     def elsewhere(self, call: Call, error: VesselError) -> Call | None:
-        """Return a call that failed as one for another host, if one can take it at once and may do better."""
+        """Return a call that failed as one for another host, if one can take it soon and may do better."""
         with DISPATCHER.lock:
             return moved(self.hosts, call, error)
 

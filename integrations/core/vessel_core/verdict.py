@@ -27,14 +27,14 @@ def tried_by(call: Call) -> frozenset[str]:
 
 
 def moved(hosts: Sequence[PoolHost], call: Call, error: VesselError) -> Call | None:
-    """Return a call that failed as one for another host, if one can take it at once and may do better."""
-    usable = {host.address.root for host in hosts if host.usable}
+    """Return a call that failed as one for another host, if one can take it soon and may do better."""
+    others = {host.address.root for host in hosts if host.expected}
     if is_hosts_fault(error):
-        return call if usable else None
+        return call if others else None
     if call.method != "POST" or not may_be_hosts_fault(error):
         return None
     tried = tried_by(call) | {error.url or ""}
-    if usable - tried:
+    if others - tried:
         return MovedCall(call.method, call.path, call.body, call.stream, call.picture, tried)
     for host in hosts:
         if host.address.root in tried:
@@ -44,7 +44,7 @@ def moved(hosts: Sequence[PoolHost], call: Call, error: VesselError) -> Call | N
 
 def suspect(hosts: Sequence[PoolHost], host: PoolHost, now: float, error: VesselError) -> None:
     """Set a host aside for an error that may be its fault, if another one is there to tell."""
-    if any(other.usable for other in hosts if other is not host):
+    if any(other.expected for other in hosts if other is not host):
         host.suspicion = error
         host.fail(now, error)
 
