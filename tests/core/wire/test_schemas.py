@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vessel_core import Client, LocalServer
-from vessel_core.types import ResponseFormat
-from vessel_core.wire.schemas import misfit, spelled_patterns
+from vessel_core.wire.schemas import misfit
 
 from tests.core.wire.test_tools import values
 
@@ -97,30 +94,3 @@ schemas = st.dictionaries(st.sampled_from(keywords), values | st.dictionaries(st
 @given(values, schemas | values)
 def test_any_schema_makes_a_verdict(value: Any, schema: Any) -> None:
     assert isinstance(misfit(value, schema), str | None)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "spelled"),
-    [
-        (r"^\d{3}$", "^[0-9]{3}$"),
-        (r"^[\d.]+\s\w$", "^[0-9.]+[ ][A-Za-z0-9_]$"),
-        (r"^[^\d]\\d\[\d\]$", r"^[^0-9]\\d\[[0-9]\]$"),
-        ("^[A-Z]+$", "^[A-Z]+$"),
-    ],
-)
-def test_classes_in_patterns_are_spelled_out(pattern: str, spelled: str) -> None:
-    schema = {"properties": {"pattern": {"type": "string", "pattern": pattern}}, "const": {"pattern": pattern}}
-    wanted = {"properties": {"pattern": {"type": "string", "pattern": spelled}}, "const": {"pattern": pattern}}
-    assert spelled_patterns(schema) == wanted
-
-
-def test_a_real_server_binds_by_a_pattern_with_classes(chat_server: LocalServer) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"phone": {"type": "string", "pattern": r"^\d{3}-\d{4}$"}},
-        "required": ["phone"],
-    }
-    client = Client(base_url=chat_server.base_url)
-    form: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    reply = client.chat([{"role": "user", "content": "Phone?"}], response_format=form, max_tokens=100)
-    assert re.fullmatch(r"\{ *\"phone\": *\"[0-9]{3}-[0-9]{4}\" *\}", reply.text)

@@ -16,6 +16,7 @@ from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.forcing import call_schema, forced_tools, parameters_of
 from vessel_core.wire.options import embed_options, written
+from vessel_core.wire.patterns import spelled_patterns
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs
 
@@ -69,14 +70,14 @@ def _format(request: ChatRequest) -> Any:
     forced = forced_tools(request)
     wanted = request.response_format
     if wanted is None or wanted["type"] == "text":
-        return call_schema(forced) if forced else None
+        return spelled_patterns(call_schema(forced)) if forced else None
     if request.tools and request.tool_choice != "none":
         raise InvalidRequest(
             "Ollama can't combine tools with a JSON response format: it binds the whole answer, calls included.",
             hint="Ask for the structured answer in a call without tools, or as a tool itself.",
         )
     schema = wanted.get("json_schema")
-    return "json" if schema is None else schema["schema"]
+    return "json" if schema is None else spelled_patterns(schema["schema"])
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

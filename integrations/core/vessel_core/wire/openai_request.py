@@ -13,7 +13,7 @@ from vessel_core.wire import Call, Quirks
 from vessel_core.wire.arguments import arguments_text
 from vessel_core.wire.forcing import call_schema, forced_tools
 from vessel_core.wire.options import embed_options, written
-from vessel_core.wire.schemas import spelled_patterns
+from vessel_core.wire.patterns import spelled_patterns
 from vessel_core.wire.tools import forced_tool
 
 
@@ -108,7 +108,7 @@ def _put_tools(body: dict[str, Any], request: ChatRequest) -> None:
     choice = request.tool_choice
     if (forced := forced_tool(tools, choice)) is not None:
         tools, choice = [forced], "required"
-    body["tools"] = [{"type": "function", "function": dict(tool["function"])} for tool in tools]
+    body["tools"] = [{"type": "function", "function": spelled_patterns(tool["function"])} for tool in tools]
     if choice is not None:
         body["tool_choice"] = choice
     if request.parallel_tool_calls is not None:

@@ -42,37 +42,6 @@ def _pointed(schema: Mapping[str, Any], reference: str) -> Any:
     return {} if node is None else node
 
 
-_RANGES: Mapping[str, str] = {r"\d": "0-9", r"\w": "A-Za-z0-9_", r"\s": " "}
-"""A line break or tab would have to be escaped in JSON, which a grammar made of a pattern doesn't know."""
-_VALUES = frozenset({"const", "enum", "default", "examples"})
-
-
-def spelled_patterns(schema: Any) -> Any:
-    r"""Return a JSON schema whose patterns say `[0-9]` for `\d`, and so on: llama.cpp's grammar drops a pattern with such."""
-    if isinstance(schema, list | tuple):
-        return [spelled_patterns(item) for item in cast("Sequence[Any]", schema)]
-    if not isinstance(schema, Mapping):
-        return schema
-    fields = cast("Mapping[str, Any]", schema)
-    spelled = {name: value if name in _VALUES else spelled_patterns(value) for name, value in fields.items()}
-    if isinstance(pattern := fields.get("pattern"), str):
-        spelled["pattern"] = _spelled(pattern)
-    return spelled
-
-
-def _spelled(pattern: str) -> str:
-    inside = False
-
-    def spelled(found: re.Match[str]) -> str:
-        nonlocal inside
-        if found[0] in "[]":
-            inside = found[0] == "["
-        ranges = _RANGES.get(found[0])
-        return found[0] if ranges is None else ranges if inside else f"[{ranges}]"
-
-    return re.sub(r"\\.|[\[\]]", spelled, pattern, flags=re.DOTALL)
-
-
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
