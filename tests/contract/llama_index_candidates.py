@@ -1,6 +1,7 @@
 """LlamaIndex's classes for local servers in front of the conformance suite, each made as its documentation has it.
 
-`make compare-llamaindex` runs this in an environment that has them. Each test class names the column its results go to.
+`make compare-llamaindex` runs this in an environment that has them; what plays bytes to Vessel is in `test_conformance`. Each
+test class names the column its results go to.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from vessel_core.local import LocalServer
 
+from tests.llama_index import test_conformance as ours
 from tests.llama_index.conformance import (
     OLLAMA,
     Dialect,
@@ -32,8 +34,6 @@ def made(name: str, /, **options: Any) -> Any:
     return getattr(importlib.import_module(module), kind)(**options)
 
 
-VESSEL = "llama_index.llms.vessel.Vessel"
-VESSEL_EMBEDDING = "llama_index.embeddings.vessel.VesselEmbedding"
 OPENAI_LIKE = "llama_index.llms.openai_like.OpenAILike"
 OPENAI_LIKE_EMBEDDING = "llama_index.embeddings.openai_like.OpenAILikeEmbedding"
 LM_STUDIO = "llama_index.llms.lmstudio.LMStudio"
@@ -44,11 +44,8 @@ CHATS: dict[str, Any] = {"is_chat_model": True, "is_function_calling_model": Tru
 # ------------------------------------------------------------------------------------------------ byte by byte
 
 
-class TestVessel(OpenAIWireConformance):
+class TestVessel(ours.TestVesselOnTheWire):
     column: ClassVar = "Vessel"
-
-    def make(self, base_url: str) -> Any:
-        return made(VESSEL, model="demo", base_url=base_url)
 
 
 class TestOpenAILike(OpenAIWireConformance):
@@ -65,21 +62,16 @@ class TestLMStudio(OpenAIWireConformance):
         return made(LM_STUDIO, model_name="demo", base_url=f"{base_url}/v1", temperature=0.7)
 
 
-class ByOllama(WireConformance):
+class TestVesselByOllama(ours.TestVesselOnOllamasWire):
+    column: ClassVar = "Vessel, Ollama"
+
+
+class TestOllama(WireConformance):
+    column: ClassVar = "Ollama"
+
     @property
     def dialect(self) -> Dialect:
         return OLLAMA
-
-
-class TestVesselByOllama(ByOllama):
-    column: ClassVar = "Vessel, Ollama"
-
-    def make(self, base_url: str) -> Any:
-        return made(VESSEL, model="demo", base_url=base_url, backend="ollama")
-
-
-class TestOllama(ByOllama):
-    column: ClassVar = "Ollama"
 
     def make(self, base_url: str) -> Any:
         return made(OLLAMA_LLM, model="demo", base_url=base_url, request_timeout=120.0, context_window=8000)
@@ -109,7 +101,7 @@ class RealVessel:
     base_url: str
 
     def make(self) -> Any:
-        return made(VESSEL, base_url=self.base_url, temperature=0, seed=1)
+        return made("llama_index.llms.vessel.Vessel", base_url=self.base_url, temperature=0, seed=1)
 
 
 class RealOpenAILike:
@@ -149,11 +141,8 @@ class TestLMStudioThinking(RealLMStudio, OnThinkingServer): ...
 # -------------------------------------------------------------------------------------------------- embeddings
 
 
-class TestVesselEmbedding(OpenAIEmbeddingConformance):
+class TestVesselEmbedding(ours.TestVesselEmbedding):
     column: ClassVar = "Vessel"
-
-    def make(self, base_url: str, batch_size: int) -> Any:
-        return made(VESSEL_EMBEDDING, model_name="demo", base_url=base_url, embed_batch_size=batch_size)
 
 
 class TestOpenAILikeEmbedding(OpenAIEmbeddingConformance):
@@ -164,22 +153,16 @@ class TestOpenAILikeEmbedding(OpenAIEmbeddingConformance):
         return made(OPENAI_LIKE_EMBEDDING, model_name="demo", **options)
 
 
-class EmbeddingByOllama(EmbeddingConformance):
+class TestVesselEmbeddingByOllama(ours.TestVesselEmbeddingOnOllama):
+    column: ClassVar = "Vessel, Ollama"
+
+
+class TestOllamaEmbedding(EmbeddingConformance):
+    column: ClassVar = "Ollama"
+
     @property
     def dialect(self) -> Dialect:
         return OLLAMA
-
-
-class TestVesselEmbeddingByOllama(EmbeddingByOllama):
-    column: ClassVar = "Vessel, Ollama"
-
-    def make(self, base_url: str, batch_size: int) -> Any:
-        options: dict[str, Any] = {"backend": "ollama", "base_url": base_url, "embed_batch_size": batch_size}
-        return made(VESSEL_EMBEDDING, model_name="demo", **options)
-
-
-class TestOllamaEmbedding(EmbeddingByOllama):
-    column: ClassVar = "Ollama"
 
     def make(self, base_url: str, batch_size: int) -> Any:
         return made(OLLAMA_EMBEDDING, model_name="demo", base_url=base_url, embed_batch_size=batch_size)

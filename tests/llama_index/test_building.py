@@ -98,7 +98,10 @@ def test_a_completion_is_what_validation_makes(at: int) -> None:
 
 @pytest.mark.parametrize("at", range(len(DELTAS) + 1))
 def test_a_tool_selection_is_what_validation_makes(at: int) -> None:
-    for made in tool_selections(shown(Answer.chat)[at], required=False):
+    response = shown(Answer.chat)[at]
+    selections = tool_selections(response, required=False)
+    assert len(selections) == sum(isinstance(block, ToolCallBlock) for block in response.message.blocks)
+    for made in selections:
         same(made, ToolSelection(**made.__dict__))
 
 

@@ -30,13 +30,17 @@ HELLO = [ChatMessage("Hello")]
 
 @pytest.mark.parametrize("made", CLASSES)
 def test_construction_does_no_io(made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(*_: Any) -> None:
-        raise AssertionError("a socket was opened")
+    opened: list[Any] = []
+
+    def connect(*address: Any) -> None:
+        opened.append(address)
+        raise OSError("no socket may be opened")
 
     monkeypatch.setattr(socket, "create_connection", connect)
     monkeypatch.setattr(socket.socket, "connect", connect)
-    made()
-    made(backend="ollama", base_url="http://127.0.0.1:9", api_key="k")
+    for options in ({}, {"backend": "ollama", "base_url": "http://127.0.0.1:9", "api_key": "k"}):
+        assert repr(made(**options))
+    assert opened == []
 
 
 @pytest.mark.parametrize("made", CLASSES)

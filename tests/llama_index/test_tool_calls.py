@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -193,38 +194,50 @@ def test_a_code_fence_before_the_document_is_passed_over() -> None:
     assert partial_object('Here it is:\n```json\n{"a": [1, {"b": "c') == {"a": [1, {"b": "c"}]}
 
 
-def stream_of(arguments: str, *, ask_each_time: bool) -> float:
-    """Return the CPU seconds that a call takes whose arguments come in pieces of two characters."""
+def selected(arguments: str) -> list[Any]:
+    """Return the selections of a call whose arguments come in pieces of two characters, read with each piece."""
     answer = Answer()
     answer.take(Delta(tool_calls=[ToolCallDelta(0, "a", "write", "")]))
-    started = time.process_time()
-    selections: list[Any] = []
     for at in range(0, len(arguments), 2):
         delta = Delta(tool_calls=[ToolCallDelta(0, arguments=arguments[at : at + 2])])
         answer.take(delta)
-        response = answer.chat(delta)
-        if ask_each_time:
-            selections = tool_selections(response, required=False)
+        tool_selections(answer.chat(delta), required=False)
     answer.take(Delta(finish="tool_calls"))
-    selections = tool_selections(answer.chat(), required=True)
+    return tool_selections(answer.chat(), required=True)
+
+
+def steps(arguments: str) -> int:
+    """Return how many lines of code are run to read such a call."""
+    run = 0
+
+    def note(_: FrameType, event: str, __: Any) -> Any:
+        nonlocal run
+        run += event == "line"
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        selections = selected(arguments)
+    finally:
+        sys.settrace(before)
     assert selections[0].tool_kwargs == json.loads(arguments)
-    return time.process_time() - started
+    return run
+
+
+def long_arguments(shape: str, size: int) -> str:
+    if shape == "text":
+        return json.dumps({"code": "x = 1\n" * (size // 7)})
+    if shape == "numbers":
+        return json.dumps({"rows": list(range(10, 10 + size // 6))})
+    return json.dumps({f"f{number}": number for number in range(size // 14)})
 
 
 @pytest.mark.parametrize("shape", ["text", "numbers", "fields"])
 def test_long_arguments_cost_in_proportion_to_their_length(shape: str) -> None:
-    def arguments(size: int) -> str:
-        if shape == "text":
-            return json.dumps({"code": "x = 1\n" * (size // 7)})
-        if shape == "numbers":
-            return json.dumps({"rows": list(range(10, 10 + size // 6))})
-        return json.dumps({f"f{number}": number for number in range(size // 14)})
-
-    short = min(stream_of(arguments(8_000), ask_each_time=True) for _ in range(2))
-    long = stream_of(arguments(64_000), ask_each_time=True)
-    # Eight times as long: eight times the time, with room for copying texts. Quadratic would be 64 times.
-    assert long < 20 * short
-    assert long / 32_000 < 100e-6
+    short, long = long_arguments(shape, 4_000), long_arguments(shape, 32_000)
+    # Read anew with each piece, a character of the long ones would cost eight times as much.
+    assert steps(long) / len(long) < 1.2 * steps(short) / len(short)
 
 
 def shown(document: str) -> list[Any]:

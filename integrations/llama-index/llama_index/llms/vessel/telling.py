@@ -8,7 +8,7 @@ with what had come, and is no failure. And the event of each piece is made only 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -79,6 +79,7 @@ class Telling(Generic[R]):
     def __init__(self, kind: Kind[R], llm: BaseLLM, asked: Any, options: Mapping[str, Any]) -> None:
         self._kind = kind
         self._asked = asked
+        self._last: R | None = None
         self._callbacks = llm.callback_manager
         self._span_id = active_span_id.get()
         model, options = llm.to_payload(), dict(options)
@@ -132,43 +133,38 @@ class Telling(Generic[R]):
             raise
 
     def _relay(self, deltas: Generator[Delta]) -> Generator[R]:
-        answer, show, last = Answer(), self._kind.show, None
-        listened = _listened()
-        try:
+        answer, show, listened = Answer(), self._kind.show, _listened()
+        with self._to_the_end(), closing(deltas):
             for delta in deltas:
                 answer.take(delta)
-                last = show(answer, delta)
+                self._last = show(answer, delta)
                 if listened:
-                    self._tell_progress(last)
-                yield last
+                    self._tell_progress(self._last)
+                yield self._last
+
+    async def _arelay(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
+        answer, show, listened = Answer(), self._kind.show, _listened()
+        with self._to_the_end():
+            async with owned(deltas) as pieces:
+                async for delta in pieces:
+                    answer.take(delta)
+                    self._last = show(answer, delta)
+                    if listened:
+                        self._tell_progress(self._last)
+                    yield self._last
+
+    @contextmanager
+    def _to_the_end(self) -> Generator[None]:
+        """Tell how a stream ends. One that its reader left has ended with what had come."""
+        try:
+            yield
         except GeneratorExit:
-            self._stopped(last)
+            self._stopped()
             raise
         except BaseException as error:
             self._failed(error)
             raise
-        finally:
-            deltas.close()
-        self._stopped(last)
-
-    async def _arelay(self, deltas: AsyncGenerator[Delta]) -> AsyncGenerator[R]:
-        answer, show, last = Answer(), self._kind.show, None
-        listened = _listened()
-        async with owned(deltas) as pieces:
-            try:
-                async for delta in pieces:
-                    answer.take(delta)
-                    last = show(answer, delta)
-                    if listened:
-                        self._tell_progress(last)
-                    yield last
-            except GeneratorExit:
-                self._stopped(last)
-                raise
-            except BaseException as error:
-                self._failed(error)
-                raise
-        self._stopped(last)
+        self._stopped()
 
     def _tell_progress(self, response: R) -> None:
         fields = {self._kind.asked: self._asked, "response": response, "span_id": self._span_id}
@@ -180,8 +176,8 @@ class Telling(Generic[R]):
         dispatcher.event(self._kind.end(**fields))
         return response
 
-    def _stopped(self, last: R | None) -> None:
-        self._ended(self._kind.show(Answer(), None) if last is None else last)
+    def _stopped(self) -> None:
+        self._ended(self._kind.show(Answer(), None) if self._last is None else self._last)
 
     def _failed(self, error: BaseException) -> None:
         self._end_callback({EventPayload.EXCEPTION: error})
