@@ -235,30 +235,34 @@ def resident() -> int:
     return pages * resource.getpagesize() // 1_000_000
 
 
-RUN = """
-import sys
-from vessel_core import Client
-from vessel_core.bulk import bulk
-url, source, to = sys.argv[1:]
-bulk(source, to, client=Client("llamacpp", base_url=url), batch_size=8, concurrency=8, progress=False)
-"""
-
-
 def kills(times: int = 20, rows: int = 10_000) -> None:
-    """C6: killed at a random moment, and run again to the end; each row once, and how many texts were asked twice."""
+    """C6: `vessel embed` as it is, over two hosts, killed at a random moment, and run again to the end; each row once, and how
+    many texts were asked twice."""
     worst, whole = 0, 0
     for number in range(times):
-        with TemporaryDirectory() as folder, Host(8, 2) as host:
+        with TemporaryDirectory() as folder, Host(8, 20) as one, Host(8, 20) as other:
             source, to = corpus(Path(folder, "in.jsonl"), rows), Path(folder, "out.jsonl")
-            command = [sys.executable, "-c", RUN, host.url, str(source), str(to)]
-            child = subprocess.Popen(command)
+            command = [
+                sys.executable,
+                "-m",
+                "vessel_core.cli",
+                "embed",
+                "-b",
+                "llamacpp",
+                "-u",
+                one.url,
+                "-u",
+                other.url,
+            ]
+            command += ["--from", str(source), "--to", str(to)]
+            child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             goal = random.Random(number).randrange(rows * 8 // 10)
-            while host.asked() <= goal:
+            while one.asked() + other.asked() <= goal:
                 time.sleep(random.random() / 50)
             child.kill()
             child.wait()
-            subprocess.run(command, check=True)
-            again = host.asked() - rows
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+            again = one.asked() + other.asked() - rows
             found = [json.loads(line) for line in to.read_text().splitlines()]
             whole += [row["id"] for row in found] == [f"row-{at}" for at in range(rows)] and all(
                 row["embedding"] for row in found

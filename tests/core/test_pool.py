@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections.abc import Sequence
 
 import pytest
-from vessel_core import Client, Routing
+from vessel_core import Routing
 from vessel_core.address import parse_address
-from vessel_core.backends import find_backend
-from vessel_core.dispatch import DISPATCHER, Ticket
-from vessel_core.errors import ContextOverflow, InvalidConfig, RateLimited, ServerBusy, ServerUnreachable, VesselError
-from vessel_core.hosts import PoolHost, is_hosts_fault
+from vessel_core.dispatch import DISPATCHER
+from vessel_core.errors import InvalidConfig
+from vessel_core.hosts import PoolHost
 from vessel_core.pool import HostPool
-from vessel_core.target import Server
-from vessel_core.vetting import beginnings, probe
-from vessel_core.wire import Call, Reply
+from vessel_core.vetting import beginnings
+from vessel_core.wire import Call
 
-
-def ready_pool(*slots: int, **routing: object) -> HostPool:
-    """A pool whose hosts have passed their first probe at the time 0."""
-    addresses = [parse_address(f"http://host-{number}") for number in range(len(slots))]
-    pool = HostPool(addresses, Routing(slots=slots, **routing))  # type: ignore[arg-type]
-    for host in pool.due(0):
-        pool.passed(host, 0)
-    return pool
-
-
-def enter(pool: HostPool, now: float = 0, prefix: Sequence[int] = ()) -> Ticket:
-    return pool.enter(now, lambda: None, prefix)
-
-
-def answered(pool: HostPool, ticket: Ticket, now: float = 0) -> None:
-    pool.hear(ticket, now)
-    pool.leave(ticket, now)
-
-
-def places(pool: HostPool, tickets: Sequence[Ticket]) -> list[int]:
-    return [pool.hosts.index(ticket.host) if ticket.host else -1 for ticket in tickets]
-
-
-def unreachable(message: str = "gone") -> ServerUnreachable:
-    return ServerUnreachable(message)
+from tests.core.pools import answered, enter, places, ready_pool, unreachable
 
 
 def test_calls_fill_free_slots_in_proportion() -> None:
@@ -139,159 +112,6 @@ def test_a_call_of_the_parent_gives_nothing_back_in_a_forked_child() -> None:
     assert [host.in_flight for host in pool.hosts] == [0, 0]
 
 
-def test_a_failing_host_is_set_aside_probed_and_tried_with_one_call_first() -> None:
-    pool = ready_pool(4, 4)
-    ticket = enter(pool)
-    host = ticket.at
-    pool.leave(ticket, 1, unreachable())
-    assert host.state == "aside"
-    assert pool.due(1) == []
-    assert all(each.at is not host for each in [enter(pool, 1) for _ in range(4)])
-
-    assert pool.due(1.2) == [host]
-    assert pool.due(1.2) == []  # somebody does it already
-    pool.failed(host, 1.3, unreachable())
-    assert pool.due(1.3) == []
-    assert pool.due(2) == [host]
-    pool.passed(host, 2)
-    assert host.state == "trial"
-
-    chosen = [enter(pool, 2) for _ in range(3)]
-    assert [each.at for each in chosen].count(host) == 1
-    answered(pool, next(each for each in chosen if each.at is host), 2)
-    assert host.status().state == "ready"
-
-
-def test_a_host_that_fails_its_trial_is_left_alone_longer_each_time() -> None:
-    pool = ready_pool(4, 4)
-    host, now = pool.hosts[0], 0.0
-    pauses: list[float] = []
-    for _ in range(6):
-        calls = [enter(pool, now) for _ in range(8)]
-        pool.leave(next(each for each in calls if each.host is host), now, unreachable())
-        del calls
-        since = now
-        while pool.due(now) != [host]:
-            now += 0.05
-        pauses.append(round(now - since, 1))
-        pool.passed(host, now)
-    assert pauses == sorted(pauses)
-    assert pauses[-1] <= 3.1  # and a probe of 2 s: it is back within 5.1 s at most
-
-
-def test_a_host_that_asks_to_be_left_alone_is() -> None:
-    pool = ready_pool(4, 4)
-    ticket = enter(pool)
-    pool.leave(ticket, 0, RateLimited("slow down"), after=7)
-    assert pool.due(6.9) == []
-    assert pool.due(7) == [ticket.at]
-
-
-def test_a_silent_host_is_asked_how_it_is_and_its_calls_go_elsewhere_if_it_says_nothing() -> None:
-    pool = ready_pool(4, 4, hang=10)
-    ticket = enter(pool, 100)
-    ticket.abort = lambda: None
-    host = ticket.at
-    assert pool.due(100.9) == []
-    assert pool.due(101) == [host]
-    pool.failed(host, 102, unreachable("no answer in time"))
-    assert host.state == "aside"
-    assert "no answer in time" in str(host.status().error)
-    assert pool.hung(109.9) == []
-    assert pool.hung(110) == [ticket]
-    assert ticket.lost
-
-
-def test_a_silent_host_that_is_well_is_given_more_time() -> None:
-    pool = ready_pool(4, 4)
-    ticket = enter(pool, 100)
-    pool.due(101)
-    pool.passed(ticket.at, 101)
-    assert pool.due(102.9) == []
-    assert pool.due(103) == [ticket.at]
-    pool.passed(ticket.at, 103)
-    assert pool.hung(10_000) == []  # a long prompt is no fault
-
-
-@pytest.mark.parametrize("body", [b"", b"OK"])
-def test_a_host_is_well_whatever_it_says_of_it(body: bytes) -> None:
-    with Client("vllm", base_url=["http://host-0", "http://host-1"]) as client:
-        target, pool = client.target, client.target.pool
-        assert pool is not None
-        target.known = Server(find_backend("vllm"), pool.addresses[0])
-        host = pool.due(0)[0]
-        pool.passed(host, 0)
-        asking = probe(target, pool, host)
-        assert next(asking).path == "/health"
-        with pytest.raises(StopIteration):
-            asking.send(Reply(200, body=body))
-
-
-def test_a_silent_host_that_answers_after_all_is_ready_again() -> None:
-    pool = ready_pool(4, 4)
-    ticket = enter(pool, 100)
-    pool.due(101)
-    pool.failed(ticket.at, 103, unreachable())
-    answered(pool, ticket, 104)
-    assert ticket.at.status().state == "ready"
-
-
-def test_calls_of_the_only_host_are_not_given_up() -> None:
-    pool = ready_pool(4, 4)
-    first = enter(pool, 100)
-    first.abort = lambda: None
-    for host in pool.hosts:
-        pool.failed(host, 101, unreachable())
-    assert pool.hung(200) == []
-
-
-def test_a_host_that_was_never_there_is_said_at_once() -> None:
-    pool = HostPool([parse_address("http://one"), parse_address("http://two")])
-    waiting = enter(pool)
-    for host in pool.due(0):
-        pool.failed(host, 0, unreachable(f"{host.address.root} is off"))
-    assert isinstance(waiting.error, ServerUnreachable)
-    assert "http://one is off" in waiting.error.message
-    assert "http://two is off" in waiting.error.message
-    with pytest.raises(ServerUnreachable, match="None of the 2 hosts"):
-        enter(pool)
-
-
-def test_calls_wait_a_while_for_hosts_that_were_there() -> None:
-    pool = ready_pool(1, 1)
-    for ticket in [enter(pool, 10), enter(pool, 10)]:
-        pool.leave(ticket, 10, unreachable())
-    waiting = enter(pool, 11)
-    pool.hung(14)
-    assert waiting.error is None
-    (host, _) = pool.due(12)
-    pool.passed(host, 14)
-    assert waiting.host is host
-    pool.leave(waiting, 14, unreachable())
-    late = enter(pool, 15)
-    for host in pool.due(30):
-        pool.failed(host, 30, unreachable())
-    pool.hung(30)
-    assert isinstance(late.error, ServerUnreachable)
-
-
-def test_hosts_that_were_gone_for_long_are_asked_again_before_a_call_fails() -> None:
-    pool = ready_pool(1, 1)
-    for ticket in [enter(pool, 10), enter(pool, 10)]:
-        pool.leave(ticket, 10, unreachable())
-    waiting = enter(pool, 1000)
-    one, other = pool.due(1000)
-    pool.failed(one, 1001, unreachable())
-    assert waiting.error is None
-    pool.failed(other, 1001, unreachable())
-    assert isinstance(waiting.error, ServerUnreachable)
-    with pytest.raises(ServerUnreachable):
-        enter(pool, 1001)  # they were asked a moment ago
-    waiting = enter(pool, 2000)
-    pool.passed(pool.due(2000)[0], 2000)
-    assert waiting.host is one
-
-
 def test_a_call_that_ends_while_places_are_given_away_takes_nobodys_place() -> None:
     """As the garbage collector may end one, in whatever thread and at whatever line."""
     pool = ready_pool(1, 1, overcommit=1)
@@ -303,14 +123,6 @@ def test_a_call_that_ends_while_places_are_given_away_takes_nobodys_place() -> N
     for ticket in (first, second):
         answered(pool, ticket)
     assert [host.in_flight for host in pool.hosts] == [0, 0]
-
-
-def test_errors_of_one_kind_stay_of_that_kind() -> None:
-    pool = HostPool([parse_address("http://one"), parse_address("http://two")])
-    for host in pool.due(0):
-        pool.failed(host, 0, RateLimited("slow down"))
-    with pytest.raises(RateLimited):
-        enter(pool)
 
 
 def test_what_only_asks_needs_no_place() -> None:
@@ -344,14 +156,6 @@ def test_prompts_share_their_beginning_in_steps() -> None:
     assert len(first) < len(second)
     assert second[: len(first) - 1] == first[:-1]
     assert beginnings(Call("POST", "/v1/embeddings", {"input": ["a" * 1000]})) == []
-
-
-@pytest.mark.parametrize(
-    ("error", "fault"),
-    [(unreachable(), True), (ServerBusy("full"), True), (ContextOverflow("too long"), False)],
-)
-def test_what_is_the_hosts_fault(error: VesselError, fault: bool) -> None:
-    assert is_hosts_fault(error) is fault
 
 
 def test_slots_are_given_or_said_by_the_server() -> None:

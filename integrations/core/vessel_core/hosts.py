@@ -26,6 +26,7 @@ from vessel_core.errors import (
     Unsupported,
     VesselError,
 )
+from vessel_core.types import ModelInfo
 
 if TYPE_CHECKING:
     from vessel_core.dispatch import Ticket
@@ -215,6 +216,15 @@ class PoolHost:
         error = None if self.error is None else self.error.message
         counts = (self.slots, self.limit, self.in_flight, self.answered, self.failed)
         return HostStatus(self.address.root, self.state, *counts, error)
+
+
+@dataclass(slots=True)
+class Measure:
+    """What the first host that was taken in answers with, which the others must do too: its models, the vector of a text."""
+
+    host: PoolHost
+    models: Sequence[ModelInfo]
+    vector: Sequence[float] | None = None
 
 
 class Silent(ServerUnreachable):

@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from vessel_core.address import Address, parse_address
 from vessel_core.dispatch import DISPATCHER, Ticket
 from vessel_core.errors import InvalidConfig, ServerUnreachable, VesselError
-from vessel_core.hosts import HostStatus, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
+from vessel_core.hosts import HostStatus, Measure, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
 from vessel_core.types import ModelInfo
 from vessel_core.verdict import blame, moved, suspect, warn
 from vessel_core.wire import Call
@@ -30,15 +29,6 @@ GRACE = 5.0
 
 LINGER = 1.0
 """Seconds without a call after which nobody needs to look after the hosts."""
-
-
-@dataclass(slots=True)
-class Measure:
-    """What the first host that was taken in answers with, which the others must do too: its models, the vector of a text."""
-
-    host: PoolHost
-    models: Sequence[ModelInfo]
-    vector: Sequence[float] | None = None
 
 
 class HostPool:

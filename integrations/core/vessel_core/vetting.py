@@ -22,8 +22,8 @@ from vessel_core.errors import (
     Unsupported,
     VesselError,
 )
-from vessel_core.hosts import PoolHost
-from vessel_core.pool import HostPool, Measure
+from vessel_core.hosts import Measure, PoolHost
+from vessel_core.pool import HostPool
 from vessel_core.target import Server, Target
 from vessel_core.types import ModelInfo, ModelKind
 from vessel_core.wire import Call

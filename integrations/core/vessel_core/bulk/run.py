@@ -25,11 +25,11 @@ from vessel_core.errors import InvalidConfig, ServerError, Unsupported
 from vessel_core.vetting import ALIKE, cosine
 
 ID = "id"
-BATCH, SMALLEST = 64, 8
-"""Texts a request at most, and at least, where nothing else is said."""
+BATCH = 64
+"""Texts a request at most, where nothing else is said."""
 
 REPEATED = 100
-"""One row in so many may be under way at once, and be asked again after a kill."""
+"""One row in so many, or `BATCH`, may be under way at once, and be asked again after a kill."""
 
 BATCHES_TO_WITNESS = 100
 """How many batches are looked through for a row that is done, to compare the model by."""
@@ -180,7 +180,8 @@ class _Run(Asking):
 
     def fitting(self, total: int | None) -> int:
         """Return how many texts a request should hold, so that little is asked twice after a kill."""
-        return BATCH if total is None else max(SMALLEST, min(BATCH, total // (REPEATED * self.room())))
+        under_way = BATCH * BATCH if total is None else max(BATCH, total // REPEATED)
+        return max(1, min(BATCH, under_way // self.room()))
 
     def _note_witness(self, item: Item) -> None:
         if self._witness is None and item.error is None and (vector := self.journal.vector_of(item.row)) is not None:
