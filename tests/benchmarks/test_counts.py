@@ -15,5 +15,7 @@ def test_a_token_takes_no_more_calls_than_the_baseline() -> None:
 
 
 def test_a_call_more_for_each_token_is_a_regression() -> None:
-    worse = counts.regressions({"core": 15.0, "face": 20.0}, {"core": 14.0, "face": 20.0})
-    assert worse == ["core: 15 calls, and 14 were enough."]
+    baseline = {"core: a text token": 44.0, "face: a text token": 20.0, "core: an answer": 200.0}
+    assert counts.regressions({**baseline, "core: an answer": 209.0}, baseline) == []
+    worse = counts.regressions({**baseline, "core: a text token": 45.0}, baseline)
+    assert worse == ["core: a text token: 45 calls, and 44 were enough."]
