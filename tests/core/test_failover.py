@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from vessel_core import Client, Routing, Timeout
-from vessel_core.errors import ServerUnreachable, StreamInterrupted, StreamStalled, VesselError
+from vessel_core.errors import InputTooLarge, ServerUnreachable, StreamInterrupted, StreamStalled, VesselError
 from vessel_core.retry import Retries
 
 from tests.core.driving import Connect
@@ -263,6 +263,33 @@ def test_what_all_hosts_say_is_the_calls_fault(connect: Connect, caplog: pytest.
         assert [asked(server) for server in (one, other, third)] == [1, 1, 1]
         assert {host.state for host in client.hosts()} == {"ready"}
         assert "is not used" not in caplog.text
+
+
+def test_a_text_that_is_too_long_is_no_fault_of_its_host(connect: Connect) -> None:
+    long = said(500, message="input (900 tokens) is too large to process. increase the physical batch size")
+    with llamacpp_server() as one, llamacpp_server() as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        client.embed(["first"])
+        until_met(client)
+        for server in (one, other):
+            server.requests.clear()
+            server.routes["POST", "/v1/embeddings"] = long
+        with pytest.raises(InputTooLarge):
+            client.embed(["long"])
+        assert asked(one) + asked(other) == 1
+        assert {host.state for host in client.hosts()} == {"ready"}
+
+
+def test_a_host_that_repeats_the_key_is_named_without_it(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = said(401, "authentication_error", "Invalid API Key: k-123456")
+    with llamacpp_server() as bad, llamacpp_server() as well:
+        client = connect(base_url=[bad.base_url, well.base_url], api_key="k-123456")
+        client.embed(["first"])
+        until_met(client)
+        bad.routes["POST", "/v1/embeddings"] = wrong
+        client.embed([f"text {number}" for number in range(6)], batch_size=1)
+        assert f"{bad.base_url} is not used. The key is missing or wrong: Invalid API Key" in caplog.text
+        assert "k-123456" not in caplog.text + str(client.hosts())
 
 
 def test_a_host_that_takes_another_key_is_named(caplog: pytest.LogCaptureFixture) -> None:

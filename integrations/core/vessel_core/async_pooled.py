@@ -41,7 +41,7 @@ class AsyncPooledTransport(AsyncTransport):
 
     def __init__(self, target: Target, pool: HostPool, http_transport: AsyncHTTPTransport | None = None) -> None:
         self.pool = pool
-        self._target = target
+        self.target = target
         self._http_transport = http_transport
         self.hosts: dict[PoolHost, AsyncTransport] = {
             host: target.connection(host.address).async_transport(http_transport) for host in pool.hosts
@@ -51,7 +51,7 @@ class AsyncPooledTransport(AsyncTransport):
 
     async def meet(self) -> None:
         """Wait until a host can be used."""
-        self.pool.leave(await self.enter(WAKING, self._target.timeout), time.monotonic())
+        self.pool.leave(await self.enter(WAKING, self.target.timeout), time.monotonic())
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call on the host that has the most room; its place is given back when the context is left."""
@@ -100,15 +100,15 @@ class AsyncPooledTransport(AsyncTransport):
             self._watching.discard(loop)
 
     async def _probe(self, host: PoolHost) -> None:
-        transport = _Probing(self._target.connection(host.address), self._http_transport)
+        transport = _Probing(self.target.connection(host.address), self._http_transport)
         transport.first = lambda: self.hosts[self.pool.measured_by()]
         try:
-            slots = await arun(probe(self._target, self.pool, host), transport, patient_probe(host))
+            slots = await arun(probe(self.target, self.pool, host), transport, patient_probe(host))
         except asyncio.CancelledError:
             host.claimed = None
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
-            self.pool.failed(host, time.monotonic(), shown(error, self._target))
+            self.pool.failed(host, time.monotonic(), shown(error, self.target))
         else:
             self.pool.passed(host, time.monotonic(), slots)
         finally:
@@ -163,9 +163,7 @@ class _Placed:
             try:
                 incoming = await self._exchange.__aenter__()
                 self._entered = True
-                self._fault = refusal(incoming)
-                if self._fault is None and incoming.good:
-                    await abegin_body(incoming)
+                self._fault = refusal(incoming, await abegin_body(incoming), self._pooled.target)
                 return incoming
             finally:
                 ticket.abort = None

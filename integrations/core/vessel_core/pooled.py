@@ -66,9 +66,7 @@ class PooledTransport(Transport):
         ticket.abort = transport.hang_up
         try:
             with transport.open(call, timeout) as incoming:
-                fault = refusal(incoming)
-                if fault is None and incoming.good:
-                    begin_body(incoming)
+                fault = refusal(incoming, begin_body(incoming), self._target)
                 begin(self._host_pool, ticket, incoming, call)
                 yield incoming
         except VesselError as error:
@@ -188,13 +186,15 @@ def _hear(host: PoolHost) -> None:
     host.hear(time.monotonic())
 
 
-def refusal(incoming: Incoming) -> VesselError | None:
-    """Return what a reply's status says of its host, if it is no good; raise for a web page, which is nobody's answer."""
+def refusal(incoming: Incoming, first: bytes, target: Target) -> VesselError | None:
+    """Return what a reply that is no good says of its host, by its status and `first` bytes; raise for a web page, which is
+    nobody's answer."""
     if incoming.good:
         if incoming.reply.headers.get("content-type", "").startswith("text/html"):
             raise ProtocolError("It answers with a web page.", hint="Is this the URL of an LLM server?")
         return None
-    return fault_in(error_from(incoming.reply))
+    fault = fault_in(error_from(replace(incoming.reply, body=first)))
+    return fault and shown(fault, target)
 
 
 def fault_in(error: VesselError) -> VesselError | None:

@@ -11,8 +11,8 @@ from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 
 
-def begin_body(incoming: Incoming) -> None:
-    """Wait for the first bytes, and leave them to be read."""
+def begin_body(incoming: Incoming) -> bytes:
+    """Return the first bytes once they are there, and leave them to be read."""
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.SyncByteStream", incoming.response.stream)
@@ -20,10 +20,11 @@ def begin_body(incoming: Incoming) -> None:
     with mapped(incoming.stage):
         first = next(pieces, b"")
     incoming.response.stream = _Begun(first, pieces, body)
+    return first
 
 
-async def abegin_body(incoming: Incoming) -> None:
-    """Wait for the first bytes, and leave them to be read."""
+async def abegin_body(incoming: Incoming) -> bytes:
+    """Return the first bytes once they are there, and leave them to be read."""
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.AsyncByteStream", incoming.response.stream)
@@ -33,6 +34,7 @@ async def abegin_body(incoming: Incoming) -> None:
     except httpx.TransportError as error:
         raise translated(error, incoming.stage()) from error
     incoming.response.stream = _AsyncBegun(first, pieces, body)
+    return first
 
 
 class _Begun(httpx.SyncByteStream):
