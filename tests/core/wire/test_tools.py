@@ -103,7 +103,17 @@ def test_quirk_54_a_call_without_an_id_gets_one_that_stays() -> None:
 def test_quirk_55_ids_are_unique_in_a_reply() -> None:
     reply = assembled(piece(0, "call_0", "get_weather", PARIS), piece(1, "call_0", "get_time", "{}"))
     assert calls(reply) == BOTH
-    assert reply.tool_calls[0]["id"] == "call_0" != reply.tool_calls[1]["id"]
+    assert len({"call_0", *(call["id"] for call in reply.tool_calls)}) == 3
+    reply = assembled(piece(0, "a", "get_weather", PARIS), piece(1, "a", "get_time", "{}"))
+    assert reply.tool_calls[0]["id"] == "a" != reply.tool_calls[1]["id"]
+
+
+@pytest.mark.parametrize("counted", ["call_0", "0", "1", "tool-2", "function_10", "Call:3", "functions.7"])
+def test_quirk_55_an_id_that_is_a_place_is_not_the_same_in_two_replies(counted: str) -> None:
+    pieces = (piece(0, counted, "get_weather", '{"city": '), piece(0, counted, None, '"Paris"}'))
+    (first,), (second,) = (assembled(*pieces).tool_calls for _ in range(2))
+    assert first["function"] == second["function"] == {"name": "get_weather", "arguments": PARIS}
+    assert len({counted, first["id"], second["id"]}) == 3
 
 
 def test_quirk_55_an_id_of_an_earlier_turn_is_not_given_again() -> None:

@@ -23,6 +23,8 @@ MAX_CALLS = 512
 CHARACTERS_A_TOKEN = 8
 """More than any language has; `max_structured` bounds the arguments of one call by it."""
 _BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
+_COUNTED = re.compile(r"(call|tool|functions?)?[\W_]?\d{1,3}", re.IGNORECASE)
+"""An id that is no more than the place of a call in its reply, so that the next reply has it too: quirk 55."""
 ENDED = frozenset({"stop", "tool_calls", "function_call", "eos"})
 """Finish reasons of a model that came to its own end; after any other a call may have been cut off."""
 SHORTEST_REPEAT = 3
@@ -56,8 +58,8 @@ class ToolCallAssembler:
 
     Servers leave the index out or send 0 for every call, repeat or blank ids and names, and send arguments as objects
     (quirks 49 to 60, 66): a new id, or a new name after complete arguments, starts a new call; a repeat changes nothing.
-    Ids are unique in one reply and beside those `used` in the conversation (quirk 55: some servers begin at `call_0` in each
-    reply); a call without one of its own gets `call_` and 24 hex digits.
+    Ids are unique in one reply, beside those `used` in the conversation, and from reply to reply (quirk 55: some servers begin
+    at `call_0` in each); a call without such an id gets `call_` and 24 hex digits.
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
@@ -202,11 +204,11 @@ class ToolCallAssembler:
         call.announced = True
         if call.name not in self._names:
             call.name = self._declared.get(_loose(call.name), call.name)
-        if not call.id or call.id in self._ids:
-            call.id = f"call_{uuid.uuid4().hex[:24]}"
-        self._ids.add(call.id)
+        taken = not call.id or call.id in self._ids or _COUNTED.fullmatch(call.id)
+        given = f"call_{uuid.uuid4().hex[:24]}" if taken else call.id  # the server may repeat its own: quirk 53
+        self._ids.add(given)
         arguments = "" if call.held else "".join(call.arguments)
-        return ToolCallDelta(call.index, id=call.id, name=call.name, arguments=arguments)
+        return ToolCallDelta(call.index, id=given, name=call.name, arguments=arguments)
 
 
 def one_a_call(deltas: Sequence[ToolCallDelta]) -> list[ToolCallDelta]:
