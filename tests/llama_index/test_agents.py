@@ -229,6 +229,35 @@ async def test_a_conversation_with_tools_can_be_resumed_from_its_json(llm: Vesse
     await llm.aclose()
 
 
+async def test_a_call_that_can_not_be_run_comes_back_to_the_model_as_an_error() -> None:
+    """It is never run, and no end of the agent: the model is told why, and does better."""
+    ran: list[str] = []
+
+    def delete(path: str = "/") -> str:
+        """Delete a file."""
+        ran.append(path)
+        return "Deleted."
+
+    broken = call_piece(0, "['/tmp/a'", name="delete", call_id="a") + ending("tool_calls")
+    for streaming in (True, False):
+        ran.clear()
+        with scripted(in_turn(broken, calls(("delete", {"path": "/tmp/a"})), answer("Done."))) as (llm, server):
+            agent = FunctionAgent(tools=[delete], llm=llm, streaming=streaming)
+            await run(agent, "Delete /tmp/a")
+            asked, result = sent(server, 1)["messages"][-2:]
+            await llm.aclose()
+        assert ran == ["/tmp/a"]
+        assert [call["id"] for call in asked["tool_calls"]] == ["a"] == [result["tool_call_id"]]
+        assert "no JSON" in result["content"]
+
+
+async def test_a_call_that_was_cut_off_ends_an_agent_since_it_would_be_again() -> None:
+    with scripted(call_piece(0, '{"city": "Li', name="get_weather", call_id="a") + ending("length")) as (llm, _):
+        with pytest.raises(InvalidOutput, match="max_tokens"):
+            await run(FunctionAgent(tools=[get_weather], llm=llm), "What is the weather in Lisbon?")
+        await llm.aclose()
+
+
 async def test_an_agent_whose_first_call_is_forced_and_does_not_come_says_so() -> None:
     with scripted(answer("Hello.")) as (llm, _):
         agent = FunctionAgent(tools=[get_weather], llm=llm, initial_tool_choice="get_weather")

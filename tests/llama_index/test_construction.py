@@ -8,7 +8,7 @@ import json
 import pickle
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -68,12 +68,24 @@ def test_an_unknown_option_names_the_nearest_one() -> None:
         Vessel(additional_kwargs={"temprature": 1})
 
 
-def test_arguments_go_by_name() -> None:
-    with pytest.raises(InvalidConfig, match="model='qwen3:8b'"):
-        Vessel("qwen3:8b")  # pyright: ignore[reportCallIssue]
+def test_arguments_go_by_name_but_for_the_model() -> None:
+    made: Any = Vessel
+    assert made("qwen3:8b", temperature=0.5).model == "qwen3:8b"
+    assert cast("Any", VesselEmbedding)("nomic").model_name == "nomic"
+    wrong: list[Callable[[], Any]] = [lambda: made("a", "b"), lambda: made(7), lambda: made("a", model="b")]
+    for call in [*wrong, lambda: made("a", model_name="b")]:
+        with pytest.raises(InvalidConfig, match=r"by name|twice"):
+            call()
 
 
-# ------------------------------------------------------------------------------------------------------ others' names
+def test_headers_and_several_answers_of_one_call_say_what_to_do() -> None:
+    with scripted(answer("Hi."), extra_headers={"x-team": "a"}) as (llm, server):
+        llm.chat(HELLO)
+        assert server.requests[-1].headers["x-team"] == "a"
+        for options, hint in (({"extra_headers": {"x-team": "b"}}, "headers="), ({"n": 2}, "several times")):
+            with pytest.raises(InvalidRequest) as caught:
+                llm.chat(HELLO, **options)
+            assert hint in str(caught.value.hint)
 
 
 def test_the_arguments_of_ollamas_class_are_understood() -> None:

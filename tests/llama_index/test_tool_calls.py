@@ -116,7 +116,9 @@ def test_arguments_that_are_no_object_are_an_error_and_never_an_empty_call() -> 
     with scripted(call_piece(0, '["Oslo"]', name="get_weather", call_id="a") + ending("tool_calls")) as (llm, _):
         response = ask(llm)
         with pytest.raises(InvalidOutput, match="no JSON object"):
-            llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+            llm.get_tool_calls_from_response(response)
+        (selection,) = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+        assert selection.tool_name.startswith("get_weather (")  # a tool that there isn't
 
 
 def test_no_call_is_an_error_only_if_one_was_wanted() -> None:

@@ -19,6 +19,7 @@ CONNECTION_ALIASES = {
     "host": "base_url",
     "request_timeout": "timeout",
     "default_headers": "headers",
+    "extra_headers": "headers",
 }
 
 #: Arguments of other classes that have no meaning here: what they switch is always so, or is the core's own business.
@@ -83,11 +84,12 @@ class ServerConnection(BaseModel):
     _async_client: AsyncClient | None = PrivateAttr(default=None)
 
     def __init__(self, /, *args: Any, **arguments: Any) -> None:
-        if args:
+        if len(args) > 1 or not all(isinstance(arg, str) for arg in args) or (args and "model" in arguments):
             raise InvalidConfig(
-                f"{type(self).__name__} takes its arguments by name.", hint=f"{type(self).__name__}(model={args[0]!r})"
+                f"{type(self).__name__} takes its arguments by name, but for the model's.",
+                hint=f"{type(self).__name__}('qwen3', base_url=…)",
             )
-        given = self._known(arguments)
+        given = self._known({**arguments, "model": args[0]} if args else arguments)
         super().__init__(**given)
         self.client  # noqa: B018 - made here, without I/O, so that a wrong backend or URL is refused here
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from io import IOBase
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -58,7 +58,7 @@ def to_wire(
 
     `image_root` is the folder image files must lie below; `send_reasoning` tells whether earlier thinking goes along.
     """
-    ledger = _Ledger()
+    ledger = _Ledger({_answers(message) for message in messages if ROLES[message.role] == "tool"})
     return [_message(message, ledger, image_root, send_reasoning) for message in messages]
 
 
@@ -68,7 +68,7 @@ def _message(message: ChatMessage, ledger: _Ledger, root: Path | None, send_reas
     if role == "assistant":
         if send_reasoning and (thought := _thinking(message)):
             wire["reasoning"] = thought
-        if calls := _calls(message):
+        if calls := [*_calls(message), *_broken(message, ledger.results)]:
             wire["tool_calls"] = ledger.asked(calls)
     elif role == "tool":
         wire["tool_call_id"] = ledger.answered(message.additional_kwargs)
@@ -197,6 +197,18 @@ def _calls(message: ChatMessage) -> list[tuple[str | None, str, Mapping[str, Any
     return [legacy_call(call) for call in cast("list[Any]", legacy)] if isinstance(legacy, list | tuple) else []
 
 
+def _broken(message: ChatMessage, results: Set[str]) -> list[tuple[str | None, str, str]]:
+    """Return the calls that could not be run, if there is a result of each, which says why."""
+    broken: Any = message.additional_kwargs.get("invalid_tool_calls") or ()
+    calls = [(str(call["id"]), str(call["name"]), str(call["arguments"])) for call in cast("list[Any]", broken)]
+    return [call for call in calls if call[0] in results]
+
+
+def _answers(message: ChatMessage) -> str:
+    """Return the id of the call of which a message is the result."""
+    return str(message.additional_kwargs.get("tool_call_id"))
+
+
 def _arguments(arguments: Mapping[str, Any] | str) -> str:
     """Return arguments as JSON. Of a text that is no object, what can be read: a server refuses the whole history for it."""
     if isinstance(arguments, str):
@@ -213,7 +225,8 @@ class _Ledger:
     """The calls of a history that wait for their result. Gives each an id of its own: some classes write the tool's name
     in place of one, twice if it is called twice, or nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, results: Set[str]) -> None:
+        self.results = results
         self._used: set[str] = set()
         self._waiting: list[tuple[str, str | None, str]] = []
 

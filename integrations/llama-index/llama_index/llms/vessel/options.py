@@ -30,6 +30,11 @@ OPTION_ALIASES = {
 }
 #: Not the server's business: whether a forced call that does not come is an error; the counts are always asked for.
 NOT_SENT = frozenset({"validate", "stream_options"})
+#: What to do in place of options that other classes have.
+HINTS = {
+    "extra_headers": "Headers are the same in each call: `Vessel(headers={…})`.",
+    "n": "A response of LlamaIndex holds one answer: ask several times.",
+}
 _CALL_NAMES = frozenset(
     {*OPTION_NAMES, "model", "tools", "tool_choice", "parallel_tool_calls", "response_format", "extra_body", "timeout"}
 ) - {"n"}
@@ -125,6 +130,6 @@ def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
         elif (name, value) == ("format", "json"):  # as Ollama's own API has it
             fields["response_format"] = {"type": "json_object"}
         else:
-            close = did_you_mean(name, [*_CALL_NAMES, *OPTION_ALIASES])
-            hint = "What only this server knows goes into `extra_body={…}`."
+            close = "." if name in HINTS else did_you_mean(name, [*_CALL_NAMES, *OPTION_ALIASES])
+            hint = HINTS.get(name, "What only this server knows goes into `extra_body={…}`.")
             raise InvalidRequest(f"There is no option {name!r}{close}", hint=hint)

@@ -116,11 +116,14 @@ def _must_call(reply: ChatReply) -> None:
 def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
     """Return the calls of an answer, of a whole one or of one that is still coming.
 
-    Raises `InvalidOutput`, which is a `ValueError`, for a call that can't be run (it was cut off, or is no JSON object),
-    and where there is none though one is `required`.
+    A call that can't be run (it is no JSON object) is one of a tool that there isn't, whose name says why: an agent answers
+    the model that, and goes on. Raises `InvalidOutput`, which is a `ValueError`, for such a call if one is `required`, or if
+    it was cut off at `max_tokens`, as it would be again; and where there is none though one is `required`.
     """
-    extra = response.message.additional_kwargs
-    if broken := cast("list[dict[str, Any]]", extra.get("invalid_tool_calls")):
+    extra: Mapping[str, Any] = response.message.additional_kwargs  # pyright: ignore[reportUnknownMemberType]
+    broken = cast("list[dict[str, Any]]", extra.get("invalid_tool_calls") or [])
+    told = cast("Mapping[str, Any]", response.additional_kwargs)  # pyright: ignore[reportUnknownMemberType]
+    if broken and (required or told.get("finish_reason") == "length"):
         first = broken[0]
         raise InvalidOutput(
             f"The model's call of {first['name']!r} can't be run: {first['error']}.",
@@ -132,6 +135,10 @@ def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelec
     selections = [_selection(at, call.tool_call_id, call.tool_name, call.tool_kwargs) for at, call in enumerate(calls)]
     if not selections:
         selections = [_selection(at, *legacy_call(call)) for at, call in enumerate(extra.get("tool_calls") or ())]
+    selections += [
+        _selection(at, call["id"], f"{call['name']} ({call['error']})", call["arguments"])
+        for at, call in enumerate(broken, len(selections))
+    ]
     if required and not selections:
         raise InvalidOutput(
             f"The model called no tool; it answered: {(response.message.content or '')[:200]!r}.",
