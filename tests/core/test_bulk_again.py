@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from vessel_core import AsyncClient, Client
 from vessel_core.bulk import abulk, bulk
-from vessel_core.errors import InvalidConfig
+from vessel_core.errors import AuthFailed, InvalidConfig
 
 from tests.core.corpora import asked, corpus, read
+from tests.core.hosting import until_met
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, vector_of
 
 RUN = """
@@ -260,3 +262,18 @@ def test_rows_that_ended_in_an_error_may_be_tried_again(tmp_path: Path, ending: 
         (number, None, vector_of(f"text {number}")) for number in range(4)
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", to.name]
+
+
+def test_a_run_goes_on_if_one_of_many_hosts_takes_the_key(tmp_path: Path) -> None:
+    wrong = Response.json({"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}}, 401)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(llamacpp_server()) for _ in range(5)]
+        client = alive(*servers)
+        until_met(client)
+        for server in servers[:4]:
+            server.routes["POST", "/v1/embeddings"] = wrong
+        report = bulk(corpus(tmp_path / "i.jsonl"), tmp_path / "o.jsonl", client=client, batch_size=1, progress=False)
+        assert report.errors == 0
+        servers[4].routes["POST", "/v1/embeddings"] = wrong
+        with pytest.raises(AuthFailed):
+            bulk(["text"], tmp_path / "p.jsonl", client=client, progress=False)

@@ -63,4 +63,4 @@ def warn(host: PoolHost, error: VesselError) -> None:
     """Say once that a host is not used, and why."""
     if host.warned != error.message:
         host.warned = error.message
-        logger.warning("%s is not used. %s %s", host.address.root, error.message, error.hint or "")
+        logger.warning("%s is not used. %s. %s", host.address.root, error.message.rstrip("."), error.hint or "")
