@@ -168,6 +168,7 @@ def test_a_key_goes_to_each_host_and_a_login_to_its_own_only() -> None:
     with llamacpp_server() as one, llamacpp_server() as other:
         with_login = one.base_url.replace("http://", "http://ann:pass-word@")
         client = Client("llamacpp", base_url=[with_login, other.base_url])
+        until_met(client)
         client.embed([f"text {number}" for number in range(6)], batch_size=1)
         assert all("authorization" in request.headers for request in one.requests)
         assert not any("authorization" in request.headers for request in other.requests)
@@ -175,7 +176,10 @@ def test_a_key_goes_to_each_host_and_a_login_to_its_own_only() -> None:
         assert b"pass-word" not in pickle.dumps(client)
 
         other.requests.clear()
-        Client("llamacpp", base_url=[one.base_url, other.base_url], api_key="k-123456").embed(["a", "b"], batch_size=1)
+        keyed = Client("llamacpp", base_url=[one.base_url, other.base_url], api_key="k-123456")
+        until_met(keyed)
+        keyed.embed([f"text {number}" for number in range(6)], batch_size=1)
+        assert asked(other) >= 1
         assert {request.headers["authorization"] for request in other.requests} == {"Bearer k-123456"}
 
 

@@ -60,6 +60,14 @@ def test_pools_of_one_host_are_served_first_come_first_served() -> None:
         assert [ticket.host is not None for ticket in waiting] == [at <= number for at in range(4)]
 
 
+def test_nobody_looks_after_hosts_that_only_others_use() -> None:
+    mine, others = ready_pool(1, 1), ready_pool(1, 1)
+    seated = enter(others)
+    assert (mine.busy(10), others.busy(10)) == (False, True)
+    answered(others, seated, 11)
+    assert (others.busy(11.5), others.busy(13)) == (True, False)
+
+
 def test_a_call_goes_to_no_host_that_failed_it_while_there_is_another_one() -> None:
     pool = ready_pool(8, 1, overcommit=1)
     failed = frozenset({"http://host-0"})

@@ -52,6 +52,7 @@ class HostPool:
         self.era: object = object()
         self._waiting: deque[Ticket] = deque()
         self._looking: deque[Ticket] = deque()
+        self._under_way = 0
         self._turn = 0
         self._used = 0.0
         self._had = False
@@ -110,6 +111,7 @@ class HostPool:
             self._used = now
             if (host := ticket.host) is None:
                 return
+            self._under_way -= 1
             host.places.taken -= ticket.counted
             host.waiting.discard(ticket)
             if error is not None:
@@ -137,8 +139,7 @@ class HostPool:
     def busy(self, now: float) -> bool:
         """Tell whether anybody needs the hosts to be looked after."""
         with DISPATCHER.lock:
-            under_way = any(host.in_flight or host.waiting for host in self.hosts)
-            return under_way or bool(self._waiting or self._looking) or now - self._used < LINGER
+            return bool(self._under_way or self._waiting or self._looking) or now - self._used < LINGER
 
     def due(self, now: float) -> list[PoolHost]:
         """Return the hosts to probe now; whoever asks first does it, and tells `passed` or `failed`."""
@@ -237,6 +238,7 @@ class HostPool:
                     host.heard = max(host.heard, now)  # nobody expected anything of it before
                 ticket.host = host
                 host.places.taken += ticket.counted
+                self._under_way += 1
                 host.waiting.add(ticket)
                 ticket.wake()
             queue.extendleft(reversed(held))
