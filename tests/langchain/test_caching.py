@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_vessel import ChatVessel, VesselLLM
+from langchain_vessel.errors import VesselInvalidOutput
+from PIL import Image
 from pydantic import BaseModel, Field
 from vessel_core import Client
 
-from tests.fake_server import FakeServer, Response, llamacpp_server
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server
 from tests.langchain.scripted import answer
 
 
@@ -62,6 +68,50 @@ def test_neither_key_nor_headers_stand_in_the_key_of_the_cache() -> None:
     assert "sent_as" in keys
     assert "sk-secret" not in keys
     assert "nobody" not in keys
+
+
+def shown(request: Request) -> Response:
+    """Answer with the colour of the picture that was sent."""
+    url = request.json()["messages"][-1]["content"][-1]["image_url"]["url"]
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as image:
+        return Response.stream(answer(str(image.convert("RGB").getpixel((0, 0)))))
+
+
+@pytest.mark.parametrize("kind", ["PIL", "binary file", "path", "bytes", "OpenAI's block", "tool's result"])
+async def test_the_key_of_the_cache_holds_what_a_picture_shows_not_the_object(kind: str, tmp_path: Path) -> None:
+    """Else the next picture at the same address, or a file written anew, gets the answer of the one before."""
+    with llamacpp_server(shown, vision=True) as server:
+        chat = ChatVessel(base_url=server.base_url, cache=InMemoryCache())
+
+        def asked(shade: int) -> list[BaseMessage]:
+            image = Image.new("RGB", (4, 4), (shade, 0, 0))
+            image.save(tmp_path / "one.png")
+            written: dict[str, Any] = {
+                "binary file": io.BytesIO((tmp_path / "one.png").read_bytes()),
+                "path": tmp_path / "one.png",
+                "bytes": (tmp_path / "one.png").read_bytes(),
+            }
+            block: dict[str, Any] = {"type": "image", "image": written.get(kind, image)}
+            if kind == "OpenAI's block":
+                block = {"type": "image_url", "image_url": {"url": image}}
+            content: list[Any] = [{"type": "text", "text": "Look:"}, block]
+            if kind != "tool's result":
+                return [HumanMessage(content)]
+            called = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}])
+            return [HumanMessage("x"), called, ToolMessage(content, tool_call_id="1")]
+
+        for shade in (*range(0, 80, 8), *range(0, 80, 8)):
+            assert chat.invoke(asked(shade)).text == (await chat.ainvoke(asked(shade))).text == f"({shade}, 0, 0)"
+        assert len(server.asked("/v1/chat/completions")) == 10
+
+
+def test_an_answer_that_was_not_to_be_checked_is_none_for_who_wants_it_checked() -> None:
+    with llamacpp_server(answer("I can't")) as server:
+        chat = ChatVessel(base_url=server.base_url, quirks={"forced_by_schema": False}, cache=InMemoryCache())
+        tool: dict[str, Any] = {"title": "f", "description": "f", "type": "object", "properties": {}}
+        assert chat.bind_tools([tool], tool_choice="any", validate=False).invoke("x").text == "I can't"
+        with pytest.raises(VesselInvalidOutput):
+            chat.bind_tools([tool], tool_choice="any").invoke("x")
 
 
 def described(text: str) -> type[BaseModel]:

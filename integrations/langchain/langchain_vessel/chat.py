@@ -26,7 +26,7 @@ from vessel_core.version import VERSION
 
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
-from langchain_vessel.caching import afind, find, is_cached
+from langchain_vessel.caching import afind, astorable, find, is_cached, storable
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
@@ -86,13 +86,21 @@ class ChatVessel(ToolBinding, ServerLimits):
         find(self, asked["model"])
         said = {name: value for name, value in asked.items() if value is not None and name != "timeout"}
         where = {name: value for name, value in self._where().items() if name != "backend"}
-        key = {**where, **self._answering(), **said, "output_version": self.output_version, "type": self._llm_type}
+        form = {"output_version": self.output_version, "type": self._llm_type, "validate": kwargs.get("validate", True)}
+        key = {**where, **self._answering(), **said, **form}
         return json.dumps(key, sort_keys=True, default=repr)
 
+    def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        """Put into the key of the cache what pictures show."""
+        if is_cached(self):
+            messages = storable(messages)
+        return super()._generate_with_cache(messages, *args, **kwargs)
+
     async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        """Find the server, if the key of the cache will need it, without blocking the event loop."""
+        """Do so, and find the server if the key will need it, without blocking the event loop."""
         if is_cached(self):
             await afind(self, kwargs.get("model") or self.model)
+            messages = await astorable(messages)
         return await super()._agenerate_with_cache(messages, *args, **kwargs)
 
     @classmethod

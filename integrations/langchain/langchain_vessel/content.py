@@ -125,6 +125,27 @@ def tool_result_part(block: Any, where: str) -> ContentPart:
     return _text(json.dumps(block, ensure_ascii=False, default=str))
 
 
+def pinned(content: Any, where: str) -> Any:
+    """Return content in which files, bytes and pictures are data: it can be stored, and tells one picture from another."""
+    if isinstance(content, list):
+        return [pinned(each, f"{where}[{at}]") for at, each in enumerate(cast("list[Any]", content))]
+    if not isinstance(content, Mapping) or is_plain(content):
+        return content
+    block = cast("Block", content)
+    if block.get("type") in _READERS:
+        return _part(block, where)
+    return {name: pinned(value, f"{where}.{name}") for name, value in block.items()}
+
+
+def is_plain(content: Any) -> bool:
+    """Tell whether content is what JSON can say."""
+    if isinstance(content, Mapping):
+        return all(map(is_plain, cast("Block", content).values()))
+    if isinstance(content, list | tuple):
+        return all(map(is_plain, cast("list[Any]", content)))
+    return content is None or isinstance(content, str | int | float)
+
+
 def is_for_the_model(block: Any) -> bool:
     """Tell whether a block holds something to send, not another form of what the message says anyway."""
     return isinstance(block, str) or block.get("type") not in _NOT_FOR_THE_MODEL
