@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, lmstudio_server, ollama_server
-from tests.langchain.scripted import answer, calling, ollama_lines
+from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
 
 CHAT = ("POST", "/v1/chat/completions")
 
@@ -32,6 +32,12 @@ CHAT = ("POST", "/v1/chat/completions")
 def get_weather(city: str) -> str:
     """Tell the weather in a city."""
     return f"Sunny in {city}"
+
+
+@tool
+def now() -> str:
+    """Tell the time."""
+    return "12:00"
 
 
 class Report(BaseModel):
@@ -70,6 +76,15 @@ def test_an_agent_calls_a_tool_and_uses_its_result() -> None:
         assert last(result).text == "It is sunny."
         assert [message["role"] for message in bodies(server)[1]["messages"]] == ["user", "assistant", "tool"]
         assert bodies(server)[1]["messages"][2]["content"] == "Sunny in Rome"
+
+
+def test_an_agent_runs_a_call_whose_arguments_are_null_however_it_is_streamed() -> None:
+    called = piece({"tool_calls": [{"index": 0, "id": "c0", "function": {"name": "now", "arguments": "null"}}]})
+    for mode in ("values", "messages"):
+        with playing(called + ending("tool_calls"), answer("It is noon.")) as server:
+            agent = create_agent(ChatVessel(base_url=server.base_url), [now])
+            streamed = [made for kind, made in agent.stream(ASK, stream_mode=["values", mode]) if kind == "values"]
+            assert [message.text for message in streamed[-1]["messages"][2:]] == ["12:00", "It is noon."]
 
 
 def test_an_agent_runs_a_whole_turn_on_a_real_server(chat_server: LocalServer) -> None:

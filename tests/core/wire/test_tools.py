@@ -261,6 +261,17 @@ def test_quirk_63_small_mistakes_are_mended_if_that_was_switched_on(wrong: str, 
     assert in_a_stream(piece(0, "a", "f", wrong)).tool_calls == []
 
 
+@pytest.mark.parametrize("pieces", [["null"], ["nu", "ll"], [" ", "n", "ull\n"]])
+def test_quirk_60_a_bare_null_is_a_call_without_arguments_while_it_is_streamed_too(pieces: list[str]) -> None:
+    """A face that hands on the pieces would have none that reads as an object, and an agent would stop."""
+    stream = [piece(0, "a", "f", pieces[0]), *(piece(arguments=each) for each in pieces[1:])]
+    for repair in (False, True):
+        assert [arguments.strip() for _, arguments in calls(assembled(*stream, repair=repair))] == ["{}"]
+    mended = assembled(piece(0, "a", "f", "None"), repair=True)
+    assert (calls(mended), mended.repaired) == ([("f", "{}")], {"a": "None"})
+    assert assembled(piece(0, "a", "f", "nul")).invalid_tool_calls[0].arguments == "nul"
+
+
 @pytest.mark.parametrize("wrong", ["{'city': 'Par", '{"city": "Paris"', "[1,]", "{city: 1}", "{'a' 1}", "no"])
 def test_quirk_63_what_is_cut_off_or_no_object_is_not_mended(wrong: str) -> None:
     reply = assembled(piece(0, "a", "f", wrong), repair=True)

@@ -126,7 +126,8 @@ class ToolCallAssembler:
         """Return arguments that were held until they were whole, and what they were before they were mended."""
         text = unwrapped_arguments(text)
         mended = mended_arguments(text) if self._repair and parse_arguments(text) is None else None
-        return (text, None) if mended is None else (mended, text)
+        given = text if mended is None else mended
+        return "{}" if given.strip() == "null" else given, None if mended is None else text
 
     def _piece(self, piece: dict[str, Any], deltas: list[ToolCallDelta]) -> None:
         function = piece.get("function")
@@ -154,8 +155,8 @@ class ToolCallAssembler:
                 hint="The model may be stuck inside a string. If it isn't, raise quirks={'max_structured': …} (tokens).",
             )
         if not call.said:
-            # Quirk 59: JSON in a JSON string is unwrapped when it is whole.
-            call.held = self._repair or arguments.lstrip().startswith('"')
+            # Quirk 59: JSON in a JSON string is unwrapped when it is whole. Quirk 60: a bare null is no arguments.
+            call.held = self._repair or arguments.lstrip().startswith(('"', "n"))
             call.said = bool(arguments.strip())
         call.arguments.append(arguments)
         if call.index > 0 and not self._parallel:
