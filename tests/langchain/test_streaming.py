@@ -390,5 +390,8 @@ def test_a_chunk_made_by_hand_is_a_validated_one_in_every_field(
         assert mine == theirs
         assert mine.model_dump() == theirs.model_dump()
         assert mine.model_copy(deep=True) == theirs
+    said = {name: getattr(made.message, name) for name in made.message.model_fields_set}
+    assert everything.keys() <= said.keys() == AIMessageChunk(**said).model_fields_set
+    assert made.model_fields_set == validated.model_fields_set
     assert made.message.model_dump_json() == validated.message.model_dump_json()
     assert (made.message + made.message).model_dump() == (validated.message + validated.message).model_dump()

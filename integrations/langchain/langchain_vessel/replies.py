@@ -22,10 +22,11 @@ Check = Callable[[ChatReply], None]
 """Raises an error if an answer is not what it had to be."""
 
 GIVEN = {"content", "additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "usage_metadata"}
-"""The fields of a whole message that are said; then those of a chunk of text, and of one with pieces of calls."""
+"""The fields of a whole message that are said; then those of a chunk of text, of one with pieces of calls, of the last."""
 
 SAYING = ("content", "additional_kwargs", "response_metadata")
 CALLING = (*SAYING, "tool_call_chunks", "tool_calls", "invalid_tool_calls")
+ENDING = (*SAYING, "usage_metadata", "chunk_position")
 
 TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
 
@@ -58,7 +59,7 @@ def chunk(
         "tool_call_chunks": calls or [],
         "chunk_position": "last" if last else None,
     }
-    message = built(AIMessageChunk, fields, set(CALLING if calls else SAYING), {})
+    message = built(AIMessageChunk, fields, set(CALLING if calls else ENDING if last else SAYING), {})
     told = {"text": text, "generation_info": None, "type": "ChatGenerationChunk", "message": message}
     return built(ChatGenerationChunk, told, {"text", "message"}, None)
 
