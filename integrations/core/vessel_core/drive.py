@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
-from vessel_core.backends.base import Flow
+from vessel_core.backends.base import Flow, followed
 from vessel_core.errors import VesselError
 from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
@@ -30,17 +30,7 @@ Tries = Generator[Step, Outcome, T]
 
 def tried(flow: Flow[T], retries: Retries) -> Tries[T]:
     """Make the calls of a flow, each again where that can help; what goes wrong with one is raised inside the flow."""
-    try:
-        call = next(flow)
-        while True:
-            try:
-                reply = yield from attempts(call, retries)
-            except VesselError as error:
-                call = flow.throw(error)
-            else:
-                call = flow.send(reply)
-    except StopIteration as stop:
-        return stop.value
+    return followed(flow, lambda call: attempts(call, retries))
 
 
 def begun(flow: Flow[tuple[Call, ReplyStream]], retries: Retries) -> Tries[tuple[ReplyStream, Reply]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import mul
 
 from vessel_core.backends import COMPATIBLE, LLAMACPP, Backend
-from vessel_core.backends.base import Flow, ask_health, choose_model, same_model, unrecognised
+from vessel_core.backends.base import Flow, ask_health, choose_model, followed, same_model, unrecognised
 from vessel_core.discovery import identify
 from vessel_core.errors import (
     AuthFailed,
@@ -26,7 +26,7 @@ from vessel_core.hosts import Measure, PoolHost
 from vessel_core.pool import HostPool
 from vessel_core.target import Server, Target
 from vessel_core.types import ModelInfo, ModelKind
-from vessel_core.wire import Call
+from vessel_core.wire import Call, Reply
 from vessel_core.wire.jsontext import dumps
 from vessel_core.wire.reading import mapping
 
@@ -158,17 +158,10 @@ def _prove(target: Target, measure: Measure, host: PoolHost, wanted: ModelInfo, 
 
 
 def _at_first(flow: Flow[Sequence[float] | None]) -> Flow[Sequence[float] | None]:
-    try:
-        call = next(flow)
-        while True:
-            try:
-                reply = yield OfFirst(call.method, call.path, call.body, call.stream)
-            except VesselError as error:
-                call = flow.throw(error)
-            else:
-                call = flow.send(reply)
-    except StopIteration as stop:
-        return stop.value
+    def asked(call: Call) -> Flow[Reply]:
+        return (yield OfFirst(call.method, call.path, call.body, call.stream))
+
+    return followed(flow, asked)
 
 
 def _vector(target: Target, model: ModelInfo) -> Flow[Sequence[float] | None]:

@@ -12,7 +12,8 @@ from vessel_core.wire import Quirks
 from vessel_core.wire.ollama import encode_chat
 from vessel_core.wire.thinking import ThinkSplitter
 
-from tests.core.wire.play import ask, body_of, chunk, event, last, line, said, told
+from tests.core.wire.play import ask, body_of, chunk, event, last, line, openai_stream, play, said, told
+from tests.fake_server import transcript
 
 
 def split(*pieces: str, opened: bool = False) -> tuple[str, str]:
@@ -104,8 +105,16 @@ def test_quirk_73_an_answer_used_up_by_thinking_is_empty_and_ends_by_length() ->
 
 
 def test_quirk_48_what_a_proxy_says_while_it_loads_is_reasoning_and_its_failure_an_error() -> None:
-    with pytest.raises(ServerError, match="it broke"):
-        said(chunk({"reasoning_content": "llama-swap loading model"}), event({"error": "it broke"}))
+    played = play(openai_stream(), [chunk({"reasoning_content": "llama-swap loading"}), event({"error": "it broke"})])
+    assert (played.reply.reasoning, played.reply.text) == ("llama-swap loading", "")
+    assert isinstance(played.error, ServerError)
+    loaded = play(openai_stream(), [transcript("llamaswap/loading.sse")])
+    assert (loaded.error, "llama-swap" in loaded.reply.reasoning, "llama-swap" in loaded.reply.text) == (
+        None,
+        True,
+        False,
+    )
+    assert loaded.reply.text
 
 
 words = st.text(alphabet="<>/thinkg \nab", max_size=40)

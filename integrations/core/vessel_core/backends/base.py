@@ -15,6 +15,8 @@ from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping, mappings
 
 T = TypeVar("T")
+Y = TypeVar("Y")
+S = TypeVar("S")
 
 Flow = Generator[Call, Reply, T]
 """An operation of one or several requests: it yields calls, is sent replies, and returns its result. The shells drive it."""
@@ -135,22 +137,32 @@ def tell(path: str, body: Mapping[str, Any] | Sequence[Any], *, method: str = "P
         json_body(reply)
 
 
-def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
-    """Follow a flow, and note what was answered: who lists models has shown by that what it is."""
+def followed(flow: Flow[T], asked: Callable[[Call], Generator[Y, S, Reply]]) -> Generator[Y, S, T]:
+    """Follow a flow whose calls are made by `asked`; what goes wrong with one is raised inside the flow."""
     try:
         call = next(flow)
         while True:
             try:
-                reply = yield call
+                reply = yield from asked(call)
             except VesselError as error:
                 call = flow.throw(error)
             else:
-                evidence[""] = reply.headers.get("server", "")
-                with suppress(ValueError):
-                    evidence[call.path] = loads(reply.body)
                 call = flow.send(reply)
     except StopIteration as stop:
         return stop.value
+
+
+def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
+    """Follow a flow, and note what was answered: who lists models has shown by that what it is."""
+
+    def asked(call: Call) -> Flow[Reply]:
+        reply = yield call
+        evidence[""] = reply.headers.get("server", "")
+        with suppress(ValueError):
+            evidence[call.path] = loads(reply.body)
+        return reply
+
+    return followed(flow, asked)
 
 
 def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
