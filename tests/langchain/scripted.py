@@ -54,7 +54,7 @@ def calling(*calls: tuple[str, str], text: str = "", thought: str = "", finish: 
         half = len(arguments) // 2
         function = {"name": name, "arguments": arguments[:half]}
         stream += piece(
-            {"tool_calls": [{"index": index, "id": f"call-{index}", "type": "function", "function": function}]}
+            {"tool_calls": [{"index": index, "id": f"call-x{index}", "type": "function", "function": function}]}
         )
         stream += piece({"tool_calls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
     return stream + ending(finish)

@@ -23,8 +23,8 @@ from tests.langchain.scripted import answer, calling, ending, ollama_lines, piec
 
 TURN = calling(("f", '{"a": 1}'), ("g", '{"b": [2, 3]}'), text="Let me check", thought="Hmm")
 CALLS = [
-    {"name": "f", "args": {"a": 1}, "id": "call-0", "type": "tool_call"},
-    {"name": "g", "args": {"b": [2, 3]}, "id": "call-1", "type": "tool_call"},
+    {"name": "f", "args": {"a": 1}, "id": "call-x0", "type": "tool_call"},
+    {"name": "g", "args": {"b": [2, 3]}, "id": "call-x1", "type": "tool_call"},
 ]
 OUTPUT_VERSIONS = ("v0", "v1")
 
@@ -262,7 +262,7 @@ async def test_a_call_that_was_cut_off_is_never_executable(output_version: str, 
     for way, message in answers.items():
         assert message.tool_calls == [], way
         [invalid] = message.invalid_tool_calls
-        assert (invalid["name"], invalid["id"]) == ("delete", "call-0"), way
+        assert (invalid["name"], invalid["id"]) == ("delete", "call-x0"), way
         assert str(invalid["args"]).startswith(arguments), way
         assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
 
