@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from vessel_core import Client
+from vessel_core import Client, LocalServer
 from vessel_core.errors import ModelNotFound, VesselError
 from vessel_core.types import ModelInfo
 from vessel_core.vetting import alike
@@ -91,6 +91,18 @@ def test_one_model_may_have_two_names_if_both_embed_a_text_alike(connect: Connec
         assert client.embed(texts, batch_size=1).vectors == [vector_of(text) for text in texts]
         assert {host.state for host in client.hosts()} == {"ready"}
         assert min(asked(one), asked(other)) >= 2
+
+
+def test_real_servers_of_one_file_by_two_names_are_both_used() -> None:
+    with (
+        LocalServer.demo("embedding", parallel=2) as one,
+        LocalServer.demo("embedding", parallel=2, alias="copy") as other,
+    ):
+        client = Client("llamacpp", base_url=[one.base_url, other.base_url])
+        until_met(client)
+        client.embed([f"text {number}" for number in range(24)], batch_size=1)
+        assert {host.state for host in client.hosts()} == {"ready"}
+        assert min(host.answered for host in client.hosts()) > 2
 
 
 @pytest.mark.parametrize("name", ["a-tuned.gguf", "a.gguf"])
