@@ -18,11 +18,13 @@ from vessel_core.errors import (
     InvalidConfig,
     InvalidRequest,
 )
+from vessel_core.hosts import UNKNOWN_SLOTS
 
 from tests.core.driving import Connect
 from tests.core.hosting import HELLO, asked, chatting, until, until_met
 from tests.fake_server import (
     Response,
+    Routes,
     llamacpp_server,
     transcript,
     vector_of,
@@ -111,6 +113,18 @@ def test_slots_are_read_from_the_server_and_calls_are_spread(connect: Connect) -
         assert asked(one) + asked(other) == 8
         assert min(asked(one), asked(other)) >= 2
         assert repr(client).startswith(f"{type(client).__name__}(") or "base_url=['http" in repr(client.client)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("answer", [Response.text("File Not Found", 404), Response.json({"error": "off"}, 501)])
+def test_hosts_of_llamacpp_that_do_not_tell_their_slots_are_used_all_the_same(
+    connect: Connect, answer: Response
+) -> None:
+    routes: Routes = {("GET", "/props"): answer}
+    with llamacpp_server(routes=routes) as one, llamacpp_server(routes=routes) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        client.embed(["first"])
+        until_met(client)
+        assert [(host.state, host.slots) for host in client.hosts()] == [("ready", UNKNOWN_SLOTS)] * 2
 
 
 def test_a_stream_is_in_flight_until_it_is_closed(connect: Connect) -> None:
