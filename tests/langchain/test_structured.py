@@ -269,6 +269,17 @@ def test_a_call_of_a_tool_beside_a_schema_is_no_answer_yet() -> None:
         assert (made["parsed"], made["parsing_error"]) == (None, None)
 
 
+@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
+@pytest.mark.parametrize("schema", [Person, OldPerson, PersonDict])
+def test_an_answer_of_null_is_a_fault_and_no_missing_answer(method: Any, schema: Any) -> None:
+    with llamacpp_server(answer("null")) as server:
+        structured = ChatVessel(base_url=server.base_url).with_structured_output(schema, method=method)
+        with pytest.raises(OutputParserException, match="does not fit"):
+            structured.invoke("x")
+        with pytest.raises(OutputParserException, match="does not fit"):
+            list(structured.stream("x"))
+
+
 def test_a_method_or_schema_that_is_missing_is_named() -> None:
     wrong: Any = "yaml"
     with pytest.raises(ValueError, match="yaml"):

@@ -51,6 +51,8 @@ def test_construction_does_no_io(made: Callable[..., Any], monkeypatch: pytest.M
         ({"backend": "olama"}, "There is no backend 'olama'"),
         ({"base_url": "localhost:8080"}, "no scheme"),
         ({"base_url": "http://localhost:1", "api_base": "http://localhost:2"}, "given 'base_url' twice"),
+        ({"timeout": 9, "client_kwargs": {"timeout": 3}}, "given 'timeout' twice"),
+        ({"headers": {"X-A": "1"}, "default_headers": {"X-A": "2"}}, "given twice, with different values"),
         ({"timeout": -1.0}, "not above 0"),
     ],
 )
@@ -59,6 +61,24 @@ def test_what_cant_be_right_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(InvalidConfig, match=said):
         made(**arguments)
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_headers_under_several_names_are_put_together(made: Callable[..., Any]) -> None:
+    of_client = {"headers": {"X-C": "c"}}
+    headers = made(headers={"X-A": "a"}, default_headers={"X-B": "b"}, client_kwargs=of_client).headers
+    assert [headers[f"X-{name}"].get_secret_value() for name in "ABC"] == ["a", "b", "c"]
+
+
+def test_extra_bodies_stand_beside_each_other() -> None:
+    more: dict[str, Any] = {"extra_body": {"b": 2, "options": {"two": 2}}}
+    with scripted(answer("Hi."), extra_body={"a": 1, "options": {"one": 1}}, additional_kwargs=more) as (llm, server):
+        llm.chat(HELLO, extra_body={"c": 3, "options": {"three": 3}})
+        assert sent(server).items() >= {"a": 1, "b": 2, "c": 3, "options": {"one": 1, "two": 2, "three": 3}}.items()
+    with openai_server() as server:
+        made = VesselEmbedding("m", base_url=server.base_url, extra_body={"a": 1}, additional_kwargs=more)
+        made.get_query_embedding("x")
+        assert server.requests[-1].json().items() >= {"a": 1, "b": 2}.items()
 
 
 def test_an_unknown_option_names_the_nearest_one() -> None:

@@ -24,6 +24,9 @@ from langchain_vessel.blocks import invalid_calls
 Refusal: type[Exception] = getattr(exceptions, "ModelRefusalError", OutputParserException)
 """What is raised when the model refuses: LangChain's own error where there is one (langchain-core 1.7.5)."""
 
+_NO_ANSWER: Any = object()
+"""Other tools were called: the answer is to come. `None` would be one, written as `null`."""
+
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
@@ -67,7 +70,7 @@ class AnswerParser(BaseTransformOutputParser[Any]):
         if refusal := message.additional_kwargs.get("refusal"):
             raise Refusal(refusal)
         document = _text_document(message) if self.tool is None else _call_document(message, self.tool)
-        return None if document is None else self._made(document)
+        return None if document is _NO_ANSWER else self._made(document)
 
     def _growing(self, message: AIMessage) -> Any:
         try:
@@ -143,7 +146,7 @@ def _text_document(message: AIMessage) -> Any:
         return json.loads(fenced[1] if fenced else text, strict=False)
     except (ValueError, RecursionError) as error:
         if message.tool_calls:
-            return None
+            return _NO_ANSWER
         raise _unreadable(_why(message, f"It is no JSON: {error}."), text) from None
 
 

@@ -129,9 +129,9 @@ def pinned(content: Any, where: str) -> Any:
     """Return content in which files, bytes and pictures are data: it can be stored, and tells one picture from another."""
     if isinstance(content, list):
         return [pinned(each, f"{where}[{at}]") for at, each in enumerate(cast("list[Any]", content))]
-    if not isinstance(content, Mapping) or is_plain(content):
-        return content
-    block = cast("Block", content)
+    block: Any = content
+    if is_plain(content) or not isinstance(content, Mapping):
+        return block
     if block.get("type") in _READERS:
         return _part(block, where)
     return {name: pinned(value, f"{where}.{name}") for name, value in block.items()}

@@ -5,11 +5,12 @@ A name that is none of them is refused with the nearest one, so that a misspelt 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, cast
 
 from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.merging import joined, merged
 from vessel_core.request import OPTION_NAMES
 
 ALIASES: Mapping[str, str] = {
@@ -90,34 +91,49 @@ def plain_arguments(given: Mapping[str, Any], known: Iterable[str], owner: str) 
     known = frozenset(known)
     plain: dict[str, Any] = {}
     for name, value in given.items():
-        if name in known:
-            plain[name] = value
-        elif (ours := ALIASES.get(name, "")) in known:
-            plain.setdefault(ours, value)
+        ours = name if name in known else ALIASES.get(name, "")
+        if ours in known:
+            _add(plain, ours, value, name)
         elif name in RUNNER_ONLY and "extra_body" in known:
-            _into_runner_options(plain, {name: value})
+            _add(plain, "extra_body", {"options": {name: value}}, name)
         elif name == "model_kwargs" and "extra_body" in known:
-            _into_options(plain, value or {}, known)
+            for key, member in _named(value or {}, known):
+                _add(plain, key, member, name)
         elif name in _HTTP_KWARGS:
-            plain.update(_http_arguments(name, value or {}))
+            for key, member in _http_arguments(name, value or {}).items():
+                _add(plain, key, member, name)
         elif name not in MEANT_ANYWAY:
+            others = {alias for alias, ours in ALIASES.items() if ours in known}
             raise InvalidConfig(
-                f"{owner} has no argument {name!r}{did_you_mean(name, known | ALIASES.keys())}",
+                f"{owner} has no argument {name!r}{did_you_mean(name, known | others)}",
                 hint=INSTEAD.get(name, _ELSE if "extra_body" in known else None),
             )
     return _as_here(plain)
 
 
+def _add(plain: dict[str, Any], ours: str, value: Any, name: str) -> None:
+    """Add an argument. Dicts are put together; raise `InvalidConfig` for what is given twice with different values."""
+    said = f"`{ours}`" if name == ours else f"`{ours}` (once as `{name}`)"
+    plain[ours] = joined(plain.get(ours), value, said)
+
+
 def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of one call under our own names; the core refuses what it doesn't know."""
+    """Return the arguments of one call under our own names; the core refuses what it doesn't know.
+
+    Of two names for one thing the later counts: what is given with a call comes after what was bound.
+    """
     plain: dict[str, Any] = {}
     for name, value in given.items():
         if name in RUNNER_ONLY:
-            _into_runner_options(plain, {name: value})
+            found = [("extra_body", {"options": {name: value}})]
         elif name == "options" and isinstance(value, Mapping):
-            _into_options(plain, cast("Mapping[str, Any]", value), OPTION_NAMES)
-        elif name not in MEANT_ANYWAY and name != "stream":
-            plain[ALIASES.get(name, name)] = value
+            found = _named(cast("Mapping[str, Any]", value), OPTION_NAMES)
+        elif name in MEANT_ANYWAY or name == "stream":
+            continue
+        else:
+            found = [(ALIASES.get(name, name), value)]
+        for ours, member in found:
+            plain[ours] = merged(plain.get(ours) or {}, member or {}) if ours == "extra_body" else member
     return _as_here(plain)
 
 
@@ -143,22 +159,16 @@ def _timeout(connect: float | None, read: float | None) -> Timeout:
     return Timeout(connect=connect, first_token=read, between_tokens=read, request=read)
 
 
-def _into_options(plain: dict[str, Any], options: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Take a dict of options: what is known goes under its own name, the rest into the body as it is."""
+def _named(options: Mapping[str, Any], known: Container[str]) -> list[tuple[str, Any]]:
+    """Return a dict of options by our names: what is known under its own, the rest as part of the body."""
+    found: list[tuple[str, Any]] = []
     for name, value in options.items():
         ours = ALIASES.get(name, name)
         if ours in known:
-            plain[ours] = value
-        elif name in RUNNER_ONLY:
-            _into_runner_options(plain, {name: value})
+            found.append((ours, value))
         else:
-            plain["extra_body"] = {**(plain.get("extra_body") or {}), name: value}
-
-
-def _into_runner_options(plain: dict[str, Any], options: Mapping[str, Any]) -> None:
-    body: dict[str, Any] = dict(plain.get("extra_body") or {})
-    body["options"] = {**body.get("options", {}), **options}
-    plain["extra_body"] = body
+            found.append(("extra_body", {"options": {name: value}} if name in RUNNER_ONLY else {name: value}))
+    return found
 
 
 def _http_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
+from vessel_core.merging import merged
 
 from langchain_vessel.options import call_options
 from langchain_vessel.sampling import OptionFields
@@ -36,7 +37,7 @@ class ChatSettings(OptionFields):
         fields["tools"] = tools
         fields["tool_choice"] = to_tool_choice(call.get("tool_choice"), tools)
         fields["response_format"] = to_response_format(call.get("response_format", self.response_format))
-        fields["extra_body"] = {**(self.extra_body or {}), **(call.get("extra_body") or {})} or None
+        fields["extra_body"] = merged(self.extra_body or {}, call.get("extra_body") or {}) or None
         return fields
 
     def answer_settings(self) -> dict[str, Any]:

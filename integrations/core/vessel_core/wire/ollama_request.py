@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import data_url_parts
+from vessel_core.merging import merged
 from vessel_core.options import ChatOptions, EmbedOptions
 from vessel_core.types import ChatRequest, ContentPart, Message, Tool
 from vessel_core.wire import Call, Quirks
@@ -55,14 +56,6 @@ def _think(reasoning: bool | str) -> bool | str:
     if reasoning == "none":
         return False
     return "low" if reasoning == "minimal" else reasoning
-
-
-def merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the caller's own fields in; those under `options` stand beside ours, they don't replace them."""
-    merged = {**body, **extra}
-    if isinstance(extra.get("options"), Mapping):
-        merged["options"] = {**body.get("options", {}), **extra["options"]}
-    return merged
 
 
 def _format(request: ChatRequest) -> Any:

@@ -20,6 +20,7 @@ from pydantic import Field, PrivateAttr
 from vessel_core.embedding import Blank
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.explaining import shortened
+from vessel_core.merging import merged
 from vessel_core.options import EmbedOptions
 from vessel_core.request import OPTION_NAMES
 
@@ -178,8 +179,9 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
 
     def _options(self) -> EmbedOptions:
         """Return the server's options: the fields, with `additional_kwargs` over them. Sampling has no part in a vector."""
-        given = {"keep_alive": self.keep_alive, "num_ctx": self.num_ctx, "truncate": self.truncate}
-        given |= {"extra_body": self.extra_body, **self.additional_kwargs}
+        given: dict[str, Any] = {"keep_alive": self.keep_alive, "num_ctx": self.num_ctx, "truncate": self.truncate}
+        given |= self.additional_kwargs
+        given["extra_body"] = merged(self.extra_body, self.additional_kwargs.get("extra_body") or {})
         for name in given.keys() - OPTIONS - OPTION_NAMES:
             close = did_you_mean(name, sorted(OPTIONS))
             hint = "What only this server knows goes into `extra_body={…}`."

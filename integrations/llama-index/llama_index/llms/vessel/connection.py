@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.merging import joined
 
 #: What other classes for local servers call these arguments.
 CONNECTION_ALIASES = {
@@ -97,17 +98,17 @@ class ServerConnection(BaseModel):
     def _known(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments by our own names; raise `InvalidConfig` for one that there isn't."""
         known: dict[str, Any] = {}
-        arguments = {**arguments, **(arguments.get("client_kwargs") or {})}  # what OllamaEmbedding hands to its client
-        for name, value in arguments.items():
+        of_client: Mapping[str, Any] = arguments.get("client_kwargs") or {}  # what OllamaEmbedding hands to its client
+        for name, value in (*arguments.items(), *of_client.items()):
             if name in WITHOUT_MEANING:
                 continue
             ours = name if name in cls.model_fields else cls.aliases.get(name, name)
             if ours not in cls.model_fields:
                 close = did_you_mean(name, [*cls.model_fields, *cls.aliases])
                 raise InvalidConfig(f"{cls.__name__} has no argument {name!r}{close}", hint=cls._hint(name))
-            if ours in known:
+            if ours in known and ours != "headers":
                 raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
-            known[ours] = value
+            known[ours] = joined(known.get(ours), value, f"{ours!r} of {cls.__name__}")
         return known
 
     @classmethod

@@ -11,6 +11,7 @@ from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnect
 from llama_index.llms.vessel.tools import chosen_tool, tool_spec
 from pydantic import Field
 from vessel_core.errors import InvalidRequest, did_you_mean
+from vessel_core.merging import merged
 from vessel_core.request import OPTION_NAMES, ChatFields
 from vessel_core.types import Reasoning
 
@@ -120,7 +121,7 @@ def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
         if name in NOT_SENT or (name, value) == ("n", 1):
             continue
         if ours == "extra_body":
-            fields["extra_body"] = {**fields["extra_body"], **(value or {})}
+            fields["extra_body"] = merged(fields["extra_body"], value or {})
         elif ours == "options" and isinstance(value, Mapping):
             _put(fields, cast("Mapping[str, Any]", value))
         elif ours in _CALL_NAMES:
