@@ -118,7 +118,7 @@ class HostPool:
                 host.failed += 1
                 if is_hosts_fault(error):
                     self._set_aside(host, now, error, after)
-                else:
+                elif ticket.counted:  # what is only looked at is asked of no other host, so that nothing would tell
                     suspect(self.hosts, host, now, error)
             elif ticket.heard:
                 host.succeed(now, ticket.prefix)
