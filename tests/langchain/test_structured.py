@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import pickle
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import pydantic.v1
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langchain_vessel import ChatVessel
 from langchain_vessel.answers import Refusal
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +37,25 @@ class OldPerson(pydantic.v1.BaseModel):
 
     name: str
     age: int
+
+
+class Tree(BaseModel):
+    """A tree."""
+
+    leaf: int = Field(ge=0, le=9)
+    branches: list[Tree] = Field(max_length=1)
+
+
+class OldTree(pydantic.v1.BaseModel):
+    """A tree."""
+
+    branches: list[OldTree]
+
+
+@tool
+def grow(tree: Tree) -> str:
+    """Let a tree grow."""
+    return repr(tree)
 
 
 class PersonDict(TypedDict):
@@ -278,6 +299,44 @@ def test_an_answer_of_null_is_a_fault_and_no_missing_answer(method: Any, schema:
             structured.invoke("x")
         with pytest.raises(OutputParserException, match="does not fit"):
             list(structured.stream("x"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_class_that_holds_itself_keeps_its_bounds_in_depth(method: Any, chat_server: LocalServer) -> None:
+    """LangChain's own conversion writes references out, and nothing where one comes back to itself."""
+    deepest = 0
+    for seed in range(4):
+        chat = ChatVessel(base_url=chat_server.base_url, max_tokens=60, temperature=1, seed=seed)
+        raw = chat.with_structured_output(Tree, method=method, include_raw=True).invoke("Write a tree.")["raw"]
+        text = raw.text or str([*raw.tool_calls, *raw.invalid_tool_calls][0]["args"]).replace("'", '"')
+        deepest = max(deepest, text.count('"leaf"'))
+        rest = re.sub(r'"leaf":\s*\d\s*,\s*"branches":\s*\[', "", text)
+        assert re.fullmatch(r'[\s{}\[\]]*("[^{}\[\]]*)?', rest), text  # it may be cut off
+    assert deepest > 1
+
+
+def test_a_class_that_holds_itself_may_stand_beside_tools() -> None:
+    with llamacpp_server(calling(("final_answer", '{"leaf": 1, "branches": []}'))) as server:
+        structured = ChatVessel(base_url=server.base_url).with_structured_output(Tree, tools=[grow])
+        assert structured.invoke("x") == Tree(leaf=1, branches=[])
+
+
+@pytest.mark.parametrize("given", [Tree, grow])
+def test_a_tool_that_takes_what_holds_itself_says_so(given: Any) -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        ChatVessel(base_url=server.base_url).bind_tools([given]).invoke("x")
+        parameters = sent(server)["tools"][0]["function"]["parameters"]
+        assert parameters["$defs"]["Tree"]["properties"]["branches"]["items"] == {"$ref": "#/$defs/Tree"}
+        assert parameters["properties"]
+        assert "description" not in parameters
+
+
+def test_an_old_class_that_holds_itself_keeps_its_references() -> None:
+    with llamacpp_server(answer('{"branches": []}')) as server:
+        made = ChatVessel(base_url=server.base_url).with_structured_output(OldTree).invoke("x")
+        assert made == OldTree(branches=[])
+        schema = sent(server)["response_format"]["json_schema"]["schema"]
+        assert schema["definitions"]["OldTree"]["properties"]["branches"]["items"] == {"$ref": "#/definitions/OldTree"}
 
 
 def test_a_method_or_schema_that_is_missing_is_named() -> None:

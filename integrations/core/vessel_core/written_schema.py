@@ -5,11 +5,15 @@ Pydantic takes a text for one as well, and a model that may write any text there
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
+
+_REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
 
 
 class _Written(GenerateJsonSchema):
@@ -19,10 +23,26 @@ class _Written(GenerateJsonSchema):
 
 
 def written_schema(cls: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of a class."""
-    return cls.model_json_schema(schema_generator=_Written)
+    """Return the schema of a class. Of one that holds itself the root is written out: it is an object's for all to see."""
+    schema = cls.model_json_schema(schema_generator=_Written)
+    if not isinstance(reference := schema.get("$ref"), str):
+        return schema
+    rest = {name: value for name, value in schema.items() if name != "$ref"}
+    return {**schema["$defs"][reference.removeprefix("#/$defs/")], **rest}
 
 
 def differs(cls: type[Any]) -> bool:
-    """Tell whether a class is one of pydantic 2 whose schema is not pydantic's own."""
-    return issubclass(cls, BaseModel) and written_schema(cls) != cls.model_json_schema()
+    """Tell whether a class is one of pydantic 2 of which a schema without references says less, or is not pydantic's own."""
+    if not issubclass(cls, BaseModel):
+        return False
+    schema = written_schema(cls)
+    return schema != cls.model_json_schema() or _recurs(schema.get("$defs", {}))
+
+
+def _recurs(parts: dict[str, Any]) -> bool:
+    """Tell whether a part of a schema holds itself."""
+    held = {name: set(_REFERENCE.findall(json.dumps(part))) for name, part in parts.items()}
+    for _ in parts:
+        for name, names in held.items():
+            held[name] = names.union(*(held.get(each, ()) for each in names))
+    return any(name in names for name, names in held.items())

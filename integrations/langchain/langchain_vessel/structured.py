@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
+import pydantic.v1
 from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel
 from vessel_core.errors import InvalidRequest
 from vessel_core.types import JSONSchema, ResponseFormat
-from vessel_core.written_schema import differs, written_schema
+from vessel_core.written_schema import written_schema
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -36,8 +38,10 @@ def to_response_format(wanted: Any, strict: bool | None = None) -> ResponseForma
 def to_json_schema(schema: Any, strict: bool | None = None) -> JSONSchema:
     """Return the named JSON schema of a class or dict; a dict may be a bare schema of any kind."""
     named = _named_schema(cast("Mapping[str, Any]", schema)) if isinstance(schema, Mapping) else None
-    if isinstance(schema, type) and differs(schema):
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
         named = JSONSchema(name=_name(schema.__name__), schema=written_schema(schema))
+    elif isinstance(schema, type) and issubclass(schema, pydantic.v1.BaseModel):
+        named = JSONSchema(name=_name(schema.__name__), schema=schema.schema())
     if named is None:
         found = convert_to_json_schema(cast("Any", schema))
         named = JSONSchema(name=_name(found.get("title") or "answer"), schema=found)

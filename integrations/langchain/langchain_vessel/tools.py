@@ -22,8 +22,10 @@ def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> li
 
 def _to_tool(tool: Any, strict: bool | None) -> Tool:
     made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
-    if isinstance(tool, type) and differs(tool):
-        made["function"]["parameters"] = written_schema(tool)
+    takes: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if isinstance(takes, type) and differs(takes):
+        said = ("title", "description")  # of the tool itself
+        made["function"]["parameters"] = {key: value for key, value in written_schema(takes).items() if key not in said}
     return made
 
 
