@@ -15,7 +15,7 @@ Check = Callable[[ChatReply], None]
 
 NOT_BOUND = "This server may not bind answers; try another one."
 NOT_FORCED = (
-    "llama.cpp lets a model talk first: `quirks={'forced_by_schema': True}` holds it to the call. Another server may not "
+    "Where it takes a schema, `quirks={'forced_by_schema': True}` holds the model to the call. Another server may not "
     "force tools (Ollama does since 0.5): take another model, or ask without forcing one."
 )
 
