@@ -3,7 +3,7 @@
     python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0]}'
 
 Each server is asked for a chat, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how
-far the peak of the resident memory rose above what it was after a first good answer, in MiB.
+far the peak of the resident memory rose meanwhile, `kept` how far it is then above what it was after a first good answer, in MiB.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def _status(name: str) -> int:
 def measured(backend: str, url: str, first_token: float, before: int, *, asynchronous: bool) -> dict[str, Any]:
     """Ask one server."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    here = _status("VmRSS")
     began, error = time.process_time(), "none"
     options: dict[str, Any] = {"base_url": url, "model": "m", "max_retries": 0}
     options["timeout"] = Timeout(first_token=first_token)
@@ -50,7 +51,8 @@ def measured(backend: str, url: str, first_token: float, before: int, *, asynchr
         error = f"RAW {type(caught).__name__}: {caught}"[:200]
     signal.alarm(0)
     seconds = time.process_time() - began
-    return {"error": error, "seconds": round(seconds, 3), "rss": round((_status("VmHWM") - before) / 1024, 1)}
+    rss, kept = _status("VmHWM") - here, _status("VmRSS") - before
+    return {"error": error, "seconds": round(seconds, 3), "rss": round(rss / 1024, 1), "kept": round(kept / 1024, 1)}
 
 
 async def _ask(backend: str, options: dict[str, Any]) -> None:

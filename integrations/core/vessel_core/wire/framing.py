@@ -19,6 +19,9 @@ STRAY = 2000
 HINT = "This is no LLM server's answer: check the URL, or take more in with `limits=Limits(line=…)`."
 BOM = b"\xef\xbb\xbf"
 
+LINE_COST = 48
+"""Bytes of memory that a further line of an event takes beside its own: lines of nothing are bounded too."""
+
 
 class Lines:
     """Bytes in, whole lines out, without their ends. `limit` bounds one line, in bytes."""
@@ -142,7 +145,7 @@ class EventStream:
         return not self._data and not self._event and self._lines.at_start()
 
     def _take(self, value: bytes) -> None:
-        self._size += len(value)
+        self._size += len(value) + (LINE_COST if self._data else 0)
         if self._size > self._limit:
             raise ResponseTooLarge(f"One event of the stream is longer than {self._limit:,} bytes.", hint=HINT)
         self._data.append(value)
@@ -151,7 +154,7 @@ class EventStream:
         name, _, value = line.partition(b":")
         value = value[1:] if value.startswith(b" ") else value
         if name == b"data":
-            if self._data and value.startswith((b"{", b"[DONE]")) and _is_document(b"\n".join(self._data)):
+            if len(self._data) == 1 and value.startswith((b"{", b"[DONE]")) and _is_document(self._data[0]):
                 payloads.append(self._dispatch())  # quirk 5: events that no blank line parts
             self._take(value)
         elif name == b"event":
