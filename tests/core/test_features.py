@@ -13,6 +13,7 @@ from vessel_core.errors import (
     InvalidConfig,
     InvalidMedia,
     InvalidRequest,
+    ProtocolError,
     ServerError,
     Unsupported,
 )
@@ -85,6 +86,20 @@ def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> N
         for ask in (client.metrics, lambda: client.scale_lora({0: 1.0})):
             with pytest.raises(Unsupported):
                 ask()
+
+
+@pytest.mark.parametrize("said", [["x"], [[]], [None], [-1], "12", {"a": 1}, 5])
+def test_what_is_no_token_id_and_no_metric_is_told(connect: Connect, said: Any) -> None:
+    routes: Routes = {
+        ("POST", "/tokenize"): Response.json({"tokens": said}),
+        ("GET", "/metrics"): Response.json({"metrics": said}),
+    }
+    with llamacpp_server(routes=routes) as server:
+        client = connect(base_url=server.base_url)
+        with pytest.raises(ProtocolError, match="no token id"):
+            client.tokenize("Hello")
+        with pytest.raises(ProtocolError, match="no metrics"):
+            client.metrics()
 
 
 def test_an_older_lm_studio_says_how_it_loads_models(connect: Connect) -> None:

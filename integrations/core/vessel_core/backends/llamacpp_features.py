@@ -9,7 +9,7 @@ from urllib.parse import quote
 from vessel_core.backends.base import Flow, get_json, items, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.counting import estimate_chat
-from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Unsupported
+from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, ProtocolError, Unsupported
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
 from vessel_core.wire import MAX_LINE, Call, Quirks, ReplyStream
@@ -17,6 +17,8 @@ from vessel_core.wire.completion import CompletionStream, encode_llamacpp, read_
 from vessel_core.wire.failures import json_body
 from vessel_core.wire.openai_request import encode_chat
 from vessel_core.wire.reading import count, mapping
+
+NO_LLAMACPP = "Is the server at this URL llama.cpp's?"
 
 
 def routed(listed: Sequence[Mapping[str, Any]]) -> bool:
@@ -27,7 +29,11 @@ def routed(listed: Sequence[Mapping[str, Any]]) -> bool:
 def tokenize(text: str, model: str | None) -> Flow[list[int]]:
     """Return the token ids of a text, without the ones a template adds."""
     document = yield from get_json("/tokenize", method="POST", body=_for(model, content=text, add_special=False))
-    return [int(token) for token in document.get("tokens") or ()]
+    tokens: Any = document.get("tokens") or []
+    found = [count(token) for token in tokens] if isinstance(tokens, list) else [None]
+    if None in found:
+        raise ProtocolError("The reply holds what is no token id.", hint=NO_LLAMACPP)
+    return [token for token in found if token is not None]
 
 
 def detokenize(tokens: Sequence[int], model: str | None) -> Flow[str]:
@@ -89,7 +95,10 @@ def metrics(model: str | None) -> Flow[dict[str, float]]:
     for line in reply.body.decode("utf-8", "replace").splitlines():
         name, _, value = line.rpartition(" ")
         if name and not line.startswith("#"):
-            found[name] = float(value)
+            try:
+                found[name] = float(value)
+            except ValueError:
+                raise ProtocolError("The reply holds no metrics.", hint=NO_LLAMACPP) from None
     return found
 
 
