@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from vessel_core.backends.base import Flow, get_json, items, tell
@@ -29,8 +29,8 @@ def routed(listed: Sequence[Mapping[str, Any]]) -> bool:
 def tokenize(text: str, model: str | None) -> Flow[list[int]]:
     """Return the token ids of a text, without the ones a template adds."""
     document = yield from get_json("/tokenize", method="POST", body=_for(model, content=text, add_special=False))
-    tokens: Any = document.get("tokens") or []
-    found = [count(token) for token in tokens] if isinstance(tokens, list) else [None]
+    tokens = document.get("tokens") or []
+    found = [count(token) for token in cast("list[Any]", tokens)] if isinstance(tokens, list) else [None]
     if None in found:
         raise ProtocolError("The reply holds what is no token id.", hint=NO_LLAMACPP)
     return [token for token in found if token is not None]
