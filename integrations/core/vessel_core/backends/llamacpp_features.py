@@ -29,8 +29,8 @@ def routed(listed: Sequence[Mapping[str, Any]]) -> bool:
 def tokenize(text: str, model: str | None) -> Flow[list[int]]:
     """Return the token ids of a text, without the ones a template adds."""
     document = yield from get_json("/tokenize", method="POST", body=_for(model, content=text, add_special=False))
-    tokens = document.get("tokens") or []
-    found = [count(token) for token in cast("list[Any]", tokens)] if isinstance(tokens, list) else [None]
+    tokens = document.get("tokens") or ()
+    found = [count(token) for token in cast("list[Any]", tokens)] if isinstance(tokens, list | tuple) else [None]
     if None in found:
         raise ProtocolError("The reply holds what is no token id.", hint=NO_LLAMACPP)
     return [token for token in found if token is not None]
