@@ -327,6 +327,20 @@ def test_a_picture_that_takes_too_long_is_given_up(
         fetch_picture(at(web, "/slow"))
 
 
+def test_a_look_up_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def look(*_: Any, **__: Any) -> list[Any]:
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(pictures, "SECONDS", 0.1)
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    with pytest.raises(InvalidMedia, match="within"):
+        fetch_picture("http://slow.example/a.png")
+    answered.set()
+
+
 def test_tls_is_asked_for_the_name_and_not_the_address(web: FakeServer) -> None:
     heard = bytearray()
     with socket.create_server(("127.0.0.1", 0)) as listener:

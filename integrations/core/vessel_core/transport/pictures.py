@@ -13,8 +13,10 @@ import ipaddress
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import httpcore
@@ -47,12 +49,12 @@ def fetch_picture(url: str) -> Reply:
     """Return the bytes of a picture; raise `InvalidMedia` for what is none, can't be fetched or must not be."""
     deadline = time.monotonic() + SECONDS
     place = _place(url)
-    pool = httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context() if place.scheme == "https" else None,
-        network_backend=_Pinned(_resolved(place), deadline),
-        http2=False,
-    )
     try:
+        pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context() if place.scheme == "https" else None,
+            network_backend=_Pinned(_resolved(place, deadline), deadline),
+            http2=False,
+        )
         with pool:
             return Reply(200, body=_fetched(pool, place, deadline))
     except (httpcore.TimeoutException, TimeoutError):
@@ -83,13 +85,24 @@ def _port(place: httpx.URL) -> int:
     return place.port or (443 if place.scheme == "https" else 80)
 
 
-def _resolved(place: httpx.URL) -> str:
+def _resolved(place: httpx.URL, deadline: float) -> str:
     """Return the address to connect to: the first of the host's, once all of them are known to be public."""
+    host, port = place.raw_host.decode("ascii"), _port(place)
+    came: SimpleQueue[list[Any] | None] = SimpleQueue()
+
+    def look() -> None:
+        try:
+            came.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError):
+            came.put(None)
+
+    threading.Thread(target=look, daemon=True).start()  # a look-up itself knows no deadline
     try:
-        host = place.raw_host.decode("ascii")
-        found = socket.getaddrinfo(host, _port(place), type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise _refused(str(place), "its host is unknown") from None
+        found = came.get(timeout=_left(deadline))
+    except Empty:
+        raise TimeoutError from None
+    if found is None:
+        raise _refused(str(place), "its host is unknown")
     addresses = [str(each[4][0]).partition("%")[0] for each in found]
     if not addresses or not all(is_public(address) for address in addresses):
         raise _refused(str(place), "its host is not on the public internet")
