@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,7 @@ def matrix() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         subprocess.run([sys.executable, "-m", "pytest", "-q", str(HERE), f"--junitxml={report}"], check=False)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         cases = list(ElementTree.parse(report).iter("testcase"))
     seconds = round(time.monotonic() - since)
     for case in cases:
@@ -60,7 +62,8 @@ def matrix() -> dict[str, Any]:
             cell[way][0] += not list(case)  # what it holds is a failure
             cell[way][1] += 1
     good = sum(0 < total == passed for cell in cells.values() for passed, total in cell.values())
-    return {"cells": cells, "good": good, "of": 64 * len(NAMES), "seconds": seconds, "machine": busy()}
+    cpu = round(used.ru_utime + used.ru_stime)
+    return {"cells": cells, "good": good, "of": 64 * len(NAMES), "seconds": seconds, "cpu": cpu, "machine": busy()}
 
 
 def stops() -> dict[str, Any]:
