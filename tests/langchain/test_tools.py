@@ -89,6 +89,12 @@ def test_every_form_of_a_tool_is_sent(given: Any, name: str, parameters: set[str
     assert made["function"]["parameters"]["properties"].keys() == parameters
 
 
+@pytest.mark.parametrize("choice", [None, "any", "web_search"])
+def test_a_tool_that_only_a_provider_runs_is_refused_when_it_is_bound(choice: str | None) -> None:
+    with pytest.raises(ModelInvalidRequestError, match=r"tools\[1\] is \{'type': 'web_search'\}"):
+        ChatVessel().bind_tools([search, {"type": "web_search"}], tool_choice=choice)
+
+
 CHOICES: list[tuple[Any, list[str], str | None]] = [
     (None, ["search", "multiply"], None),
     (False, ["search", "multiply"], None),

@@ -40,8 +40,8 @@ class ToolBinding(ChatSettings, BaseChatModel):
 
             chat.bind_tools([search], tool_choice="any").invoke("Who wrote Dune?").tool_calls
         """
-        made = to_tools(tools, strict)
         with langchain_errors():
+            made = to_tools(tools, strict)
             choice = to_tool_choice(tool_choice, made)
             wanted = structured.to_response_format(response_format, strict)
         bound = {

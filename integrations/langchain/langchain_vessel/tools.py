@@ -16,12 +16,17 @@ ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
 
 def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> list[Tool]:
-    """Return tools as the core takes them."""
-    return [_to_tool(tool, strict) for tool in tools or ()]
+    """Return tools as the core takes them; raise `InvalidRequest` for one that only another provider's servers run."""
+    return [_to_tool(tool, strict, f"tools[{at}]") for at, tool in enumerate(tools or ())]
 
 
-def _to_tool(tool: Any, strict: bool | None) -> Tool:
+def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
     made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
+    if "function" not in made:
+        raise InvalidRequest(
+            f"{where} is {made!r}, which a provider's own servers run: no local server does.",
+            hint="Give a function that does it.",
+        )
     takes: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(takes, type) and differs(takes):
         said = ("title", "description")  # of the tool itself
