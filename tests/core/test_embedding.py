@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from vessel_core.errors import InvalidRequest
+from vessel_core.errors import InputTooLarge, InvalidRequest
 from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect, Tap
@@ -20,6 +20,7 @@ from tests.fake_server import (
     ollama_server,
     openai_embeddings,
     openai_server,
+    vector_of,
 )
 
 TEXTS = [f"text {number}" for number in range(150)]
@@ -119,3 +120,21 @@ def test_a_size_below_one_is_refused(connect: Connect, name: str) -> None:
     fields: dict[str, Any] = {name: 0}
     with pytest.raises(InvalidRequest, match=f"{name}=0 is below 1"):
         connect(base_url="http://127.0.0.1:1").embed(TEXTS, **fields)
+
+
+def test_a_text_that_is_too_long_is_told_by_its_place_among_all_and_costs_no_other_its_vector(connect: Connect) -> None:
+    def embed(request: Request) -> Response:
+        if any(len(text) > 20 for text in request.json()["input"]):
+            said = (
+                "input (600 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+            )
+            return Response.json({"error": {"code": 500, "message": said, "type": "server_error"}}, 500)
+        return openai_embeddings(request)
+
+    texts = [*TEXTS[:5], "long " * 9, *TEXTS[6:8]]
+    with llamacpp_server(routes={EMBED: embed}) as server:
+        with pytest.raises(InputTooLarge, match=r"^texts\[5\]: ") as caught:
+            connect(base_url=server.base_url, model="m").embed(texts, batch_size=4, concurrency=1)
+        assert caught.value.index == 5
+        assert caught.value.vectors == [vector_of(texts[4]), None, vector_of(texts[6]), vector_of(texts[7])]
+        assert sizes(server) == [4, 4, 2, 2, 1, 1]
