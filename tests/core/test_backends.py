@@ -7,10 +7,12 @@ import pickle
 from dataclasses import replace
 
 import pytest
-from vessel_core.backends import BACKENDS, COMPATIBLE, LLAMACPP, LMSTUDIO, OLLAMA, Backend
+from vessel_core.backends import BACKENDS, COMPATIBLE, LLAMACPP, LMSTUDIO, OLLAMA, Backend, find_backend
 from vessel_core.backends.base import choose_model, find_model, parse_backend, same_model
 from vessel_core.errors import InvalidConfig, Unsupported
-from vessel_core.types import ModelInfo
+from vessel_core.types import Message, ModelInfo
+
+from tests.core.wire.play import HELLO, ask, body_of
 
 
 def test_the_three_servers_and_any_other_are_known() -> None:
@@ -81,3 +83,18 @@ def test_no_models_are_no_choice_and_an_unknown_one_is_described_by_its_name() -
     assert find_model([model("A:latest")], "a").id == "A:latest"
     assert same_model("Qwen3", "qwen3:latest")
     assert not same_model("qwen3:8b", "qwen3")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *(("llamacpp", "reasoning_content"), ("lmstudio", "reasoning_content"), ("sglang", "reasoning_content")),
+        *(("tabbyapi", "reasoning_content"), ("textgen", "reasoning_content"), ("litellm", "reasoning_content")),
+        *(("vllm", "reasoning"), ("mlx", "reasoning"), ("localai", "reasoning")),
+    ],
+)
+def test_what_was_thought_goes_back_in_the_field_the_server_reads(name: str, field: str) -> None:
+    backend = find_backend(name)
+    turn: Message = {"role": "assistant", "content": "Hi", "reasoning": "hm"}
+    sent = body_of(backend.dialect.encode_chat(ask(HELLO, turn, HELLO), backend.quirks))["messages"][1]
+    assert sent == {"role": "assistant", "content": "Hi", field: "hm"}

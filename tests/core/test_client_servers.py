@@ -27,6 +27,7 @@ from tests.fake_server import (
     FakeServer,
     Request,
     Response,
+    Routes,
     llamacpp_server,
     lmstudio_server,
     ollama_server,
@@ -552,3 +553,18 @@ def test_the_wait_for_a_server_ends(connect: Connect) -> None:
         with pytest.raises(ModelLoading):
             list(client.wait_until_ready(0.2))
         assert 2 <= len(server.requests) <= 4
+
+
+def test_lm_studio_unloads_each_instance_of_one_model_and_no_other(connect: Connect) -> None:
+    def loaded(key: str, *names: str) -> dict[str, Any]:
+        return {"type": "llm", "key": key, "loaded_instances": [{"id": name, "config": {}} for name in names]}
+
+    models = {"models": [loaded("qwen3", "qwen3", "qwen3:2"), loaded("gemma", "gemma")]}
+    routes: Routes = {
+        ("GET", "/api/v1/models"): Response.json(models),
+        ("POST", "/api/v1/models/unload"): Response.json({"instance_id": "x"}),
+    }
+    with lmstudio_server(routes=routes) as server:
+        connect("lmstudio", base_url=server.base_url).unload("qwen3")
+        sent = [request.json() for request in server.asked("/api/v1/models/unload")]
+    assert sent == [{"instance_id": "qwen3"}, {"instance_id": "qwen3:2"}]
