@@ -26,6 +26,7 @@ CALLS = [
     {"name": "f", "args": {"a": 1}, "id": "call-x0", "type": "tool_call"},
     {"name": "g", "args": {"b": [2, 3]}, "id": "call-x1", "type": "tool_call"},
 ]
+NOTHING = {"title": "f", "description": "Do nothing.", "type": "object", "properties": dict[str, Any]()}
 OUTPUT_VERSIONS = ("v0", "v1")
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
@@ -280,6 +281,16 @@ async def test_a_whole_call_beside_one_that_was_cut_off_is_kept() -> None:
         for way, message in (await every_way(model(server))).items():
             assert [call["name"] for call in message.tool_calls] == ["f"], way
             assert [call["name"] for call in message.invalid_tool_calls] == ["g"], way
+
+
+@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
+async def test_a_call_where_none_was_allowed_is_never_executable(output_version: str) -> None:
+    with llamacpp_server(calling(("f", '{"a": 1}'))) as server:
+        chat: Any = model(server, output_version=output_version)
+        for way, message in (await every_way(chat.bind_tools([NOTHING], tool_choice="none"))).items():
+            assert message.tool_calls == [], way
+            assert [call["name"] for call in message.invalid_tool_calls] == ["f"], way
+            assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
 
 
 @pytest.mark.parametrize("text", CUT)

@@ -264,3 +264,25 @@ async def test_an_agent_whose_first_call_is_forced_and_does_not_come_says_so() -
         with pytest.raises(InvalidOutput, match="had to be called"):
             await run(agent, "Hello")
         await llm.aclose()
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("choice", ["none", "search"])
+async def test_an_agent_runs_no_tool_that_its_first_choice_rules_out(choice: str, streaming: bool) -> None:
+    ran: list[str] = []
+
+    def pay(amount: int) -> str:
+        """Pay."""
+        ran.append(f"pay {amount}")
+        return "Paid."
+
+    with scripted(in_turn(calls(("pay", {"amount": 9})), answer("Done."))) as (llm, server):
+        agent = FunctionAgent(tools=[search, pay], llm=llm, initial_tool_choice=choice, streaming=streaming)
+        if choice == "search":
+            with pytest.raises(InvalidOutput, match="search had to be called, and the model called pay"):
+                await run(agent, "Pay nothing.")
+        else:
+            await run(agent, "Pay nothing.")
+            assert "no tool was to be called" in sent(server)["messages"][-1]["content"]
+        await llm.aclose()
+    assert ran == []

@@ -109,7 +109,9 @@ def test_the_result_of_a_call_goes_back_to_the_model(llm: Vessel) -> None:
 
 
 def test_a_call_that_was_cut_off_is_not_run(llm: Vessel) -> None:
-    response = llm.chat_with_tools([WEATHER], QUESTION, tool_required=True, max_tokens=20)
+    with pytest.raises(InvalidOutput, match="max_tokens"):
+        llm.chat_with_tools([WEATHER], QUESTION, tool_required=True, max_tokens=20)
+    response = llm.chat_with_tools([WEATHER], QUESTION, tool_required=True, max_tokens=20, validate=False)
     assert not any(isinstance(block, ToolCallBlock) for block in response.message.blocks)
     (broken,) = extra(response.message)["invalid_tool_calls"]
     assert broken["name"] == "get_weather"

@@ -58,9 +58,10 @@ def _no_call(choice: str | None, reply: ChatReply) -> tuple[str, str] | None:
     called = [call["function"]["name"] for call in reply.tool_calls]
     if called if choice == "required" else choice in called:
         return None
-    if reply.invalid_tool_calls:
-        call = reply.invalid_tool_calls[0]
-        return f"The call of {call.name} can't be run: {call.error}.", "If it was cut off, raise `max_tokens`."
+    for call in reply.invalid_tool_calls:
+        if choice in ("required", call.name):
+            return f"The call of {call.name} can't be run: {call.error}.", "If it was cut off, raise `max_tokens`."
+    called += [call.name for call in reply.invalid_tool_calls]
     what = "A tool" if choice == "required" else choice
     if reply.finish == "length":
         return (

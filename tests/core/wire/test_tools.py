@@ -48,6 +48,24 @@ def in_a_stream(*pieces: Any, **fields: Any) -> ChatReply:
 BOTH = [("get_weather", PARIS), ("get_time", "{}")]
 
 
+@pytest.mark.parametrize(
+    ("choice", "runs", "said_of_the_others"),
+    [
+        ("get_time", ["get_time"], {"get_weather": "get_time was to be called"}),
+        ("none", [], dict.fromkeys(("get_weather", "get_time"), "no tool was to be called")),
+        ("required", ["get_weather", "get_time"], {}),
+        ("auto", ["get_weather", "get_time"], {}),
+    ],
+)
+def test_a_call_that_the_choice_of_tool_rules_out_can_not_be_run(
+    choice: str, runs: list[str], said_of_the_others: dict[str, str]
+) -> None:
+    pieces = [piece(0, "a", "get_weather", PARIS), piece(1, "b", "get_time", "{}")]
+    reply = in_a_stream(*pieces, tools=[WEATHER, tool("get_time")], tool_choice=choice)
+    assert [name for name, _ in calls(reply)] == runs
+    assert {call.name: call.error for call in reply.invalid_tool_calls} == said_of_the_others
+
+
 def test_the_first_piece_of_a_call_has_its_id_and_whole_name() -> None:
     first = ToolCallAssembler().feed([piece(0, "a", "get_weather", "{")])[0]
     assert (first.index, first.id, first.name, first.arguments) == (0, "a", "get_weather", "{")

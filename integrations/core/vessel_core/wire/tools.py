@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
@@ -63,6 +63,7 @@ class ToolCallAssembler:
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
+    Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of another can't be run.
     The arguments of one call may have `limit` characters. `repair` and `cumulative` are the quirks `repair_arguments` (63)
     and `cumulative_arguments` (61).
     """
@@ -76,6 +77,7 @@ class ToolCallAssembler:
         cumulative: bool = False,
         limit: int | None = None,
         used: Iterable[str] = (),
+        callable_: Collection[str] | None = None,
     ) -> None:
         self._names = frozenset(declared)
         self._declared = {_loose(name): name for name in declared}
@@ -85,6 +87,7 @@ class ToolCallAssembler:
         self._limit = MAX_ARGUMENTS if limit is None else limit
         self._calls: list[_OpenCall] = []
         self._ids = set(used)
+        self._callable = callable_
 
     @property
     def dropped(self) -> int:
@@ -120,6 +123,9 @@ class ToolCallAssembler:
                 deltas.append(ToolCallDelta(call.index, error=error))
             if not call.name:
                 deltas.append(ToolCallDelta(call.index, error="the call has no tool name"))
+            elif self._callable is not None and call.name not in self._callable:
+                wanted = " or ".join(self._callable) or "no tool"
+                deltas.append(ToolCallDelta(call.index, error=f"{wanted} was to be called"))
         return one_a_call(deltas)
 
     def _whole(self, text: str) -> tuple[str, str | None]:
@@ -248,7 +254,15 @@ def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
         cumulative=quirks.cumulative_arguments,
         limit=None if quirks.max_structured is None else quirks.max_structured * CHARACTERS_A_TOKEN,
         used=(call["id"] for message in request.messages for call in message.get("tool_calls") or ()),
+        callable_=_callable(request),
     )
+
+
+def _callable(request: ChatRequest) -> Collection[str] | None:
+    """Return the tools that may be called, `None` if any may: what becomes of a tool there isn't is told by who runs them."""
+    if request.tool_choice == "none":
+        return ()
+    return None if request.tool_choice in (None, "auto", "required") else (request.tool_choice,)
 
 
 def forced_tool(tools: Sequence[Tool], tool_choice: str | None) -> Tool | None:

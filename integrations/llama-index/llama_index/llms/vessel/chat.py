@@ -17,7 +17,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.llms.vessel.knowledge import KnownModel
 from llama_index.llms.vessel.messages import conversation, to_wire
 from llama_index.llms.vessel.telling import CHAT, COMPLETION, Telling
-from llama_index.llms.vessel.tools import acalled, called, is_forced
+from llama_index.llms.vessel.tools import is_checked
 from vessel_core import Delta
 
 
@@ -87,9 +87,7 @@ class ChatForms(KnownModel):
             self.rate_limiter.acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.client.stream(wire, validate=False, whole=whole, **fields)
-        if is_forced(fields.get("tool_choice")) and options.get("validate", True):
-            deltas = called(deltas)
+        deltas = self.client.stream(wire, validate=is_checked(fields, options), whole=whole, **fields)
         return self._learning(deltas) if self._to_learn(options) else deltas
 
     async def _adeltas(
@@ -99,7 +97,5 @@ class ChatForms(KnownModel):
             await self.rate_limiter.async_acquire()
         wire = to_wire(messages, image_root=self.image_root, send_reasoning=self.send_reasoning)
         fields = self.chat_fields(options)
-        deltas = self.async_client.stream(wire, validate=False, whole=whole, **fields)
-        if is_forced(fields.get("tool_choice")) and options.get("validate", True):
-            deltas = acalled(deltas)
+        deltas = self.async_client.stream(wire, validate=is_checked(fields, options), whole=whole, **fields)
         return self._alearning(deltas) if self._to_learn(options) else deltas

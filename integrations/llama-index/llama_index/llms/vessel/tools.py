@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
@@ -11,10 +10,8 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from llama_index.llms.vessel.building import SELECTION_FIELDS, built
 from llama_index.llms.vessel.partial import Arguments, partial_object
-from vessel_core import ChatReply, Delta, Tool
+from vessel_core import Tool
 from vessel_core.errors import InvalidOutput, InvalidRequest
-from vessel_core.owned import owned
-from vessel_core.types import Gathering
 from vessel_core.wire.arguments import mended_arguments
 
 
@@ -75,42 +72,9 @@ def tool_request(
     return request
 
 
-def is_forced(choice: str | Mapping[str, Any] | None) -> bool:
-    """Tell whether a tool choice means that the answer must be a call."""
-    return choice not in (None, "auto", "none")
-
-
-def called(deltas: Generator[Delta]) -> Generator[Delta]:
-    """Pass on an answer that must call a tool; raise `InvalidOutput`, with all of it in `partial`, at the end of one that
-    does not: an agent would ask again and again."""
-    gathering = Gathering()
-    with closing(deltas):
-        for delta in deltas:
-            gathering.add(delta)
-            yield delta
-    _must_call(gathering.reply())
-
-
-async def acalled(deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
-    """Pass on an answer that must call a tool, as `called`."""
-    gathering = Gathering()
-    async with owned(deltas) as pieces:
-        async for delta in pieces:
-            gathering.add(delta)
-            yield delta
-    _must_call(gathering.reply())
-
-
-def _must_call(reply: ChatReply) -> None:
-    """Raise `InvalidOutput` if there is no call. One that can't be run is told of where it is read."""
-    if not reply.tool_calls and not reply.invalid_tool_calls and not reply.refusal:
-        cut = " until it was cut off" if reply.finish == "length" else ""
-        raise InvalidOutput(
-            f"A tool had to be called, and the model wrote{cut}: {reply.text[:200]!r}.",
-            hint='Vessel(quirks={"forced_by_schema": True}) holds the model to the call from the start. Another '
-            "server may not force tools: take another model, or ask without forcing one.",
-            partial=reply,
-        )
+def is_checked(fields: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """Tell whether an answer is checked at its end, for the call it must be. Objects are checked where they are read."""
+    return fields.get("tool_choice") not in (None, "auto", "none") and options.get("validate", True)
 
 
 def tool_selections(response: ChatResponse, *, required: bool) -> list[ToolSelection]:
