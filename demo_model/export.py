@@ -13,6 +13,7 @@ from gguf.quants import quantize
 from numpy.typing import NDArray
 
 from demo_model.network import Network, Shape
+from demo_model.published import read
 from demo_model.vocabulary import CONTROL, END, PAD, VISIBLE, Vocabulary
 
 __all__ = ["PLACE", "export"]
@@ -23,11 +24,15 @@ CONTEXT = 4096
 NORMAL, HIDDEN, SHOWN = 1, 3, 4
 
 
-def export(folder: Path, file: Path) -> None:
-    """Write what `folder` has to `file`, packed with gzip."""
+def export(folder: Path, file: Path, between: Path | None = None) -> None:
+    """Write what `folder` has to `file`, packed with gzip; if training began at a finished model, the mean of both may do
+    better than either."""
     vocabulary = Vocabulary.from_json((folder / "vocabulary.json").read_text(encoding="utf-8"))
     network = Network(Shape(vocabulary=len(vocabulary.tokens)))
-    network.load_state_dict(torch.load(folder / "checkpoint.pt")["network"])
+    weights = torch.load(folder / "checkpoint.pt")["network"]
+    if between is not None:
+        weights = {name: (weight + weights[name]) / 2 for name, weight in read(between)[1].items()}
+    network.load_state_dict(weights)
     plain = file.with_suffix("")
     writer = GGUFWriter(plain, "qwen3")
     _settings(writer, network.shape)
@@ -89,5 +94,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
     parser.add_argument("--file", type=Path, default=PLACE / "assistant.gguf.gz")
+    parser.add_argument("--between", type=Path, metavar="FILE", help="write the mean of the checkpoint and this model")
     given = parser.parse_args()
-    export(given.folder, given.file)
+    export(given.folder, given.file, given.between)

@@ -17,9 +17,7 @@ from demo_model.evaluate import AIMS, Figure, evaluate, request
 from tests.docs.test_pages import DOCS
 
 #: How many cases of each generated kind are asked here; `make eval-demo-model` asks more.
-COUNT = 50
-#: Two aims were missed by a little; there it is held to what it reaches (see the model card).
-REACHED = {"known tool": 0.95, "off topic": 0.92}
+COUNT = 100
 
 
 def tool(name: str, description: str, parameters: dict[str, Any]) -> Tool:
@@ -43,7 +41,7 @@ def client(assistant_server: LocalServer) -> Client:
 @pytest.mark.parametrize("kind", AIMS)
 def test_an_aim_is_met(figures: dict[str, Figure], kind: str) -> None:
     figure = figures[kind]
-    assert figure.right >= int(REACHED.get(kind, AIMS[kind]) * figure.asked), f"{figure}: {figure.wrong}"
+    assert figure.right >= int(AIMS[kind] * figure.asked), f"{figure}: {figure.wrong}"
 
 
 def test_the_prompts_are_those_it_was_trained_on(assistant_server: LocalServer) -> None:
