@@ -45,7 +45,7 @@ MEANING = {
 }  # fmt: skip
 CARD = Path(__file__).resolve().parents[1] / "docs/demo-model.md"
 SHIPPED = Path(demo_models.__file__).with_name("assistant.md")
-BEGIN, END = "<!-- figures -->", "<!-- end -->"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
 @dataclass(slots=True)
@@ -223,8 +223,11 @@ def main() -> None:
     if given.write:
         page = CARD.read_text(encoding="utf-8")
         before, _, rest = page.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not end:
+            raise ValueError(f"{CARD} has no {BEGIN} with an {END} after it.")
         for card in (CARD, SHIPPED):
-            card.write_text(f"{before}{BEGIN}\n{table(figures)}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+            card.write_text(f"{before}{BEGIN}\n{table(figures)}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
