@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from inspect import signature
@@ -90,14 +90,16 @@ class ChatVessel(ToolBinding, ServerLimits):
         key = {**where, **self._answering(), **said, **form}
         return json.dumps(key, sort_keys=True, default=repr)
 
-    def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        """Put into the key of the cache what pictures show."""
-        if is_cached(self):
-            messages = storable(messages)
-        return super()._generate_with_cache(messages, *args, **kwargs)
+    @property
+    def _generate_with_cache(self) -> Callable[..., ChatResult]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """LangChain's own; with a cache after what pictures show is put into its key. Without one no traceback is longer."""
+        return self._generate_by_key if is_cached(self) else super()._generate_with_cache
+
+    def _generate_by_key(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        return super()._generate_with_cache(storable(messages), *args, **kwargs)
 
     async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        """Do so, and find the server if the key will need it, without blocking the event loop."""
+        """Do the same, and find the server if the key will need it, without blocking the event loop."""
         if is_cached(self):
             await afind(self, kwargs.get("model") or self.model)
             messages = await astorable(messages)
