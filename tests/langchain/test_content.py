@@ -59,6 +59,7 @@ IMAGES: list[Any] = [
     {"type": "image_url", "image_url": RED},
     {"type": "input_image", "image_url": RED_URL},
     {"type": "file", "mime_type": "image/png", "base64": RED64},
+    {"type": "media", "mime_type": "image/png", "data": RED64},
     image_block(RED),
 ]
 
@@ -234,6 +235,24 @@ def test_texts_alone_go_as_one_text() -> None:
             {"role": "assistant", "content": "Hi", "reasoning": "Hm"},
         ),
         (
+            AIMessage("Hi", additional_kwargs={"reasoning_content": {"text": "Hm", "signature": "s"}}),
+            {"role": "assistant", "content": "Hi", "reasoning": "Hm"},
+        ),
+        (
+            AIMessage(
+                [{"type": "reasoning_content", "reasoning_content": {"text": "Hm"}}, {"type": "text", "text": "Hi"}]
+            ),
+            {"role": "assistant", "content": "Hi", "reasoning": "Hm"},
+        ),
+        (
+            HumanMessage([{"type": "text", "text": "Hi"}, {"cachePoint": {"type": "default"}}]),
+            {"role": "user", "content": "Hi"},
+        ),
+        (
+            SystemMessage([{"type": "text", "text": "Be brief"}, {"cachePoint": {"type": "default"}}]),
+            {"role": "system", "content": "Be brief"},
+        ),
+        (
             AIMessage([{"type": "refusal", "refusal": "No."}, {"type": "image", "url": "https://x.org/a.png"}]),
             {"role": "assistant", "content": "No."},
         ),
@@ -241,6 +260,14 @@ def test_texts_alone_go_as_one_text() -> None:
 )
 def test_every_kind_of_message_is_understood(message: BaseMessage, made: dict[str, Any]) -> None:
     assert to_messages([message]) == [made]
+
+
+def test_a_call_of_before_there_were_tools_goes_with_its_result() -> None:
+    called = AIMessage("", additional_kwargs={"function_call": {"name": "multiply", "arguments": '{"a": 6}'}})
+    call, result = to_messages([called, FunctionMessage(content="42", name="multiply")])
+    [made] = call.get("tool_calls") or ()
+    assert made["function"] == {"name": "multiply", "arguments": '{"a": 6}'}
+    assert made["id"] == result.get("tool_call_id")
 
 
 def test_messages_that_cannot_be_sent_are_refused_by_their_place() -> None:

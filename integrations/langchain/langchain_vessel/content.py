@@ -56,7 +56,12 @@ def parts_of(content: Any, where: str) -> list[ContentPart]:
     """Return the parts of a user's, system's or tool's content; raise `InvalidRequest` naming a block nobody knows."""
     if isinstance(content, str):
         return [_text(content)] if content else []
-    return [_part(block, f"{where}.content[{at}]") for at, block in enumerate(content)]
+    return [_part(block, f"{where}.content[{at}]") for at, block in enumerate(content) if not _marks_cache(block)]
+
+
+def _marks_cache(block: Any) -> bool:
+    """Tell whether a block is Bedrock's mark of what to cache, which holds nothing."""
+    return isinstance(block, Mapping) and set(cast("Block", block)) == {"cachePoint"}
 
 
 def plain_if_text(parts: list[ContentPart]) -> str | list[ContentPart]:
@@ -91,6 +96,8 @@ def assistant_reasoning(content: Any) -> str:
 def _reasoning(block: Block) -> str:
     if block.get("type") == "thinking":
         return str(block.get("thinking") or "")
+    if block.get("type") == "reasoning_content":  # Bedrock's
+        return str(cast("Block", block.get("reasoning_content") or {}).get("text") or "")
     if block.get("type") != "reasoning":
         return ""
     if text := block.get("reasoning") or block.get("text"):
@@ -253,6 +260,7 @@ _READERS: Mapping[str, Callable[[Block], ContentPart]] = {
     "input_audio": _read_audio,
     "audio": _read_audio,
     "file": _read_file,
+    "media": _read_file,  # Gemini's
     "document": _read_document,
     "video": _read_video,
 }

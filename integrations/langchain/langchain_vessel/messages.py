@@ -67,8 +67,10 @@ def read_files(messages: Sequence[BaseMessage]) -> bool:
 
 def _from_assistant(message: AIMessage, answered: Container[str | None]) -> Message:
     made: Message = {"role": "assistant", "content": assistant_text(message.content)}
-    thought = message.additional_kwargs.get("reasoning_content") or assistant_reasoning(message.content)
-    if thought:
+    thought = message.additional_kwargs.get("reasoning_content")
+    if isinstance(thought, Mapping):  # Bedrock's
+        thought = cast("Mapping[str, Any]", thought).get("text")
+    if thought := thought or assistant_reasoning(message.content):
         made["reasoning"] = str(thought)
     if calls := [*_calls(message), *_answered_invalid_calls(message, answered)]:
         made["tool_calls"] = calls
@@ -81,6 +83,10 @@ def _calls(message: AIMessage) -> list[ToolCall]:
     """Return the tool calls of a turn; those that stand in its content only (Anthropic's) are read there."""
     if message.tool_calls:
         return [_call(call["id"], call["name"], call["args"], at) for at, call in enumerate(message.tool_calls)]
+    old: Any = message.additional_kwargs.get("function_call")
+    if isinstance(old, Mapping):  # before tools: the result, a `FunctionMessage`, names the function in place of a call
+        named = cast("Mapping[str, Any]", old)
+        return [_call(str(named.get("name")), str(named.get("name")), named.get("arguments") or "{}", 0)]
     if isinstance(message.content, str):
         return []
     used = [
