@@ -137,6 +137,41 @@ def test_bound_options_and_configured_ones_reach_the_server() -> None:
         assert sent(server)["temperature"] == 0.1
 
 
+async def test_calls_of_a_configurable_model_share_connections_and_never_a_key() -> None:
+    """LangChain makes a new model for each such call."""
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        configurable = ChatVessel(base_url=server.base_url).configurable_fields(
+            temperature=ConfigurableField(id="t"), timeout=ConfigurableField(id="s"), api_key=ConfigurableField(id="k")
+        )
+        for turn in range(20):
+            key = f"key-{turn % 2}"
+            chosen = {"t": turn / 20, "k": SecretStr(key), "s": 30.0 + turn % 2}
+            configurable.invoke("x", {"configurable": chosen})
+            assert server.requests[-1].headers["authorization"] == f"Bearer {key}"
+            await configurable.ainvoke("x", {"configurable": chosen})
+            assert server.requests[-1].headers["authorization"] == f"Bearer {key}"
+        configurable.invoke("x")
+        assert "authorization" not in server.requests[-1].headers
+        assert server.connections <= 2 * 2 + 1 + 3, "a sync and an async one for each place, and what identifies"
+
+
+def test_copies_with_another_timeout_share_connections_too() -> None:
+    with llamacpp_server(answer("Hi"), model="m") as server:
+        chat = ChatVessel(base_url=server.base_url)
+        for turn in range(12):
+            copy.copy(chat).model_copy(update={"timeout": 30.0 + turn % 2}).invoke("x")
+        assert server.connections <= 4
+
+
+def test_a_server_that_was_found_is_found_anew_by_the_next_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    for text in ("One", "Two"):
+        with llamacpp_server(answer(text)) as server:
+            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
+            said.append(ChatVessel(backend="llamacpp").invoke("x").text)
+    assert said == ["One", "Two"]
+
+
 PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model_name": "m"}, {"model": "m"}),
     ({"max_completion_tokens": 9}, {"max_tokens": 9}),
