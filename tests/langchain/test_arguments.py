@@ -322,6 +322,7 @@ def test_keys_show_in_no_repr_and_no_manifest() -> None:
         assert "sk-secret" not in text
         assert "also-secret" not in text
     assert "pass-word" not in repr(chat)
+    assert json.loads(dumps(chat))["kwargs"].keys().isdisjoint({"api_key", "headers"})
 
 
 def test_a_repr_says_what_is_set_and_nothing_else() -> None:
@@ -392,6 +393,13 @@ def test_a_manifest_loads_again() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- tracing
+
+
+def test_a_trace_shows_what_a_call_asks_for_by_whatever_name() -> None:
+    params: Any = ChatVessel(max_tokens=9, model="m")._get_ls_params  # pyright: ignore[reportPrivateUsage]
+    assert params()["ls_max_tokens"] == 9
+    shown = params(num_predict=4, model_name="other", stop_sequences=["X"])
+    assert (shown["ls_max_tokens"], shown["ls_model_name"], shown["ls_stop"]) == (4, "other", ["X"])
 
 
 def test_traces_name_provider_and_model_as_replies_do() -> None:

@@ -265,7 +265,7 @@ def test_every_kind_of_message_is_understood(message: BaseMessage, made: dict[st
 def test_a_call_of_before_there_were_tools_goes_with_its_result() -> None:
     called = AIMessage("", additional_kwargs={"function_call": {"name": "multiply", "arguments": '{"a": 6}'}})
     call, result = to_messages([called, FunctionMessage(content="42", name="multiply")])
-    [made] = call.get("tool_calls") or ()
+    [made] = list(call.get("tool_calls") or [])
     assert made["function"] == {"name": "multiply", "arguments": '{"a": 6}'}
     assert made["id"] == result.get("tool_call_id")
 

@@ -34,6 +34,13 @@ def test_a_string_names_backend_and_model(name: str, backend: str, model: str | 
     assert (chat.backend, chat.model, chat.temperature) == (backend, model, 0)
 
 
+def test_a_url_is_where_the_server_is() -> None:
+    made = vessel("http://gpu-box:8080", temperature=0)
+    assert (made.base_url, made.backend, made.model) == ("http://gpu-box:8080", "auto", None)
+    with pytest.raises(InvalidConfig, match="http:// or https://"):
+        vessel("ftp://gpu-box")
+
+
 def test_options_go_before_the_string_and_wrong_ones_are_refused() -> None:
     assert vessel("ollama:qwen3", model="other").model == "other"
     with pytest.raises(InvalidConfig, match="did you mean 'temperature'"):

@@ -24,6 +24,12 @@ class TestChatVessel(ChatModelUnitTests):
         return {"OLLAMA_URL": "http://gpu-box:11434"}, {"backend": "ollama", "model": "m"}, {"model": "m"}
 
 
+class TestChatVesselWithContentBlocks(TestChatVessel):
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": "qwen3:8b", "backend": "ollama", "output_version": "v1"}
+
+
 class TestVesselEmbeddings(EmbeddingsUnitTests):
     @property
     def embeddings_class(self) -> type[Embeddings]:

@@ -31,6 +31,7 @@ from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import read_files, to_messages
+from langchain_vessel.options import call_options
 from langchain_vessel.progress import atell, tell
 from langchain_vessel.replies import Check, Chunks, combined, to_result
 
@@ -67,7 +68,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         return self.answer_settings()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or self._stops(), **kwargs)
+        kwargs = call_options(kwargs)
+        params = super()._get_ls_params(**{"stop": stop or self._stops(), **kwargs})
         params["ls_provider"] = PROVIDER
         params["ls_model_name"] = kwargs.get("model") or self._where().get("model", "auto")
         return params

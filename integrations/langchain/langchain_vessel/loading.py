@@ -1,4 +1,7 @@
-"""Lets `langchain_core.load` make a `ChatVessel` from JSON with `allowed_objects="all"`, as it does other chat models."""
+"""Lets `langchain_core.load` make a `ChatVessel` from JSON with `allowed_objects="all"`, as it does other chat models.
+
+Either way the namespace is named as well: `load(…, allowed_objects="all", valid_namespaces=["langchain_vessel"])`.
+"""
 
 from __future__ import annotations
 

@@ -23,11 +23,13 @@ def vessel(name: str = "", **options: Any) -> ChatVessel:
         vessel("ollama:qwen3:8b")           # Ollama's model qwen3:8b
         vessel("llamacpp", temperature=0)   # the model that llama.cpp has loaded
         vessel("qwen3:8b")                  # no backend of that name: a model, on whatever server runs
+        vessel("http://gpu-box:8080")       # the server there
 
     `options` are those of `ChatVessel`. Raises `InvalidConfig` for what can't be right.
     """
-    backend, model = _parts(name.strip())
-    named = {"backend": backend, "model": model}
+    name = name.strip()
+    backend, model = _parts(name)
+    named = {"base_url": name} if "://" in name else {"backend": backend, "model": model}
     options = {**{key: value for key, value in named.items() if value}, **options}
     return ChatVessel(**options)
 
