@@ -8,6 +8,7 @@ import json
 import pickle
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
 from llama_index.postprocessor.vessel import VesselRerank
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig, InvalidRequest
 
@@ -54,6 +55,7 @@ def test_construction_does_no_io(made: Callable[..., Any], monkeypatch: pytest.M
         ({"timeout": 9, "client_kwargs": {"timeout": 3}}, "given 'timeout' twice"),
         ({"headers": {"X-A": "1"}, "default_headers": {"X-A": "2"}}, "given twice, with different values"),
         ({"timeout": -1.0}, "not above 0"),
+        ({"base_url": ["http://a:b@one", "http://two"]}, "make an object for each"),
     ],
 )
 def test_what_cant_be_right_is_refused_with_what_to_do(
@@ -61,6 +63,46 @@ def test_what_cant_be_right_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(InvalidConfig, match=said):
         made(**arguments)
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_none_is_as_if_it_were_left_out(made: Callable[..., Any]) -> None:
+    names = ("api_base", "default_headers", "extra_body", "additional_kwargs", "max_retries", "verify", "together")
+    known = [name for name in names if made is not VesselRerank or name not in ("extra_body", "additional_kwargs")]
+    assert made(**dict.fromkeys(known)).to_dict() == made().to_dict()
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_the_names_of_other_classes_can_be_read(made: Callable[..., Any]) -> None:
+    llm = made(api_base="http://localhost:1/v1", request_timeout=4.0)
+    assert (llm.api_base, llm.request_timeout) == ("http://localhost:1/v1", 4.0)
+
+
+def test_the_model_may_be_set_by_the_name_of_other_classes() -> None:
+    llm = Vessel(model="a")
+    llm.model_name = "b"
+    assert (llm.model, llm.model_name) == ("b", "b")
+
+
+def test_a_wrong_type_is_pydantics_error_which_does_not_repeat_it() -> None:
+    for wrong in ({"temperature": "sk-1"}, {"api_key": ["sk-1"]}):
+        with pytest.raises(ValidationError, match=next(iter(wrong))) as caught:
+            Vessel(**cast("Any", wrong))
+        assert "sk-1" not in str(caught.value)
+
+
+def test_an_argument_without_meaning_is_taken_by_the_class_whose_peers_have_it() -> None:
+    made: Callable[..., Any] = Vessel
+    made(prompt_key="prompt", reuse_client=True)
+    VesselEmbedding(reuse_client=True)
+    with pytest.raises(InvalidConfig, match="no argument 'prompt_key'"):
+        VesselEmbedding(prompt_key="prompt")
+
+
+def test_a_model_with_a_folder_of_pictures_can_be_stored_as_json(tmp_path: Path) -> None:
+    llm = Vessel(image_root=tmp_path, logit_bias={5: -1.0})
+    stored = Vessel.from_json(llm.to_json())
+    assert (stored.image_root, stored.logit_bias) == (tmp_path, {"5": -1.0})
 
 
 @pytest.mark.parametrize("made", CLASSES)

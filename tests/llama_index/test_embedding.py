@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.vessel import VesselEmbedding
@@ -180,6 +182,49 @@ def test_a_cache_is_used() -> None:
         first = embedding.get_text_embedding_batch(TEXTS[:5])
         assert embedding.get_text_embedding_batch(TEXTS[:5]) == first
         assert len(server.asked("/v1/embeddings")) == 3
+
+
+class Limiter(BaseRateLimiter):
+    """Counts what it lets through."""
+
+    passed = 0
+
+    def acquire(self, num_tokens: int = 0) -> None:
+        self.passed += 1
+
+    async def async_acquire(self, num_tokens: int = 0) -> None:
+        self.passed += 1
+
+
+@pytest.mark.parametrize("kept", ["cache", "limiter"])
+async def test_requests_are_under_way_at_once_with_a_cache_and_a_limiter_too(kept: str) -> None:
+    together = Barrier(3)
+    limiter = Limiter()
+
+    def answer(request: Request) -> Response:
+        together.wait(20)
+        return openai_embeddings(request)
+
+    def options() -> dict[str, Any]:
+        return {"embeddings_cache": SimpleKVStore()} if kept == "cache" else {"rate_limiter": limiter}
+
+    with counted(answer, embed_batch_size=5, concurrency=3, **options()) as (embedding, server):
+        vectors = await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS)
+        assert vectors == [vector_of(text) for text in TEXTS]
+        if kept == "cache":
+            assert await asyncio.to_thread(embedding.get_text_embedding_batch, TEXTS) == vectors
+        assert len(server.asked("/v1/embeddings")) == 3
+    with counted(answer, embed_batch_size=5, concurrency=3, **options()) as (embedding, _):
+        assert await embedding.aget_text_embedding_batch(TEXTS) == vectors
+        await embedding.aclose()
+    assert limiter.passed == (6 if kept == "limiter" else 0)
+
+
+def test_what_openais_class_takes_in_additional_kwargs_is_sent() -> None:
+    with counted(additional_kwargs={"user": "me", "encoding_format": "float"}) as (embedding, server):
+        embedding.get_text_embedding("boats")
+        asked = server.asked("/v1/embeddings")[0].json()
+        assert (asked["user"], asked["encoding_format"]) == ("me", "float")
 
 
 def test_each_batch_has_its_events() -> None:

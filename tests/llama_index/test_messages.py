@@ -84,6 +84,32 @@ def test_a_documents_path_as_a_text_is_never_opened() -> None:
         one(DocumentBlock(path="/etc/hostname"))
 
 
+def test_a_document_in_a_data_url_is_read_and_an_empty_one_is_empty() -> None:
+    assert one(DocumentBlock(url="data:text/plain;base64,Qm9hdHM="))["content"] == "Boats"
+    assert one(DocumentBlock(data=b"", title="Boats", document_mimetype="text/plain"))["content"] == "Boats:\n"
+
+
+def test_what_other_classes_kept_of_the_thinking_is_sent_along() -> None:
+    said = ChatMessage("4", role="assistant", additional_kwargs={"reasoning_content": "2 + 2"})
+    assert to_wire([said])[0].get("reasoning") == "2 + 2"
+    assert "reasoning" not in to_wire([said], send_reasoning=False)[0]
+
+
+async def test_messages_from_an_iterator_are_sent_in_all_four_forms() -> None:
+    messages = [ChatMessage("Be brief.", role="system"), ChatMessage("Hello")]
+
+    def once() -> Any:
+        return (message for message in messages)
+
+    with scripted(answer("Hi.")) as (llm, server):
+        llm.chat(once())
+        list(llm.stream_chat(once()))
+        await llm.achat(once())
+        [each async for each in await llm.astream_chat(once())]
+        await llm.aclose()
+        assert [len(sent(server, at)["messages"]) for at in range(4)] == [2] * 4
+
+
 def test_a_documents_url_is_not_fetched() -> None:
     with pytest.raises(InvalidMedia, match="not fetched"):
         one(DocumentBlock(url="http://127.0.0.1:9/secret.txt"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -96,23 +97,24 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """
         if self._is_for_core(texts):
             return super().get_text_embedding_batch(texts, show_progress, **kwargs)
-        batches, failures = self._batches(texts), list[Exception]()
+        batches, failures, stored = self._batches(texts), list[Exception](), self._stored(texts)
+        unknown = [[text for text in batch if text not in stored] for batch in batches]
 
         def embedded(batch: list[str]) -> list[Embedding]:
             if failures:
                 raise failures[0]
             try:
-                return self._get_text_embeddings(batch)
+                return self._get_limited(batch) if batch else []
             except Exception as error:
                 failures.append(error)
                 raise
 
         vectors: list[Embedding] = []
         with ThreadPoolExecutor(min(self._at_once, len(batches)), thread_name_prefix="vessel-embed") as pool:
-            made = pool.map(embedded, batches)
+            made, asked = pool.map(embedded, unknown), iter(unknown)
             for batch in with_progress(batches, show_progress, "Generating embeddings"):
                 with self._told(batch) as found:
-                    found += next(made)
+                    found += self._with_stored(batch, stored, next(asked), next(made))
                 vectors += found
         return vectors
 
@@ -123,7 +125,9 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         if self._is_for_core(texts):
             return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
         batches = self._batches(texts)
-        tasks = [asyncio.create_task(self._aget_text_embeddings(batch)) for batch in batches]
+        keeps = self.embeddings_cache is not None
+        embed = self._aget_text_embeddings_cached if keeps else self._aget_text_embeddings_rate_limited
+        tasks = [asyncio.create_task(embed(batch)) for batch in batches]
         vectors: list[Embedding] = []
         try:
             made = iter(tasks)
@@ -143,8 +147,31 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         return self.num_workers or self.concurrency
 
     def _is_for_core(self, texts: list[str]) -> bool:
-        """Tell whether core's own loop does as well: for one batch, and with the cache and the limiter that it keeps."""
-        return self.embeddings_cache is not None or self.rate_limiter is not None or len(texts) <= self.embed_batch_size
+        """Tell whether core's own loop does as well: for one batch."""
+        return len(texts) <= self.embed_batch_size
+
+    def _stored(self, texts: list[str]) -> dict[str, Embedding]:
+        """Return what the cache knows of the texts. It is read and written here, not in the pool: few stores may be there."""
+        if self.embeddings_cache is None:
+            return {}
+        known = {text: self.embeddings_cache.get(key=text, collection="embeddings") for text in texts}
+        return {text: next(iter(found.values())) for text, found in known.items() if found}
+
+    def _with_stored(
+        self, batch: list[str], stored: dict[str, Embedding], asked: list[str], vectors: list[Embedding]
+    ) -> list[Embedding]:
+        """Return the vectors of a batch, with those that were in the cache; put the others there."""
+        if self.embeddings_cache is None:
+            return vectors
+        for text, vector in zip(asked, vectors, strict=True):
+            stored[text] = vector
+            self.embeddings_cache.put(key=text, val={str(uuid.uuid4()): vector}, collection="embeddings")
+        return [stored[text] for text in batch]
+
+    def _get_limited(self, texts: list[str]) -> list[Embedding]:
+        if self.rate_limiter is not None:
+            self.rate_limiter.acquire()
+        return self._get_text_embeddings(texts)
 
     def _batches(self, texts: list[str]) -> list[list[str]]:
         size = self.embed_batch_size
@@ -181,7 +208,8 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """Return the server's options: the fields, with `additional_kwargs` over them. Sampling has no part in a vector."""
         given: dict[str, Any] = {"keep_alive": self.keep_alive, "num_ctx": self.num_ctx, "truncate": self.truncate}
         given |= self.additional_kwargs
-        given["extra_body"] = merged(self.extra_body, self.additional_kwargs.get("extra_body") or {})
+        more = {name: given.pop(name) for name in ("user", "encoding_format") if name in given}
+        given["extra_body"] = merged({**self.extra_body, **more}, self.additional_kwargs.get("extra_body") or {})
         for name in given.keys() - OPTIONS - OPTION_NAMES:
             close = did_you_mean(name, sorted(OPTIONS))
             hint = "What only this server knows goes into `extra_body={…}`."

@@ -39,8 +39,9 @@ class Vessel(ChatForms):
     """A model on a local server: llama.cpp, LM Studio, Ollama, or any OpenAI-compatible one.
 
     Without `base_url` a running server is found at first use; without `model` its loaded model is used. Construction
-    does no I/O, and raises `vessel_core.errors.InvalidConfig` for what can't be right. Each call raises the errors of
-    `vessel_core.errors`, and takes the options of a chat by name, which hold for that call.
+    does no I/O, and raises `vessel_core.errors.InvalidConfig` for what can't be right, pydantic's `ValidationError` for a
+    wrong type. Each call raises the errors of `vessel_core.errors`, and takes the options of a chat by name, which hold for
+    that call.
 
         llm = Vessel(base_url="http://gpu-box:8080", temperature=0.2)
         llm.chat([ChatMessage("Hello")]).message.content

@@ -31,25 +31,29 @@ class ChatForms(KnownModel):
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
         with self.callback_manager.as_trace("chat"):
-            told = Telling(CHAT, self, conversation(messages), kwargs)
+            messages = conversation(messages)
+            told = Telling(CHAT, self, messages, kwargs)
             return told.whole(lambda: self._deltas(messages, kwargs, whole=True))
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Return the answer as it comes: each response holds all that has come, and its `delta`."""
         with self.callback_manager.as_trace("chat"):
-            told = Telling(CHAT, self, conversation(messages), kwargs)
+            messages = conversation(messages)
+            told = Telling(CHAT, self, messages, kwargs)
             return told.stream(lambda: self._deltas(messages, kwargs))
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the answer to a conversation."""
         with self.callback_manager.as_trace("chat"):
-            told = Telling(CHAT, self, conversation(messages), kwargs)
+            messages = conversation(messages)
+            told = Telling(CHAT, self, messages, kwargs)
             return await told.awhole(lambda: self._adeltas(messages, kwargs, whole=True))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Return the answer as it comes, as `stream_chat`."""
         with self.callback_manager.as_trace("chat"):
-            told = Telling(CHAT, self, conversation(messages), kwargs)
+            messages = conversation(messages)
+            told = Telling(CHAT, self, messages, kwargs)
             return await told.astream(lambda: self._adeltas(messages, kwargs))
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:

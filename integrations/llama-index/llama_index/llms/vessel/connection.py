@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_serializer
@@ -24,17 +24,7 @@ CONNECTION_ALIASES = {
 }
 
 #: Arguments of other classes that have no meaning here: what they switch is always so, or is the core's own business.
-WITHOUT_MEANING = frozenset(
-    {
-        "api_version",
-        "client_kwargs",
-        "prompt_key",
-        "reuse_client",
-        "should_use_structured_outputs",
-        "strict",
-        "tokenizer",
-    }
-)
+WITHOUT_MEANING = frozenset({"api_version", "client_kwargs", "reuse_client"})
 
 #: Clients of other libraries, which can't be used; what they were made for can be said in another way.
 CLIENTS = re.compile(r"(async_)?(http_|openai_)?client")
@@ -52,9 +42,10 @@ class ServerConnection(BaseModel):
     """
 
     # deferred: the schemas of the classes between this and the one that is used are never needed
-    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True, hide_input_in_errors=True)
 
     aliases: ClassVar[Mapping[str, str]] = CONNECTION_ALIASES
+    without_meaning: ClassVar[Set[str]] = WITHOUT_MEANING
 
     backend: str = Field(default="auto", description='"auto", "llamacpp", "lmstudio", "ollama" or "openai".')
     base_url: str | list[str] | None = Field(
@@ -96,16 +87,18 @@ class ServerConnection(BaseModel):
 
     @classmethod
     def _known(cls, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments by our own names; raise `InvalidConfig` for one that there isn't."""
+        """Return the arguments by our own names; raise `InvalidConfig` for one that there isn't. `None` is left out."""
         known: dict[str, Any] = {}
         of_client: Mapping[str, Any] = arguments.get("client_kwargs") or {}  # what OllamaEmbedding hands to its client
         for name, value in (*arguments.items(), *of_client.items()):
-            if name in WITHOUT_MEANING:
+            if name in cls.without_meaning:
                 continue
             ours = name if name in cls.model_fields else cls.aliases.get(name, name)
             if ours not in cls.model_fields:
                 close = did_you_mean(name, [*cls.model_fields, *cls.aliases])
                 raise InvalidConfig(f"{cls.__name__} has no argument {name!r}{close}", hint=cls._hint(name))
+            if value is None:
+                continue
             if ours in known and ours != "headers":
                 raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
             known[ours] = joined(known.get(ours), value, f"{ours!r} of {cls.__name__}")
@@ -118,6 +111,16 @@ class ServerConnection(BaseModel):
                 "Vessel has its own. Say timeout=, headers=, verify=; or bring http_transport=, async_http_transport=."
             )
         return None
+
+    @property
+    def api_base(self) -> str | list[str] | None:
+        """`base_url`, by the name it has in other classes."""
+        return self.base_url
+
+    @property
+    def request_timeout(self) -> Timeout | float | None:
+        """`timeout`, by the name it has in other classes."""
+        return self.timeout
 
     @property
     def client(self) -> Client:
@@ -186,7 +189,7 @@ class ServerConnection(BaseModel):
     def _hide(self) -> None:
         """Make secrets of what was set as plain text, and a header of a login in the URL, which is shown and stored."""
         if self.base_url is not None:
-            self.base_url, login = without_logins(self.base_url)
+            self.base_url, login = _without_logins(self.base_url)
             if login is not None and not self.api_key:
                 self.headers = {"Authorization": login, **self.headers}
         if isinstance(self.api_key, str):
@@ -235,6 +238,13 @@ def _pickles(value: Any) -> bool:
     except Exception:  # noqa: BLE001 - whatever a callback, a cache or a parser of somebody's raises
         return False
     return True
+
+
+def _without_logins(urls: str | list[str]) -> tuple[str | list[str], SecretStr | None]:
+    try:
+        return without_logins(urls)
+    except InvalidConfig as error:
+        raise InvalidConfig(error.message, hint="Give all hosts one login, or make an object for each.") from None
 
 
 def _secret(value: str | SecretStr) -> SecretStr:

@@ -28,7 +28,7 @@ from llama_index.llms.vessel.partial import partial_object
 from llama_index.llms.vessel.tools import legacy_call
 from vessel_core import Message, ToolCall
 from vessel_core.errors import InvalidMedia, InvalidRequest
-from vessel_core.media import MAX_FILE, audio_part, image_from_path, image_part
+from vessel_core.media import MAX_FILE, audio_part, data_url_parts, image_from_path, image_part
 from vessel_core.types import ContentPart
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -44,11 +44,12 @@ ROLES: Mapping[MessageRole, Role] = {
 }
 
 
-def conversation(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+def conversation(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
     """Return the messages as a list; raise `InvalidRequest` if they are none."""
-    if isinstance(messages, str | ChatMessage) or not all(isinstance(each, ChatMessage) for each in messages):  # pyright: ignore[reportUnnecessaryIsInstance]
+    said = None if isinstance(messages, str | ChatMessage) else list(messages)
+    if said is None or not all(isinstance(each, ChatMessage) for each in said):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidRequest("A chat takes a list of ChatMessage.", hint='llm.complete("…") takes a text.')
-    return list(messages)
+    return said
 
 
 def to_wire(
@@ -82,7 +83,9 @@ def _content(parts: Sequence[ContentPart]) -> str | Sequence[ContentPart]:
 
 
 def _thinking(message: ChatMessage) -> str:
-    return "\n".join(block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content)
+    """Return what an answer thought: from its blocks, else from where other classes put it."""
+    thoughts = [block.content for block in message.blocks if isinstance(block, ThinkingBlock) and block.content]
+    return "\n".join(thoughts) or str(message.additional_kwargs.get("reasoning_content") or "")
 
 
 # -------------------------------------------------------------------------------------------------------------- blocks
@@ -109,7 +112,9 @@ def _parts(blocks: Iterable[Any], root: Path | None) -> list[ContentPart]:
             case ThinkingBlock() | ToolCallBlock() | CachePoint():
                 pass  # the first two go beside the content; local servers cache prompts without being told
             case VideoBlock():
-                raise InvalidMedia("No local server takes video.", hint="Send single pictures of it as ImageBlock.")
+                raise InvalidMedia(
+                    "Video is not sent: few servers take it.", hint="Send single pictures of it as ImageBlock."
+                )
             case _:
                 raise InvalidRequest(
                     f"A {type(block).__name__} can't be sent to a local server.",
@@ -165,18 +170,20 @@ def _document(block: DocumentBlock, root: Path | None) -> ContentPart:
             f"The document's path {block.path[:60]!r} is a text, which is never opened as a file.",
             hint="Pass pathlib.Path(…), or the document's data.",
         )
-    if block.data is None and block.path is None:
+    url = str(block.url or "")
+    if block.data is None and block.path is None and url and not url.startswith("data:"):
         raise InvalidMedia("A document's URL is not fetched.", hint="Fetch it yourself and pass its data.")
-    source = _media(block.data, block.path, None, "document", root)
+    data = base64.b64decode(data_url_parts(url)[1]) if url.startswith("data:") else block.data
+    source = _media(data, block.path, None, "document", root)
     if isinstance(source, Path):
         with source.open("rb") as file:
             source = file.read(MAX_FILE + 1)
     data: Any = source.read(MAX_FILE + 1) if isinstance(source, IOBase) else source
     try:
-        text = cast("bytes", data)[:MAX_FILE].decode() if len(data) <= MAX_FILE else ""
+        text = cast("bytes", data).decode() if len(data) <= MAX_FILE else None
     except UnicodeDecodeError:
-        text = ""
-    if not text or "\0" in text:
+        text = None
+    if text is None or "\0" in text:
         raise InvalidMedia(
             f"The document {block.title!r} ({block.document_mimetype}) is no text, and local servers read nothing else.",
             hint="Extract its text first, with one of LlamaIndex's readers.",

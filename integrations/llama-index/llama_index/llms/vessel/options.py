@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from llama_index.core.tools.types import BaseTool
-from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnection
+from llama_index.llms.vessel.connection import CONNECTION_ALIASES, WITHOUT_MEANING, ServerConnection
 from llama_index.llms.vessel.tools import chosen_tool, tool_spec
-from pydantic import Field
+from pydantic import Field, field_serializer
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.merging import merged
 from vessel_core.request import OPTION_NAMES, ChatFields
@@ -45,6 +45,9 @@ class VesselOptions(ServerConnection):
     """The fields of `Vessel`. `None` means the server's own default, and is not sent."""
 
     aliases: ClassVar[Mapping[str, str]] = {**CONNECTION_ALIASES, **OPTION_ALIASES, "model_name": "model"}
+    without_meaning: ClassVar[Set[str]] = WITHOUT_MEANING | {
+        *("prompt_key", "should_use_structured_outputs", "strict", "tokenizer")
+    }
 
     model: str | None = Field(default=None, description="The model's name; the loaded one if it is left out.")
 
@@ -60,7 +63,7 @@ class VesselOptions(ServerConnection):
     frequency_penalty: float | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[str | int, float] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     reasoning: Reasoning | None = Field(default=None, description="Thinking on or off, or an effort.")
@@ -88,6 +91,14 @@ class VesselOptions(ServerConnection):
     def model_name(self) -> str | None:
         """The model, by the name it has in other classes."""
         return self.model
+
+    @model_name.setter
+    def model_name(self, name: str | None) -> None:
+        self.model = name
+
+    @field_serializer("image_root")
+    def _root_text(self, root: Path | None) -> str | None:
+        return None if root is None else str(root)
 
     @classmethod
     def _hint(cls, name: str) -> str | None:
