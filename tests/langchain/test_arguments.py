@@ -137,41 +137,6 @@ def test_bound_options_and_configured_ones_reach_the_server() -> None:
         assert sent(server)["temperature"] == 0.1
 
 
-async def test_calls_of_a_configurable_model_share_connections_and_never_a_key() -> None:
-    """LangChain makes a new model for each such call."""
-    with llamacpp_server(answer("Hi"), model="m") as server:
-        configurable = ChatVessel(base_url=server.base_url).configurable_fields(
-            temperature=ConfigurableField(id="t"), timeout=ConfigurableField(id="s"), api_key=ConfigurableField(id="k")
-        )
-        for turn in range(20):
-            key = f"key-{turn % 2}"
-            chosen = {"t": turn / 20, "k": SecretStr(key), "s": 30.0 + turn % 2}
-            configurable.invoke("x", {"configurable": chosen})
-            assert server.requests[-1].headers["authorization"] == f"Bearer {key}"
-            await configurable.ainvoke("x", {"configurable": chosen})
-            assert server.requests[-1].headers["authorization"] == f"Bearer {key}"
-        configurable.invoke("x")
-        assert "authorization" not in server.requests[-1].headers
-        assert server.connections <= 2 * 2 + 1 + 3, "a sync and an async one for each place, and what identifies"
-
-
-def test_copies_with_another_timeout_share_connections_too() -> None:
-    with llamacpp_server(answer("Hi"), model="m") as server:
-        chat = ChatVessel(base_url=server.base_url)
-        for turn in range(12):
-            copy.copy(chat).model_copy(update={"timeout": 30.0 + turn % 2}).invoke("x")
-        assert server.connections <= 4
-
-
-def test_a_server_that_was_found_is_found_anew_by_the_next_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    for text in ("One", "Two"):
-        with llamacpp_server(answer(text)) as server:
-            monkeypatch.setenv("LLAMACPP_URL", server.base_url)
-            said.append(ChatVessel(backend="llamacpp").invoke("x").text)
-    assert said == ["One", "Two"]
-
-
 PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"model_name": "m"}, {"model": "m"}),
     ({"max_completion_tokens": 9}, {"max_tokens": 9}),
@@ -190,72 +155,6 @@ def test_what_others_call_it_is_understood(arguments: dict[str, Any], body: dict
     with llamacpp_server(answer("{}")) as server:
         ChatVessel(base_url=server.base_url, **arguments).invoke("x")
         assert sent(server).items() >= body.items()
-
-
-@pytest.mark.parametrize("cls", [ChatVessel, VesselEmbeddings])
-@pytest.mark.parametrize("backwards", [False, True])
-def test_dicts_under_several_names_are_put_together_in_any_order(cls: Any, backwards: bool) -> None:
-    headers = {
-        "headers": {"X-A": "a"},
-        "default_headers": {"X-B": "b", "X-A": SecretStr("a")},
-        "extra_headers": {"X-C": "c"},
-        "client_kwargs": {"headers": {"X-D": "d"}, "timeout": 3},
-        "timeout": 3,
-    }
-    bodies = {"tfs_z": 0.9, "model_kwargs": {"foo": 1}, "extra_body": {"bar": 2, "options": {"low": 1}}}
-    given = list({**headers, **bodies}.items())
-    made = cls(**dict(given[::-1] if backwards else given))
-    assert {name: value.get_secret_value() for name, value in made.headers.items()} == {
-        f"X-{name}": name.lower() for name in "ABCD"
-    }
-    assert made.extra_body == {"foo": 1, "bar": 2, "options": {"low": 1, "tfs_z": 0.9}}
-    assert made.timeout == 3
-
-
-@pytest.mark.parametrize("cls", [ChatVessel, VesselEmbeddings])
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"timeout": 9, "request_timeout": 3},
-        {"timeout": 9, "client_kwargs": {"timeout": 3}},
-        {"verify": False, "client_kwargs": {"verify": True}},
-        {"api_key": "key-1", "openai_api_key": "key-2"},
-        {"headers": {"X-Team": "key-1"}, "default_headers": {"X-Team": "key-2"}},
-        {"extra_body": {"a": 1}, "model_kwargs": {"a": 2}},
-        {"model": "a", "model_name": "b"},
-    ],
-)
-def test_what_is_given_twice_with_different_values_is_refused(cls: Any, arguments: dict[str, Any]) -> None:
-    for given in (arguments, dict(list(arguments.items())[::-1])):
-        with pytest.raises(InvalidConfig, match="given twice") as refused:
-            cls(**given)
-        assert "key-1" not in str(refused.value)
-
-
-def test_an_option_that_is_given_twice_with_different_values_is_refused() -> None:
-    with pytest.raises(InvalidConfig, match=r"`max_tokens` .once as `num_predict`. is given twice"):
-        ChatVessel(max_tokens=5, num_predict=6)  # pyright: ignore[reportCallIssue]
-    with pytest.raises(InvalidConfig, match="`temperature`"):
-        ChatVessel(temperature=0.1, model_kwargs={"temperature": 0.9})  # pyright: ignore[reportCallIssue]
-    assert ChatVessel(max_tokens=5, num_predict=5).max_tokens == 5  # pyright: ignore[reportCallIssue]
-    assert ChatVessel(max_tokens=None, num_predict=6).max_tokens == 6  # pyright: ignore[reportCallIssue]
-
-
-def test_a_calls_own_options_stand_beside_those_of_the_model() -> None:
-    with ollama_server(ollama_answer(["Hi"])) as server:
-        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b", extra_body={"options": {"one": 1}, "a": 1})
-        chat.bind(max_tokens=5, tfs_z=0.9).invoke(
-            "x", num_predict=6, options={"novel": 1, "top_k": 3}, extra_body={"b": 2, "options": {"two": 2}}
-        )
-        body = sent(server, "/api/chat")
-    assert (body["a"], body["b"]) == (1, 2)
-    assert body["options"].items() >= {"one": 1, "two": 2, "tfs_z": 0.9, "num_predict": 6, "top_k": 3}.items()
-
-
-def test_an_embeddings_misspelt_option_is_not_corrected_to_itself() -> None:
-    with pytest.raises(InvalidConfig) as refused:
-        VesselEmbeddings(reasoning_effort="low")  # pyright: ignore[reportCallIssue]
-    assert "did you mean" not in str(refused.value)
 
 
 @pytest.mark.parametrize("cls", [ChatVessel, VesselEmbeddings])
