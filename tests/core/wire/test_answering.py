@@ -97,6 +97,13 @@ def test_calls_beside_an_answer_are_dropped_and_an_answer_beside_calls_too() -> 
     assert read(call(0, NAME, "{}"), call(1, NAME, "[]"), END).text == "{}"
 
 
+def test_a_call_that_is_dropped_beside_an_answer_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    read(call(0, NAME, "{}"), call(1, "get_weather", "{"), call(1, None, "}"), END)
+    assert [record.getMessage() for record in caplog.records] == [
+        "The model called get_weather after its final answer in one reply: the call is left out."
+    ]
+
+
 def test_an_answer_in_one_document_or_at_the_end_is_read_too() -> None:
     answer = AnswerStream(Scripted(call(0, NAME, "{}")))
     assert not answer.done

@@ -8,6 +8,7 @@ calls its tools without end.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Literal
 
@@ -15,6 +16,8 @@ from vessel_core.errors import InvalidRequest
 from vessel_core.types import ChatRequest, Delta, Tool, ToolCallDelta
 from vessel_core.wire import Quirks, ReplyStream
 from vessel_core.wire.turning import TurningStream
+
+logger = logging.getLogger("vessel_core")
 
 NAME = "final_answer"
 
@@ -48,8 +51,8 @@ class AnswerStream(TurningStream):
     """Reads a reply in which the answer comes as a call of the answer tool.
 
     Text before a call is dropped: it is no part of the JSON. Where no call comes at all, the text comes with the finish, so
-    that it can be seen what the model wrote instead. If the first call is the answer, it is the whole reply; if it
-    is a tool, an answer beside it is dropped, since the tools' results aren't known yet.
+    that it can be seen what the model wrote instead. If the first call is the answer, it is the whole reply, and the log
+    names the calls beside it; if it is a tool, an answer beside it is dropped, since the tools' results aren't known yet.
     """
 
     def __init__(self, reply: ReplyStream) -> None:
@@ -65,6 +68,8 @@ class AnswerStream(TurningStream):
         for piece in delta.tool_calls:
             name = self._names.setdefault((delta.index, piece.index), piece.name or "")
             answers = self._answers.setdefault(delta.index, name == NAME)
+            if answers and piece.name and name != NAME:
+                logger.warning("The model called %s after its final answer in one reply: the call is left out.", name)
             if answers and piece.index == 0:
                 answer.append(piece.arguments)
             elif not answers and name != NAME:
