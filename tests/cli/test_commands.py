@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from vessel_core.checkup import Check
 from vessel_core.cli.app import app
 from vessel_core.diagnosis import Examined, traps
-from vessel_core.discovery import discover
+from vessel_core.discovery import PROBE_TIMEOUT, discover
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo
 
@@ -33,8 +33,8 @@ def run(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = 
 def test_doctor_looks_twice_where_nobody_answers_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = threading.Event()
 
-    def look(*timeout: float) -> list[ServerInfo]:
-        found = discover(*timeout)
+    def look(timeout: float = PROBE_TIMEOUT) -> list[ServerInfo]:
+        found = discover(timeout)
         busy.set()
         return found
 

@@ -196,12 +196,15 @@ def choose(found: Sequence[ServerInfo]) -> ServerInfo:
 
 
 def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
-    """Return the error that names the addresses tried and the ways to start a server."""
-    tried = "\n".join(f"  {one.base_url}  ({one.source or 'default of ' + one.backend}): {one.error}" for one in found)
+    """Return the error that names the addresses tried, a line for those that failed alike, and the ways to start a server."""
+    tried: dict[str, list[str]] = {}
+    for one in found:
+        tried.setdefault(str(one.error), []).append(f"{one.base_url} ({one.source or 'default of ' + one.backend})")
     starts = "\n".join(f"  {backend.title}: {backend.how_to_start}" for backend in BACKENDS if backend.probed)
     variables = ", ".join(str(backend.env) for backend in BACKENDS if backend.probed)
+    lines = [f"No LLM server answers at {', '.join(places)}: {error}" for error, places in tried.items()]
     return NoServerFound(
-        f"No LLM server answers. Tried:\n{tried}",
+        "\n".join(lines) or "No LLM server was looked for.",
         hint=f'Start one:\n{starts}\n  embedded demo: vessel serve --demo, or LocalServer.demo("assistant") in code  '
         f"(pip install 'vessel-core[cli,server]')\nor say where it is: base_url='http://host:port', or {variables}.",
     )

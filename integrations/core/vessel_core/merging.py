@@ -24,13 +24,13 @@ def joined(one: Any, other: Any, name: str) -> Any:
     if one is None or other is None:
         return one if other is None else other
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        made: dict[str, Any] = dict(cast("Mapping[str, Any]", one))
+        made = dict(cast("Mapping[str, Any]", one))
         for key, value in cast("Mapping[str, Any]", other).items():
             made[key] = joined(made.get(key), value, f"{name}[{key!r}]")
         return made
     if _shown(one) != _shown(other):
         raise InvalidConfig(f"{name} is given twice, with different values.", hint="Leave one of them out.")
-    return one
+    return cast("Any", one)
 
 
 def _shown(value: Any) -> Any:
