@@ -59,7 +59,7 @@ class _Asked:
         return isinstance(other, _Asked) and self.place == other.place
 
     def __hash__(self) -> int:
-        return hash(self.place)
+        return hash(repr(self.place))
 
 
 def _clients_of(server: ServerFields) -> tuple[Client, AsyncClient]:
