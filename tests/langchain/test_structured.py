@@ -20,6 +20,7 @@ from langchain_vessel.answers import Refusal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 from vessel_core.local import LocalServer
+from vessel_core.partial_json import PartialJSON
 
 from tests.fake_server import FakeServer, llamacpp_server, lmstudio_server, ollama_server
 from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
@@ -193,6 +194,35 @@ def test_partial_objects_grow_while_they_stream() -> None:
         grown = list(chat.with_structured_output(JSON).stream("x"))
         assert grown == [{"name": "Ada"}, {"name": "Ada Lovelace"}, ADA]
         assert list(chat.with_structured_output(Person).stream("x")) == [Person(**ADA)]
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_a_long_answer_is_read_in_steps_that_grow_with_its_length_alone(
+    method: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at the whole text for each token makes an answer twice as long four times as dear."""
+    looked: list[int] = []
+    feed = PartialJSON.feed
+
+    def watched(reader: PartialJSON, text: str) -> None:
+        looked.append(len(text))
+        feed(reader, text)
+
+    monkeypatch.setattr(PartialJSON, "feed", watched)
+    form = {"title": "Words", "type": "object", "properties": {"words": {"type": "array"}}}
+    document = json.dumps({"words": [f"word {at}" for at in range(300)]})
+    pieces = [document[at : at + 4] for at in range(0, len(document), 4)]
+    called = piece({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "Words", "arguments": pieces[0]}}]})
+    more = [piece({"tool_calls": [{"index": 0, "function": {"arguments": each}}]}) for each in pieces[1:]]
+    said = b"".join([called, *more, ending("tool_calls")]) if method == "function_calling" else answer(*pieces)
+    with llamacpp_server(said) as server:
+        chat = ChatVessel(base_url=server.base_url, together=False)
+        grown = list(chat.with_structured_output(form, method=method).stream("x"))
+    assert grown[-1] == json.loads(document)
+    assert sum(looked) == len(document)
+    words = [len(each.get("words", ())) for each in grown]
+    assert words == sorted(words)
+    assert sum(words) < 5 * len(document), "a large object is shown again only after some more has come"
 
 
 CUT = '{"name": "Ada", "age": 3'

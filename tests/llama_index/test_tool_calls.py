@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.vessel import Vessel
-from llama_index.llms.vessel.partial import PartialJSON, partial_object
+from llama_index.llms.vessel.partial import partial_object
 from llama_index.llms.vessel.responses import Answer
 from llama_index.llms.vessel.tools import tool_selections
 from vessel_core import Delta
 from vessel_core.errors import InvalidOutput
+from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
 
 from tests.llama_index.conformance.answers import answer, call_piece, calls, ending

@@ -6,17 +6,18 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pydantic.v1
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableAssign, RunnableMap
-from langchain_core.utils.json import parse_json_markdown
 from pydantic import BaseModel, ValidationError
+from vessel_core.partial_json import PartialJSON
 from vessel_core.wire.schemas import misfit
 
 from langchain_vessel.blocks import invalid_calls
@@ -73,13 +74,17 @@ class AnswerParser(BaseTransformOutputParser[Any]):
         return None if document is _NO_ANSWER else self._made(document)
 
     def _growing(self, message: AIMessage) -> Any:
+        if self.tool is not None:
+            return self.grown(next((call["args"] for call in message.tool_calls if call["name"] == self.tool), None))
+        reader = PartialJSON()
+        reader.feed(message.text)
+        return self.grown(reader.value())
+
+    def grown(self, document: Any) -> Any:
+        """Return what there is of the object in the document as far as it has come; `None` if that is none yet."""
         try:
-            if self.tool is None:
-                document = parse_json_markdown(message.text.strip())
-            else:
-                document = next(call["args"] for call in message.tool_calls if call["name"] == self.tool)
-            return document if self.cls is None else self._made(document)
-        except (ValueError, RecursionError, StopIteration):
+            return document if self.cls is None or document is None else self._made(document)
+        except (ValueError, RecursionError):
             return None
 
     def _made(self, document: Any) -> Any:
@@ -114,25 +119,49 @@ def _read(cls: type[Any], text: str) -> Any:
 
 
 class _Growing:
-    """An answer while it is streamed: what has come, and the last object made of it."""
+    """An answer while it is streamed: what has come, each character looked at once, and the last object made of it."""
 
     def __init__(self, parser: AnswerParser) -> None:
         self._parser = parser
-        self._message: BaseMessage | None = None
+        self._pieces: list[BaseMessage] = []
+        self._reader = PartialJSON()
+        self._calls: set[int | None] = set()
+        self._read: Any = None
         self._before: Any = None
 
     def add(self, piece: str | BaseMessage) -> list[Any]:
         """Return the object as it is now, if it is another than before."""
         piece = AIMessageChunk(content=piece) if isinstance(piece, str) else piece
-        self._message = piece if self._message is None else cast("AIMessageChunk", self._message) + piece
-        return self._made(self._message, partial=True)
+        self._pieces.append(piece)
+        self._reader.feed(self._said(piece))
+        document = self._reader.value()
+        if document is self._read:
+            return []
+        self._read = document
+        return self._new(self._parser.grown(document))
 
     def end(self) -> list[Any]:
         """Return what was not shown before, checked as a whole."""
-        return [] if self._message is None else self._made(self._message, partial=False)
+        if not self._pieces:
+            return []
+        chunks = [piece for piece in self._pieces if isinstance(piece, AIMessageChunk)]
+        message = add_ai_message_chunks(*chunks) if chunks else self._pieces[0]
+        return self._new(self._parser.parse_result([ChatGeneration(message=message)]))
 
-    def _made(self, message: BaseMessage, *, partial: bool) -> list[Any]:
-        made = self._parser.parse_result([ChatGeneration(message=message)], partial=partial)
+    def _said(self, piece: BaseMessage) -> str:
+        """Return what a piece adds to the JSON: its text, or that of the first call of the tool."""
+        tool = self._parser.tool
+        if tool is None or not isinstance(piece, AIMessageChunk):
+            return "" if tool else piece.text
+        text = ""
+        for call in piece.tool_call_chunks:
+            if call["name"] == tool and not self._calls:
+                self._calls.add(call["index"])
+            if call["index"] in self._calls:
+                text += call["args"] or ""
+        return text
+
+    def _new(self, made: Any) -> list[Any]:
         if made is None or made == self._before:
             return []
         self._before = made

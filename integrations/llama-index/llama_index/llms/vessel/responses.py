@@ -25,8 +25,9 @@ from llama_index.llms.vessel.building import (
     THINKING_FIELDS,
     built,
 )
-from llama_index.llms.vessel.partial import Arguments, PartialJSON
+from llama_index.llms.vessel.partial import Arguments
 from vessel_core import Delta, Timings, Usage
+from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
 from vessel_core.wire.tools import parse_arguments
 

@@ -23,12 +23,12 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
-from llama_index.llms.vessel.partial import PartialJSON
 from llama_index.llms.vessel.tools import tool_spec
 from pydantic import BaseModel, ValidationError
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
+from vessel_core.partial_json import PartialJSON
 from vessel_core.types import JSONSchema, ResponseFormat
 from vessel_core.written_schema import written_schema
 
