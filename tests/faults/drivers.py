@@ -350,7 +350,10 @@ def _llama_index_answer(llm: Vessel, response: Any, tools: bool) -> Answer:
         calls = llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
     except InvalidOutput:
         return Answer(text, [], 1)
-    return Answer(text, [(call.tool_name, call.tool_kwargs) for call in calls])
+    broken = response.message.additional_kwargs.get("invalid_tool_calls") or ()  # agents get them back as errors
+    ids = {call["id"] for call in broken}
+    run = [(call.tool_name, call.tool_kwargs) for call in calls if call.tool_id not in ids]
+    return Answer(text, run, len(broken))
 
 
 LLAMA_INDEX_MESSAGES = [ChatMessage(HELLO)]
