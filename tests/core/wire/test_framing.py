@@ -250,6 +250,13 @@ def test_a_line_above_the_limit_is_refused_before_it_ends() -> None:
         payloads(*[b"x" * 100] * 11)
 
 
+def test_of_what_is_no_stream_the_beginning_is_kept() -> None:
+    stream = EventStream(10_000)
+    for _ in range(5):
+        assert stream.feed(b"<p>" + b"busy " * 199 + b"</p>\n") == []
+    assert stream.stray == (b"<p>" + b"busy " * 199 + b"</p>\n") * 2
+
+
 def test_a_read_may_be_longer_than_the_limit_but_no_line_in_it() -> None:
     assert Lines(4).feed(b"abc\nabcd\nab") == [b"abc", b"abcd"]
     lines = Lines(4)
