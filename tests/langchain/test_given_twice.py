@@ -73,7 +73,7 @@ def test_a_calls_own_options_stand_beside_those_of_the_model() -> None:
             "x", num_predict=6, options={"novel": 1, "top_k": 3}, extra_body={"b": 2, "options": {"two": 2}}
         )
         body = sent(server, "/api/chat")
-    assert (body["a"], body["b"]) == (1, 2)
+    assert (body["a"], body["b"], body["novel"]) == (1, 2, 1)
     assert body["options"].items() >= {"one": 1, "two": 2, "tfs_z": 0.9, "num_predict": 6, "top_k": 3}.items()
 
 
