@@ -92,8 +92,7 @@ def test_a_wrong_type_is_pydantics_error_which_does_not_repeat_it() -> None:
 
 
 def test_an_argument_without_meaning_is_taken_by_the_class_whose_peers_have_it() -> None:
-    made: Callable[..., Any] = Vessel
-    made(prompt_key="prompt", reuse_client=True)
+    cast("Any", Vessel)(prompt_key="prompt", reuse_client=True)
     VesselEmbedding(reuse_client=True)
     with pytest.raises(InvalidConfig, match="no argument 'prompt_key'"):
         VesselEmbedding(prompt_key="prompt")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import chromadb
 import chromadb.config
 import pytest
+from llama_index import core
 from llama_index.core import Document, Settings, StorageContext, VectorStoreIndex
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.chat_engine.types import ChatMode
@@ -104,12 +105,15 @@ async def test_an_agentic_chat_engine_uses_the_index(llm: Vessel, embedding: Ves
     await asyncio.gather(llm.aclose(), embedding.aclose())
 
 
-def test_an_ingestion_pipeline_embeds_in_other_processes(embedding: VesselEmbedding) -> None:
-    # LlamaIndex's splitters fetch their tokenizer again in each process, which needs the internet: they ran before.
-    pipeline = IngestionPipeline(transformations=[embedding], disable_cache=True)
-    nodes = SentenceSplitter(chunk_size=64, chunk_overlap=0).get_nodes_from_documents(DOCUMENTS)
-    together = pipeline.run(nodes=[node.model_copy() for node in nodes], num_workers=2)
-    alone = pipeline.run(nodes=nodes)
+def test_an_ingestion_pipeline_splits_and_embeds_in_other_processes(
+    embedding: VesselEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The splitter's tokenizer is made anew in each process, and would be fetched from the internet.
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(str(core.__file__)).parent / "_static/tiktoken_cache"))
+    splitter = SentenceSplitter(chunk_size=64, chunk_overlap=0)
+    pipeline = IngestionPipeline(transformations=[splitter, embedding], disable_cache=True)
+    together = pipeline.run(documents=DOCUMENTS, num_workers=2)
+    alone = pipeline.run(documents=DOCUMENTS)
     assert len(alone) == len(together) == 3
     assert {node.get_content() for node in together} == {document.get_content() for document in DOCUMENTS}
     assert all(len(node.embedding or ()) == len(alone[0].embedding or ()) > 100 for node in together)

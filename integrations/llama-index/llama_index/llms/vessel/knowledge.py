@@ -44,8 +44,9 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
         """What is known of the model; `context_window` and `num_output` are in tokens.
 
         It makes no request. What only the server knows is asked for when it is read (or dumped, or printed), if nobody asked
-        before: briefly, and never in an event loop. So an engine that is built before the first answer gets the real context
-        window; async code awaits `aconnect()` first. A window that nobody tells is assumed, and warned of.
+        before: a request may take a second, and none is made in an event loop. So an engine that is built before the first
+        answer gets the real context window; async code awaits `aconnect()` first. A window that nobody tells is assumed, and
+        warned of.
         """
         metadata = ModelMetadata(**self.known())
         metadata.ask = self.told

@@ -159,7 +159,7 @@ def decoded(data: bytes) -> bytes:
 def _below(path: Path, root: Path | None) -> Path:
     real = path.resolve()
     if root is not None and not real.is_relative_to(root.resolve()):
-        raise InvalidMedia(f"The file {path} is not below {root}.")
+        raise InvalidMedia(f"The file {path} is not below {root}.", hint="Files are read below `image_root` only.")
     return path
 
 
