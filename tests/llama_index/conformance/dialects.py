@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .answers import answer, call_piece, calls, ending, event
 from .server import NDJSON, SSE, Answer, Reply, Request, ScriptedServer, openai_vectors, texts_of, vector_of
 
-#: What a test makes a server say: the bytes of a stream, or a whole reply.
-Script = bytes | Reply
+#: What a test makes a server say: the bytes of a stream, for each request or as it is asked; or a whole reply.
+Script = bytes | Reply | Callable[[Any], bytes]
 
 
 class Dialect(Protocol):
@@ -63,8 +63,12 @@ class OpenAI:
         def chat(request: Request) -> Reply:
             if isinstance(script, Reply):
                 return script
-            options: Any = request.json().get("stream_options") or {}
-            return Reply(script if options.get("include_usage") else _without_counts(script), content_type=SSE)
+            asked = request.json()
+            said = script(asked) if callable(script) else script
+            if not asked.get("stream"):
+                return Reply.json(_whole(said))
+            options: Any = asked.get("stream_options") or {}
+            return Reply(said if options.get("include_usage") else _without_counts(said), content_type=SSE)
 
         def embed(request: Request) -> Reply:
             data = openai_vectors(request)
@@ -121,6 +125,23 @@ class OpenAI:
         return Reply(event({"content": "Hello"}), content_type=SSE, endless=True)
 
 
+def _whole(script: bytes) -> dict[str, Any]:
+    """Return the text and the calls of a stream as the one document that comes of not streaming."""
+    events: list[dict[str, Any]] = [
+        json.loads(event[6:]) for event in script.split(b"\n\n") if event.startswith(b"data: {")
+    ]
+    deltas: list[dict[str, Any]] = [choice["delta"] for event in events for choice in event["choices"]]
+    made: dict[int, dict[str, Any]] = {}
+    for piece in (piece for delta in deltas for piece in delta.get("tool_calls", ())):
+        call = made.setdefault(piece["index"], {**piece, "function": {**piece["function"], "arguments": ""}})
+        call["function"]["arguments"] += piece["function"]["arguments"]
+    message = {"role": "assistant", "content": "".join(delta.get("content") or "" for delta in deltas)}
+    if made:
+        message = {"role": "assistant", "content": None, "tool_calls": list(made.values())}
+    choice = {"index": 0, "finish_reason": "tool_calls" if made else "stop", "message": message}
+    return {**events[-1], "object": "chat.completion", "created": 1, "choices": [choice]}
+
+
 def _without_counts(script: bytes) -> bytes:
     """Return a stream without the chunk of counts, which servers send only to who asks."""
     return b"\n\n".join(event for event in script.split(b"\n\n") if b'"choices": []' not in event)
@@ -138,6 +159,13 @@ class Ollama:
             vectors = [vector_of(text) for text in texts_of(request)]
             return Reply.json({"model": "demo", "embeddings": vectors, "prompt_eval_count": len(vectors)})
 
+        def chat(request: Request) -> Reply:
+            if isinstance(script, Reply):
+                return script
+            asked = request.json()
+            said = script(asked) if callable(script) else script
+            return Reply(said, content_type=NDJSON) if asked.get("stream", True) else self._whole(said)
+
         model = {"name": "demo", "model": "demo", "size": 1, "digest": "d", "details": {"family": "demo"}}
         info = {"general.architecture": "demo", "demo.context_length": 4096}
         shown = {"details": model["details"], "model_info": info, "capabilities": ["completion", "tools", "thinking"]}
@@ -146,7 +174,7 @@ class Ollama:
             ("GET", "/api/tags"): Reply.json({"models": [model]}),
             ("GET", "/api/ps"): Reply.json({"models": [{**model, "context_length": 4096}]}),
             ("POST", "/api/show"): Reply.json(shown),
-            ("POST", self.path): script if isinstance(script, Reply) else Reply(script, content_type=NDJSON),
+            ("POST", self.path): chat,
             ("POST", self.embedding_path): embed,
         }
         return ScriptedServer(answers)
@@ -170,6 +198,15 @@ class Ollama:
 
     def endless(self) -> Reply:
         return Reply(self._line({"content": "Hello"}), content_type=NDJSON, endless=True)
+
+    def _whole(self, script: bytes) -> Reply:
+        """Return the text and the calls of a stream as the one document that comes of not streaming."""
+        lines: list[dict[str, Any]] = [json.loads(line) for line in script.splitlines()]
+        said: list[dict[str, Any]] = [line["message"] for line in lines]
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(each["content"] for each in said)}
+        if made := [call for each in said for call in each.get("tool_calls", ())]:
+            message["tool_calls"] = made
+        return Reply.json({**lines[-1], "message": message})
 
     def _line(self, message: dict[str, Any], **more: Any) -> bytes:
         document = {"model": "demo", "message": {"role": "assistant", **message}, "done": False, **more}

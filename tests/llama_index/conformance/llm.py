@@ -19,6 +19,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
+from .forms import STREAMED, WHOLE, answers, pieces
 from .looking import extra, raw
 from .pictures import png
 
@@ -107,16 +108,16 @@ class LLMConformance(Made):
 
     def test_the_counts_of_tokens_are_real_ones(self) -> None:
         counting = TokenCountingHandler(tokenizer=far_too_many)
-        llm = self.make()
-        llm.callback_manager = CallbackManager([counting])
-        llm.chat(self.messages)
-        list(llm.stream_chat(self.messages))
-        assert len(counting.llm_token_counts) == 2
+        for form in (*WHOLE, *STREAMED):
+            llm = self.make()
+            llm.callback_manager = CallbackManager([counting])
+            answers(llm, form, self.question)
+        assert len(counting.llm_token_counts) == 8
         assert all(0 < count.total_token_count < 100_000 for count in counting.llm_token_counts)
 
     def test_the_last_chunk_has_the_counts(self) -> None:
-        *_, last = self.make().stream_chat(self.messages)
-        assert raw(last)["usage"]["completion_tokens"] > 0
+        for form in STREAMED:
+            assert raw(answers(self.make(), form, self.question)[-1])["usage"]["completion_tokens"] > 0, form
 
     # ---------------------------------------------------------------------------------------------------- what is sent
 
@@ -235,8 +236,9 @@ class ParallelToolConformance(ToolConformance):
         several = llm.chat_with_tools([WEATHER], self.parallel_question, allow_parallel_tool_calls=True)
         calls = llm.get_tool_calls_from_response(several)
         assert len({call.tool_id for call in calls}) == len(calls) == 2
-        *_, one = llm.stream_chat_with_tools([WEATHER], self.parallel_question, tool_required=True)
-        assert len(llm.get_tool_calls_from_response(one)) == 1
+        for form in ("stream_chat_with_tools", "astream_chat_with_tools"):
+            one = pieces(self.make(), form, [WEATHER], self.parallel_question, tool_required=True)[-1]
+            assert len(llm.get_tool_calls_from_response(one)) == 1, form
 
 
 class StructuredConformance(Made):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from abc import ABC, abstractmethod
@@ -26,6 +25,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from .dialects import OPENAI, Dialect, OpenAI, Script
+from .forms import STREAMED, WHOLE, answers, pieces
 from .looking import extra, raw
 from .pictures import png
 from .server import Reply, ScriptedServer
@@ -47,6 +47,18 @@ def get_weather(city: str) -> str:
 WEATHER = FunctionTool.from_defaults(get_weather)
 LISBON = ("get_weather", {"city": "Lisbon"})
 OSLO = ("get_weather", {"city": "Oslo"})
+UNBOUND = (None, "auto", "none")
+WITH_TOOLS = ("stream_chat_with_tools", "astream_chat_with_tools")
+OBJECTS = ("structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict")
+
+
+def raised(llm: LLM, form: str) -> Exception | None:
+    """Return what asking raises, of whatever kind it is."""
+    try:
+        answers(llm, form, "Hello")
+    except Exception as error:
+        return error
+    return None
 
 
 class WireConformance(ABC):
@@ -84,33 +96,29 @@ class WireConformance(ABC):
 
     def test_reasoning_is_kept_in_every_form(self) -> None:
         script = self.dialect.text("Yes", ".", reasoning=["Let me", " see."])
-
-        async def streamed(llm: LLM) -> list[ChatResponse]:
-            chunks = [chunk async for chunk in await llm.astream_chat(HELLO)]
-            if callable(aclose := getattr(llm, "aclose", None)):
-                await cast("Any", aclose())
-            return chunks
-
-        with self.playing(script) as (llm, _):
-            answers = [list(llm.stream_chat(HELLO)), asyncio.run(streamed(llm))]
-        for chunks in answers:
+        for form in ("stream_chat", "astream_chat"):
+            with self.playing(script) as (llm, _):
+                chunks = pieces(llm, form, HELLO)
             assert "".join(extra(chunk).get("thinking_delta") or "" for chunk in chunks) == "Let me see."
             thinking = [block for block in chunks[-1].message.blocks if isinstance(block, ThinkingBlock)]
             assert [block.content for block in thinking] == ["Let me see."]
             assert chunks[-1].message.content == "Yes."
 
     def test_counts_are_asked_for_and_kept(self) -> None:
-        last = self.last_of(self.dialect.text("Yes", "."))
-        counts = raw(last)["usage"]
-        assert (counts["prompt_tokens"], counts["completion_tokens"]) == (11, 7)
+        for form in (*WHOLE, *STREAMED):
+            with self.playing(self.dialect.text("Yes", ".")) as (llm, _):
+                told = raw(answers(llm, form, "Hello")[-1])["usage"]
+            assert (told["prompt_tokens"], told["completion_tokens"]) == (11, 7), form
 
     def test_a_stream_that_was_cut_is_an_error(self) -> None:
-        with self.playing(self.dialect.cut()) as (llm, _), pytest.raises(Exception):  # noqa: B017, PT011
-            list(llm.stream_chat(HELLO))
+        for form in STREAMED:
+            with self.playing(self.dialect.cut()) as (llm, _):
+                assert raised(llm, form) is not None, form
 
     def test_an_error_in_a_stream_says_what_the_server_said(self) -> None:
-        with self.playing(self.dialect.failing()) as (llm, _), pytest.raises(Exception, match="out of memory"):
-            list(llm.stream_chat(HELLO))
+        for form in STREAMED:
+            with self.playing(self.dialect.failing()) as (llm, _):
+                assert "out of memory" in str(raised(llm, form)), form
 
     def test_stopping_early_hangs_up_at_once(self) -> None:
         with self.playing(self.dialect.endless()) as (llm, server):
@@ -148,15 +156,17 @@ class WireConformance(ABC):
         assert self.calls_of(self.dialect.calls(LISBON, LISBON)) == [LISBON, LISBON]
 
     def test_one_call_is_let_through_where_one_is_allowed(self) -> None:
-        with self.playing(self.dialect.calls(LISBON, OSLO)) as (llm, _):
-            *_, last = llm.stream_chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=False)
-            assert len(llm.get_tool_calls_from_response(last)) == 1
+        for form in WITH_TOOLS:
+            with self.playing(self.dialect.calls(LISBON, OSLO)) as (llm, _):
+                last = pieces(llm, form, [WEATHER], "Weather?", allow_parallel_tool_calls=False)[-1]
+                assert len(llm.get_tool_calls_from_response(last)) == 1, form
 
     def test_a_required_tool_is_required_in_streams_too(self) -> None:
-        with self.playing(self.dialect.calls(LISBON)) as (llm, server):
-            list(llm.stream_chat_with_tools([WEATHER], "Weather?", tool_required=True))
-            body = self.sent(server)
-        assert body.get("tool_choice") == "required" or body.get("format"), "nothing makes the model call a tool"
+        for form in WITH_TOOLS:
+            with self.playing(self.dialect.calls(LISBON)) as (llm, server):
+                pieces(llm, form, [WEATHER], "Weather?", tool_required=True)
+                body = self.sent(server)
+                assert body.get("tool_choice") not in UNBOUND or body.get("format"), f"{form}: nothing makes it call"
 
     def test_a_picture_in_a_tools_result_is_sent(self) -> None:
         call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
@@ -172,19 +182,28 @@ class WireConformance(ABC):
 
     # ---------------------------------------------------------------------------------------------------------- objects
 
-    def test_a_streamed_object_is_held_to_its_schema(self) -> None:
-        with self.playing(self.dialect.text('{"name": ', '"Oslo"}')) as (llm, server):
-            *_, last = llm.stream_structured_predict(Place, PromptTemplate("A place."))
-            body = self.sent(server)
-        assert body.get("response_format") or body.get("format") or body.get("tool_choice") == "required"
-        assert isinstance(last, Place)
-        assert last.name == "Oslo"
+    def an_object(self, asked: Any) -> bytes:
+        """Say an object as it was asked for: as a call, where the request has tools."""
+        if asked.get("tools"):
+            return self.dialect.calls(("Place", {"name": "Oslo"}))
+        return self.dialect.text('{"name": ', '"Oslo"}')
+
+    def test_an_object_is_held_to_its_schema_in_every_form(self) -> None:
+        for form in OBJECTS:
+            with self.playing(self.an_object) as (llm, server):
+                last = pieces(llm, form, Place, PromptTemplate("A place."))[-1]
+                body = self.sent(server)
+                held = body.get("response_format") or body.get("format") or body.get("tool_choice") not in UNBOUND
+                assert held, form
+                assert isinstance(last, Place), form
+                assert last.name == "Oslo", form
 
     def test_an_objects_system_prompt_is_sent(self) -> None:
-        with self.playing(self.dialect.text('{"name": "Oslo"}')) as (llm, server):
-            llm.system_prompt = "Be brief."
-            list(llm.stream_structured_predict(Place, PromptTemplate("A place.")))
-            assert "Be brief." in json.dumps(self.sent(server)["messages"])
+        for form in OBJECTS:
+            with self.playing(self.an_object) as (llm, server):
+                llm.system_prompt = "Be brief."
+                pieces(llm, form, Place, PromptTemplate("A place."))
+                assert "Be brief." in json.dumps(self.sent(server)["messages"]), form
 
     # --------------------------------------------------------------------------------------------------------- the key
 

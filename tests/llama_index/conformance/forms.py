@@ -1,0 +1,38 @@
+"""Asks in each form: as a chat, as a completion or for an object; whole and streamed; sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.llms import LLM
+
+WHOLE = ("chat", "achat", "complete", "acomplete")
+STREAMED = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
+
+
+def pieces(llm: LLM, form: str, *asked: Any, **options: Any) -> list[Any]:
+    """Return what comes of the method named `form`: all of a stream, or the one whole answer."""
+    method: Callable[..., Any] = getattr(llm, form)
+    if form.startswith("a"):
+        return asyncio.run(_apieces(llm, form, method, asked, options))
+    answer = method(*asked, **options)
+    return list(answer) if "stream" in form else [answer]
+
+
+async def _apieces(
+    llm: LLM, form: str, method: Callable[..., Any], asked: tuple[Any, ...], options: Mapping[str, Any]
+) -> list[Any]:
+    try:
+        answer = await method(*asked, **options)
+        return [piece async for piece in answer] if "stream" in form else [answer]
+    finally:
+        if callable(aclose := getattr(llm, "aclose", None)):
+            await cast("Any", aclose())
+
+
+def answers(llm: LLM, form: str, question: str) -> list[Any]:
+    """Return what comes of asking a question, which a chat takes as a message."""
+    return pieces(llm, form, [ChatMessage(question)] if form.endswith("chat") else question)
