@@ -121,6 +121,12 @@ def test_a_server_that_does_not_bind_its_answers_is_found_out(connect: Connect, 
         assert "".join(delta.text for delta in client.stream([HELLO], validate=False, response_format=FORM)) == text
 
 
+@pytest.mark.parametrize("text", ["5", "[1]", '"a"', "null", '{"a": NaN}', '{"a": "\\ud83d", "b": Infinity}'])
+def test_what_is_no_json_object_is_found_out_without_a_schema(text: str) -> None:
+    with pytest.raises(InvalidOutput, match="no JSON"):
+        check(ChatReply(text=text), response_format={"type": "json_object"})
+
+
 def check(reply: ChatReply, **fields: Any) -> ChatReply:
     """Return a reply that passes the check of a request for JSON, or what `fields` ask for."""
     asked: dict[str, Any] = {"response_format": FORM, **fields}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from vessel_core.errors import InvalidOutput
 from vessel_core.types import ChatReply, ChatRequest
@@ -43,7 +44,7 @@ def check_of(request: ChatRequest) -> Check | None:
     if must_call(request):
         return partial(_check, partial(_no_call, request.tool_choice))
     if wants_json(request):
-        return partial(_check, partial(_no_json, (request.response_format or {}).get("json_schema", {}).get("schema")))
+        return partial(_check, partial(_no_json, request.response_format or {}))
     return None
 
 
@@ -72,7 +73,7 @@ def _no_call(choice: str | None, reply: ChatReply) -> tuple[str, str] | None:
     return f"{what} had to be called, and the model {wrote}.", NOT_FORCED
 
 
-def _no_json(schema: object, reply: ChatReply) -> tuple[str, str] | None:
+def _no_json(form: Mapping[str, Any], reply: ChatReply) -> tuple[str, str] | None:
     """Return what is wrong with an answer that should be JSON, and what to do."""
     if reply.tool_calls or reply.invalid_tool_calls:
         return None
@@ -83,8 +84,11 @@ def _no_json(schema: object, reply: ChatReply) -> tuple[str, str] | None:
             "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
         )
     try:
-        document = loads(reply.text)
+        document = loads(reply.text, nan=False)
     except ValueError:
         return f"The answer is no JSON: {reply.text[:200]!r}.", NOT_BOUND
+    if form.get("type") == "json_object" and not isinstance(document, dict):
+        return f"The answer is no JSON object: {reply.text[:200]!r}.", NOT_BOUND
+    schema = form.get("json_schema", {}).get("schema")
     fault = misfit(document, schema) if schema is not None else None
     return None if fault is None else (f"The answer does not fit the schema: {fault}.", "Ask again, or a larger model.")

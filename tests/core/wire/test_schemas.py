@@ -41,6 +41,18 @@ CASES: list[tuple[Any, list[Any], list[Any]]] = [
     ({"minimum": "x"}, [0], []),
     ({"pattern": "^a+$"}, ["aa", 1], ["b"]),
     ({"pattern": "("}, ["b"], []),
+    (
+        {"patternProperties": {"^x_": {"type": "integer"}}, "additionalProperties": False},
+        [{"x_a": 1}],
+        [{"x_a": ""}, {"y": 1}],
+    ),
+    ({"patternProperties": {"(?=x)": {"type": "integer"}}, "additionalProperties": False}, [{"x": ""}], []),
+    (
+        {"properties": {"v": {"$ref": "#n"}}, "$defs": {"N": {"$anchor": "n", "type": "integer"}}},
+        [{"v": 1}],
+        [{"v": "a"}],
+    ),
+    ({"$ref": "#nowhere", "type": "object"}, [1, {}], []),
     ({"anyOf": [{"type": "string"}, CITY]}, ["a", {"name": "b"}], [1, {}]),
     ({"anyOf": [{"type": "string"}]}, ["a"], [1]),
     ({"anyOf": []}, [1], []),

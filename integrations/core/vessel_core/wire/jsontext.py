@@ -17,18 +17,23 @@ _SURROGATES = re.compile(
 )
 
 
-def loads(data: bytes | str) -> Any:
+def loads(data: bytes | str, *, nan: bool = True) -> Any:
     """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
 
-    NaN and Infinity are taken; bytes that aren't UTF-8 and lone surrogates become U+FFFD (quirk 45).
+    NaN and Infinity are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates become U+FFFD (quirk 45).
     """
     try:
-        return from_json(data, cache_strings="keys")
+        return from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except ValueError:
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         if _deeper_than(MAX_DEPTH, text):
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
-        return json.loads(_SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text))
+        whole = _SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+        return json.loads(whole, parse_constant=float if nan else _refused)
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def dumps(document: Mapping[str, Any] | Sequence[Any]) -> bytes:

@@ -2,7 +2,7 @@ r"""Patterns of a JSON schema, written so that the grammars of llama.cpp bind an
 
 Its converter drops a pattern that holds `\d`, `\D`, `\/` or no anchors, without a word, and lets `.` and `[^a]` match the
 quote that ends the JSON text, after which it answers 500 to itself (all measured). What can't be written otherwise (`\b`,
-look-arounds, references back) goes as it is: the answer is checked by it all the same.
+look-arounds, references back) goes as it is: `matching` then checks the answer by what of it can be told.
 """
 
 from __future__ import annotations

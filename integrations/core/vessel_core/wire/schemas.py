@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote
 
+from vessel_core.wire.matching import matches
 from vessel_core.wire.reading import mapping
 
 
@@ -34,12 +34,27 @@ def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pointed(schema: Mapping[str, Any], reference: str) -> Any:
-    """Return what a JSON pointer such as `#/$defs/City` points at, `{}` if it points out of the schema."""
-    node: Any = schema if reference.startswith("#") else {}
+    """Return what a reference such as `#/$defs/City` or `#city` (an `$anchor`) means, `{}` if it is nothing of the schema."""
+    if not reference.startswith("#") or reference == "#":
+        return schema if reference == "#" else {}
+    if reference[1] != "/":
+        return _anchored(schema, unquote(reference[1:])) or {}
+    node: Any = schema
     for step in unquote(reference[1:]).split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
         node = cast("Mapping[str, Any]", node).get(step) if isinstance(node, Mapping) else None
     return {} if node is None else node
+
+
+def _anchored(node: Any, name: str) -> Any:
+    """Return the part of a schema that has a name of its own, `None` if none has it."""
+    if isinstance(node, Mapping):
+        fields = cast("Mapping[str, Any]", node)
+        if fields.get("$anchor") == name:
+            return fields
+        node = list(fields.values())
+    parts = cast("list[Any]", node) if isinstance(node, list) else ()
+    return next((found for part in parts if (found := _anchored(part, name)) is not None), None)
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -71,9 +86,9 @@ _BOUND_TYPES: Mapping[str, type | tuple[type, ...]] = {
 def misfit(value: Any, schema: Any) -> str | None:
     """Return where and how a value does not fit a JSON schema, `None` if it does.
 
-    It knows what servers bind an answer by: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`,
-    `items`, `prefixItems`, bounds, `pattern`, `anyOf`, `oneOf`, `allOf`, and `$ref`s into the schema. Other keywords (`format`,
-    `if`, `not`, …) are taken to hold, so that it never refuses what a full validator would take.
+    It knows what servers bind an answer by: `type`, `enum`, `const`, `properties`, `patternProperties`, `required`,
+    `additionalProperties`, `items`, `prefixItems`, bounds, `pattern`, `anyOf`, `oneOf`, `allOf`, and `$ref`s into the schema.
+    Other keywords (`format`, `if`, `not`, …) are taken to hold, so that it never refuses what a full validator would take.
     """
     return _Check(schema).fault(value, schema, "", ())
 
@@ -105,14 +120,14 @@ class _Check:
     def _members(self, value: Any, schema: Mapping[str, Any], at: str) -> str | None:
         if not isinstance(value, dict):
             return None
-        members, known = cast("dict[str, Any]", value), mapping(schema.get("properties"))
+        members = cast("dict[str, Any]", value)
         for name in _list(schema.get("required")):
             if isinstance(name, str) and name not in members:
                 return f"{at or 'it'} has no {name!r}"
         for name, member in members.items():
-            wanted = known.get(name, schema.get("additionalProperties"))
-            if fault := self.fault(member, wanted, f"{at}.{name}".lstrip("."), ()):
-                return fault
+            for wanted in _of_member(name, schema):
+                if fault := self.fault(member, wanted, f"{at}.{name}".lstrip("."), ()):
+                    return fault
         return None
 
     def _items(self, value: Any, schema: Mapping[str, Any], at: str) -> str | None:
@@ -133,6 +148,15 @@ class _Check:
                 several = f"{at or 'it'} fits none of {len(faults)} choices ({faults[0]}, …)"
                 return faults[0] if len(faults) == 1 else several
         return None
+
+
+def _of_member(name: str, schema: Mapping[str, Any]) -> list[Any]:
+    """Return the schemas of a member: of its name, and of the patterns its name matches; else that of all others."""
+    known, patterns = mapping(schema.get("properties")), mapping(schema.get("patternProperties"))
+    found = {pattern: matches(pattern, name) for pattern in patterns}
+    wanted = [known[name]] if name in known else []
+    wanted += [each for pattern, each in patterns.items() if found[pattern]]
+    return wanted if wanted or None in found.values() else [schema.get("additionalProperties")]
 
 
 def _list(value: Any) -> list[Any]:
@@ -159,12 +183,9 @@ def _plain(value: Any, schema: Mapping[str, Any], at: str) -> str | None:
 
 
 def _unlike_pattern(value: Any, pattern: Any, where: str) -> str | None:
-    if not isinstance(value, str) or not isinstance(pattern, str):
+    if not isinstance(value, str) or not isinstance(pattern, str) or matches(pattern, value) is not False:
         return None
-    try:
-        return None if re.search(pattern, value) else f"{where} is {value[:80]!r}, against the pattern {pattern!r}"
-    except re.error:  # JavaScript's patterns are not quite Python's
-        return None
+    return f"{where} is {value[:80]!r}, against the pattern {pattern!r}"
 
 
 def _is(value: Any, kind: Any) -> bool:
