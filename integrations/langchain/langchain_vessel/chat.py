@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -19,9 +18,8 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Limits, Routing, Timeout
-from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
-from vessel_core.types import ChatReply, Gathering, Message
+from vessel_core.types import Gathering, Message
 from vessel_core.version import VERSION
 
 from langchain_vessel.binding import ToolBinding
@@ -33,7 +31,7 @@ from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import read_files, to_messages
 from langchain_vessel.options import call_options
 from langchain_vessel.progress import atell, tell
-from langchain_vessel.replies import Check, Chunks, combined, to_result
+from langchain_vessel.replies import Chunks, combined, to_result
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -128,28 +126,16 @@ class ChatVessel(ToolBinding, ServerLimits):
 
     # ------------------------------------------------------------------------------------------------------- answers
 
-    def _request(self, stop: list[str] | None, given: Mapping[str, Any]) -> tuple[dict[str, Any], Check | None]:
-        """Return what one call asks of the core, and the check of its answer if a tool must be called."""
+    def _request(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what one call asks of the core. It checks a forced call; JSON is checked by the parser at the chain's end."""
         fields = self.request_fields(stop, given)
-        forced = fields["tool_choice"] not in (None, "auto", "none") and given.get("validate", True)
-        return {**fields, "validate": False}, self._called if forced else None
+        forced = fields["tool_choice"] not in (None, "auto", "none")
+        return {**fields, "validate": forced and given.get("validate", True)}
 
     async def _said(self, messages: list[BaseMessage]) -> list[Message]:
         """Return the conversation as the core takes it, with files read beside the event loop."""
         await self._learn()
         return await asyncio.to_thread(to_messages, messages) if read_files(messages) else to_messages(messages)
-
-    def _called(self, reply: ChatReply) -> None:
-        """Raise `InvalidOutput` if no tool was called that can be run: an agent would ask again and again."""
-        if reply.tool_calls:
-            return
-        if reply.invalid_tool_calls:
-            call = reply.invalid_tool_calls[0]
-            said, hint = f"The call of {call.name} can't be run: {call.error}.", "If it was cut off, raise max_tokens."
-        else:
-            said = f"A tool had to be called, and the model wrote {reply.text[:200]!r}."
-            hint = "The server may not force tools: name one tool, or take another server."
-        raise self._sync.target.explain(InvalidOutput(said, hint=hint, partial=reply), time.monotonic())
 
     def _generate(
         self,
@@ -159,13 +145,13 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
+            fields = self._request(stop, kwargs)
             gathering = Gathering()
             for delta in self._sync.stream(to_messages(messages), whole=True, **fields):
                 gathering.add(delta)
                 if delta.progress is not None:
                     tell(run_manager, delta.progress)
-            return to_result(gathering.reply(), check)
+            return to_result(gathering.reply())
 
     async def _agenerate(
         self,
@@ -175,14 +161,14 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> ChatResult:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
+            fields = self._request(stop, kwargs)
             gathering = Gathering()
             async with owned(self._async.stream(await self._said(messages), whole=True, **fields)) as deltas:
                 async for delta in deltas:
                     gathering.add(delta)
                     if delta.progress is not None:
                         await atell(run_manager, delta.progress)
-            return to_result(gathering.reply(), check)
+            return to_result(gathering.reply())
 
     def _stream(
         self,
@@ -192,8 +178,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
-            chunks = Chunks(check)
+            fields = self._request(stop, kwargs)
+            chunks = Chunks()
             deltas = self._sync.stream(to_messages(messages), **fields)
             with closing(deltas):
                 for delta in deltas:
@@ -211,8 +197,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
-            chunks = Chunks(check)
+            fields = self._request(stop, kwargs)
+            chunks = Chunks()
             deltas = self._async.stream(await self._said(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
@@ -233,8 +219,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> Iterator[MessagesData]:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
-            events = Events(_message_id(run_manager), check)
+            fields = self._request(stop, kwargs)
+            events = Events(_message_id(run_manager))
             deltas = self._sync.stream(to_messages(messages), **fields)
             with closing(deltas):
                 for delta in deltas:
@@ -252,8 +238,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         **kwargs: Any,
     ) -> AsyncIterator[MessagesData]:
         with langchain_errors():
-            fields, check = self._request(stop, kwargs)
-            events = Events(_message_id(run_manager), check)
+            fields = self._request(stop, kwargs)
+            events = Events(_message_id(run_manager))
             deltas = self._async.stream(await self._said(messages), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:

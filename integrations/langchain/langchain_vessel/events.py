@@ -12,7 +12,7 @@ from vessel_core.types import Delta, ToolCallDelta
 from vessel_core.wire.tools import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
-from langchain_vessel.replies import Check, Ending, response_metadata, usage_metadata
+from langchain_vessel.replies import Ending, response_metadata, usage_metadata
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
@@ -48,9 +48,9 @@ class _Block:
 class Events:
     """The events of one streamed answer; `message_id` names the message."""
 
-    def __init__(self, message_id: str, check: Check | None = None) -> None:
+    def __init__(self, message_id: str) -> None:
         self._id = message_id
-        self._ending = Ending(check)
+        self._ending = Ending()
         self._blocks: dict[str | int, _Block] = {}
         self._started = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -17,9 +17,6 @@ from vessel_core.wire.tools import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.building import built
-
-Check = Callable[[ChatReply], None]
-"""Raises an error if an answer is not what it had to be."""
 
 GIVEN = {"content", "additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "usage_metadata"}
 """The fields of a whole message that are said; then those of a chunk of text, of one with pieces of calls, of the last."""
@@ -91,21 +88,15 @@ def _completed(text: str) -> dict[str, Any] | None:
 
 
 class Ending:
-    """What is said once of an answer: why it ended, who gave it, what it cost. It is kept for the last chunk.
+    """What is said once of an answer: why it ended, who gave it, what it cost. It is kept for the last chunk."""
 
-    An answer that is checked at its end is kept whole.
-    """
-
-    def __init__(self, check: Check | None = None) -> None:
+    def __init__(self) -> None:
         self._rest = Gathering()
         self._repaired: dict[str, str] = {}
-        self._check = check
 
     def add(self, delta: Delta) -> None:
         """Take from a delta what is not its words."""
-        if self._check is not None:
-            self._rest.add(delta)
-        elif delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
+        if delta.finish or delta.usage or delta.model or delta.timings or delta.refusal or delta.truncated:
             rest = Delta(finish=delta.finish, usage=delta.usage, timings=delta.timings, model=delta.model)
             rest.refusal, rest.truncated = delta.refusal, delta.truncated
             rest.response_id, rest.system_fingerprint = delta.response_id, delta.system_fingerprint
@@ -117,19 +108,17 @@ class Ending:
             self._repaired[call_id or ""] = piece.repaired
 
     def reply(self) -> ChatReply:
-        """Return all of it as a reply, whose words are not meant; raise what the check raises."""
+        """Return all of it as a reply, whose words are not meant."""
         reply = self._rest.reply()
         reply.repaired = self._repaired
-        if self._check is not None:
-            self._check(reply)
         return reply
 
 
 class Chunks:
     """The chunks of one streamed answer. What belongs on exactly one of them is kept for the last."""
 
-    def __init__(self, check: Check | None = None) -> None:
-        self._ending = Ending(check)
+    def __init__(self) -> None:
+        self._ending = Ending()
         self._calls: dict[int, InvalidToolCall] = {}
 
     def of(self, delta: Delta) -> ChatGenerationChunk | None:
@@ -196,10 +185,8 @@ def unparsable(text: str) -> str:
     return ("\\" if escaped else "") + ('"' if inside else "") + closing
 
 
-def to_result(reply: ChatReply, check: Check | None = None) -> ChatResult:
+def to_result(reply: ChatReply) -> ChatResult:
     """Return a whole answer, one generation for each choice; as with `chunk`, what was just made is not validated."""
-    if check is not None:
-        check(reply)
     generations = [_generation(choice, reply) for choice in (reply, *reply.alternatives)]
     output = {"model_name": reply.model, "token_usage": token_usage(reply.usage)}
     told = {"generations": generations, "llm_output": output}
