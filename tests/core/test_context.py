@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from vessel_core.counting import was_cut
+from vessel_core.counting import estimate_chat, was_cut
 from vessel_core.errors import ContextOverflow, InputTooLarge
 from vessel_core.local import LocalServer
 from vessel_core.types import Message
@@ -13,6 +14,11 @@ from vessel_core.types import Message
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO, ask, last, line
 from tests.fake_server import NDJSON, FakeServer, Request, Response, ollama_server
+
+
+def json_line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields).encode() + b"\n"
+
 
 WORDS = 2400
 LONG: list[Message] = [{"role": "user", "content": "The quick brown fox jumps. " * (WORDS // 5)}]
@@ -31,6 +37,10 @@ def ollama(prompt_tokens: int, *, context: int = 4096, loaded: bool = True) -> F
         (2048, 2048, True),  # as many as there is room for
         (1030, 2048, True),  # half of it, after Ollama has dropped the oldest messages
         (3000, 4096, False),  # it fits
+        (2300, 3000, True),  # the whole prompt would have six bytes to a token
+        (2400, 3000, False),  # five
+        (2960, 3000, False),  # it fits, just so
+        (2975, 3000, True),
         (3000, 3500, False),  # the estimate says too many, the count fits
         (3600, 3500, False),  # more than there is room for: the context is not the one that was read
         (0, 2048, False),  # nothing was counted
@@ -46,10 +56,64 @@ def test_a_prompt_that_ollama_cut_is_noticed_by_the_context_it_has_allocated(
         assert [request.path for request in server.requests] == ["/api/ps", "/api/chat"]
 
 
-def test_the_context_that_the_request_sets_is_the_one_it_has(connect: Connect) -> None:
-    with ollama(2048) as server:
-        assert connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(LONG, num_ctx=2048).truncated
-        assert server.asked("/api/ps") == []
+@pytest.mark.parametrize(("given", "allocated", "cut"), [(2048, 4096, True), (32768, 2048, True), (32768, 4096, False)])
+def test_the_context_is_what_the_request_sets_or_less_if_the_server_has_less(
+    connect: Connect, given: int, allocated: int, cut: bool
+) -> None:
+    with ollama(2048, context=allocated) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        assert client.chat(LONG, num_ctx=given).truncated is cut
+
+
+@pytest.mark.parametrize(("digits", "read"), [("3141592653 ", 4000), ("0123456789", 4050)])
+def test_digits_are_more_tokens_than_letters(connect: Connect, digits: str, read: int) -> None:
+    with ollama(read) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        assert client.chat([{"role": "user", "content": (digits * 2000)[:14_000]}]).truncated
+        assert not client.chat([{"role": "user", "content": (digits * 2000)[:8_000]}]).truncated
+
+
+def test_prose_of_long_words_is_not_taken_for_cut(connect: Connect) -> None:
+    prose = "The committee considered the application carefully and recommended further investigation of it. " * 180
+    with ollama(3500) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        for strict in (None, True):
+            reply = client.chat([{"role": "user", "content": prose[:16_400]}], strict=strict)
+            assert (reply.truncated, reply.text) == (False, "Hi")
+
+
+@pytest.mark.parametrize(("read", "cut"), [(1030, True), (2048, True), (1990, False), (0, False)])
+@pytest.mark.parametrize("suffix", [None, "end"])
+def test_a_raw_prompt_that_ollama_cut_is_noticed_too(
+    connect: Connect, read: int, cut: bool, suffix: str | None
+) -> None:
+    pieces = [
+        {"response": "Hi", "done": False},
+        {"response": "", "done": True, "prompt_eval_count": read, "eval_count": 1},
+    ]
+    routes: Any = {("POST", "/api/generate"): Response.stream(*map(json_line, pieces), content_type=NDJSON)}
+    with ollama_server(context_length=2048, routes=routes) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        prompt = "The quick brown fox jumps. " * 300
+        reply = client.complete(prompt, suffix=suffix)
+        assert (reply.truncated, reply.text) == (cut, "Hi")
+        assert not client.complete("short", suffix=suffix).truncated
+        assert len(server.asked("/api/ps")) == 1
+
+
+def test_strict_makes_a_raw_prompt_that_was_cut_an_error_with_what_came(connect: Connect) -> None:
+    pieces = [
+        {"response": "Hi", "done": False},
+        {"response": "", "done": True, "prompt_eval_count": 900, "eval_count": 1},
+    ]
+    routes: Any = {("POST", "/api/generate"): Response.stream(*map(json_line, pieces), content_type=NDJSON)}
+    with ollama_server(context_length=2048, routes=routes) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        with pytest.raises(ContextOverflow, match="read 900") as caught:
+            client.complete("The quick brown fox jumps. " * 300, strict=True)
+        assert caught.value.partial is not None
+        assert caught.value.partial.text == "Hi"
+        assert server.asked("/api/generate")[0].json()["truncate"] is False
 
 
 @pytest.mark.parametrize(("prompt_tokens", "cut"), [(1030, True), (2048, False)])
@@ -155,8 +219,8 @@ def test_a_text_above_the_context_is_told_from_the_others_by_the_real_server(con
 def test_the_estimate_counts_what_is_beside_the_words() -> None:
     picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     request = ask({"role": "user", "content": [picture] * 4})
-    assert was_cut(request, 100)
-    assert not was_cut(request, 1000)
+    assert was_cut(estimate_chat(request), 100, None)
+    assert not was_cut(estimate_chat(request), 1000, None)
 
 
 def test_a_text_too_long_to_embed_is_an_error_unless_it_may_be_cut(connect: Connect) -> None:

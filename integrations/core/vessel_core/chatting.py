@@ -96,7 +96,7 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
     backend, quirks = target.server.backend, target.quirks
     request = _capped((yield from prepared(target, request)), quirks)
     if "allocated" in backend.features and estimate_chat(request) > LONG_PROMPT:
-        request = replace(request, context_length=(yield from _allocated(target, request)))
+        request = replace(request, context_length=(yield from allocated(target, request.model, request.options)))
     if not conflicts(request, quirks):
         return _asked(target, request, quirks)
     patient = _may_ask_again(request, quirks)
@@ -144,10 +144,9 @@ def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:
     return replace(request, options=options)
 
 
-def _allocated(target: Target, request: ChatRequest) -> Flow[int | None]:
-    """Return how much context there is for the prompt: what the request sets, else what the server says."""
-    if (given := request.options.get("num_ctx")) is not None:
-        return given
+def allocated(target: Target, model: str | None, options: ChatOptions) -> Flow[int | None]:
+    """Return how much context there is for the prompt: what the server says, or less if that is what is asked for."""
     asked: Callable[[str | None, Mapping[str, Any]], Flow[int | None]] = target.server.backend.features["allocated"]
-    runner = {name: value for name, value in request.options.items() if name in RUNNER}
-    return (yield from asked(request.model, runner))
+    context = yield from asked(model, {name: value for name, value in options.items() if name in RUNNER})
+    sizes = [size for size in (context, options.get("num_ctx")) if size is not None]
+    return min(sizes, default=None)

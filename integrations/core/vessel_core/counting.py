@@ -1,7 +1,7 @@
 """How many tokens a text or a chat is: an estimate, for servers that don't count over HTTP.
 
-One token is taken for 3.5 bytes of UTF-8, which errs on the side of too many for English prose; a message adds 4, a picture
-500. Counts by the server's own tokenizer are exact, template and tools included.
+One token is taken for 3.5 bytes of UTF-8, which errs on the side of too many for English prose, or for two digits; a message
+adds 4, a picture 500. Counts by the server's own tokenizer are exact, template and tools included.
 """
 
 from __future__ import annotations
@@ -10,19 +10,29 @@ import json
 import math
 from collections.abc import Sequence
 
+from vessel_core.errors import ContextOverflow
 from vessel_core.types import ChatRequest, Message, TokenCount
 
 BYTES_A_TOKEN = 3.5
+DIGITS_A_TOKEN = 2
 TOKENS_A_MESSAGE = 4
 TOKENS_A_PICTURE = 500
 SHORT_PROMPT = 600
+FEW = 5.5 / BYTES_A_TOKEN
+"""Long-winded English has up to five bytes to a token."""
+
 TOO_FEW = 8 / BYTES_A_TOKEN
 """No natural language has more than eight characters to a token."""
+
+FULL = 0.99
+"""The share of a context from which on it is full: a prompt was cut to fit it."""
 
 
 def estimate_text(text: str) -> TokenCount:
     """Estimate the tokens of a text."""
-    return TokenCount(math.ceil(len(text.encode("utf-8", "replace")) / BYTES_A_TOKEN), exact=False)
+    digits = sum(map(text.count, "0123456789"))
+    others = len(text.encode("utf-8", "replace")) - digits
+    return TokenCount(math.ceil(others / BYTES_A_TOKEN + digits / DIGITS_A_TOKEN), exact=False)
 
 
 def estimate_chat(request: ChatRequest) -> TokenCount:
@@ -31,18 +41,28 @@ def estimate_chat(request: ChatRequest) -> TokenCount:
     return TokenCount(tools + _messages(request.messages), exact=False)
 
 
-def was_cut(request: ChatRequest, prompt_tokens: int) -> bool:
-    """Tell whether a server that counted so few tokens must have cut the prompt, as Ollama does without a word.
+def was_cut(estimate: int, read: int, context: int | None, *, strict: bool = False) -> bool:
+    """Tell whether a server that read so few tokens must have cut the prompt, as Ollama does without a word.
 
     Where the allocated context is known, a prompt is cut if it can't fit and far fewer tokens were read than it has, or as
-    many as there is room for. Where it isn't, only a count that no language has is a sign of it.
+    many as there is room for. Where it isn't, only a count that no language has is a sign of it. So it is if the server was
+    asked to be `strict`, and to refuse what does not fit: one that is too old to know that cuts it all the same.
     """
-    if prompt_tokens <= 0:
+    if read <= 0 or estimate <= (context or SHORT_PROMPT):
         return False
-    estimate, context = estimate_chat(request), request.context_length
-    if context is None:
-        return estimate > SHORT_PROMPT and prompt_tokens * TOO_FEW < estimate
-    return estimate > context >= prompt_tokens and (prompt_tokens < 0.8 * estimate or prompt_tokens >= 0.97 * context)
+    if context is None or strict:
+        return read * TOO_FEW < estimate
+    return read <= context and (read * FEW < estimate or read >= FULL * context)
+
+
+def overflow(estimate: int, read: int, context: int | None) -> ContextOverflow:
+    """Return the error of a prompt that was cut and must not be."""
+    error = ContextOverflow(
+        f"Ollama cut the prompt of about {estimate:d} tokens to fit the context, and read {read} of it.",
+        hint="Send less, or give `num_ctx=…`. Without `strict` the answer comes, marked as `truncated`.",
+    )
+    error.prompt_tokens, error.context_length = int(estimate), context
+    return error
 
 
 def _messages(messages: Sequence[Message]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vessel_core.backends.base import Flow, ask_health
+from vessel_core.chatting import LONG_PROMPT, allocated
 from vessel_core.choosing import choose, describe, listed
 from vessel_core.counting import estimate_chat, estimate_text
 from vessel_core.errors import AuthFailed, InvalidRequest, ModelLoading, VesselError
@@ -25,7 +26,7 @@ from vessel_core.types import (
 )
 from vessel_core.watching import Steps, Waiting, until_ready
 from vessel_core.wire import Call, ReplyStream
-from vessel_core.wire.completion import CompletionRequest
+from vessel_core.wire.completion import CompletionRequest, CutStream
 from vessel_core.wire.turns import arranged
 
 OF_ONE_HOST = frozenset(
@@ -43,9 +44,11 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     options = request.options or ChatOptions()
     refuse_unsupported(options, backend.title, target.quirks)
     request = replace(request, options=target.steady(request.model, options, request.extra_body))
-    return encode(request, target.quirks), backend.feature("completion_stream", "complete text")(
-        limit=target.limits.line
-    )
+    call = encode(request, target.quirks)
+    reply: ReplyStream = backend.feature("completion_stream", "complete text")(limit=target.limits.line)
+    if "allocated" not in backend.features or estimate_text(request.prompt + (request.suffix or "")) <= LONG_PROMPT:
+        return call, reply
+    return call, CutStream(reply, request, (yield from allocated(target, request.model, request.options or {})))
 
 
 # ------------------------------------------------------------ ranking

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, cast
 
+from vessel_core.counting import estimate_text, overflow, was_cut
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported
 from vessel_core.types import ChatOptions, Delta, Usage
-from vessel_core.wire import MAX_LINE, Call, Reply
+from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
 from vessel_core.wire.failure_shapes import failure_alone, failure_in
 from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
@@ -32,6 +33,7 @@ from vessel_core.wire.reading import (
     ollama_usage,
     string,
 )
+from vessel_core.wire.turning import TurningStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,23 @@ def read_ollama(fields: Mapping[str, Any]) -> list[Delta]:
             model=string(fields.get("model")),
         )
     ]
+
+
+class CutStream(TurningStream):
+    """Reads the completion of a prompt that Ollama may have cut to fit a context of so many tokens; `strict` is an error."""
+
+    def __init__(self, reply: ReplyStream, request: CompletionRequest, context: int | None) -> None:
+        super().__init__(reply)
+        self._estimate, self._context = estimate_text(request.prompt + (request.suffix or "")), context
+        self._strict = bool((request.options or {}).get("strict"))
+
+    def _turn(self, delta: Delta) -> None:
+        if delta.usage is None:
+            return
+        read = delta.usage.prompt_tokens
+        delta.truncated = was_cut(self._estimate, read, self._context, strict=self._strict)
+        if delta.truncated and self._strict:
+            raise overflow(self._estimate, read, self._context)
 
 
 class CompletionStream(PayloadStream[EventStream | Lines]):

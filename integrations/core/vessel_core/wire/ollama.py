@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.counting import estimate_chat, was_cut
-from vessel_core.errors import ContextOverflow, ProtocolError, ServerError, StreamInterrupted
-from vessel_core.types import ChatRequest, Delta, Embeddings, Usage
+from vessel_core.counting import estimate_chat, overflow, was_cut
+from vessel_core.errors import ProtocolError, ServerError, StreamInterrupted
+from vessel_core.types import ChatRequest, Delta, Embeddings
 from vessel_core.wire import MAX_LINE, Quirks, Reply
 from vessel_core.wire.failure_shapes import failure_alone, failure_in
 from vessel_core.wire.failures import error_from, json_body, not_json
@@ -146,10 +146,17 @@ class ChatStream(PayloadStream[Lines]):
         last.finish = "tool_calls" if self._calls and reason == "stop" else reason  # quirk 41
         last.usage = ollama_usage(fields)
         last.timings = ollama_timings(fields)
-        last.truncated = was_cut(self._request, last.usage.prompt_tokens if last.usage else 0)
-        if last.truncated and self._request.options.get("strict"):
-            self._error = _overflow(self._request, last.usage)
+        self._measure(last)
         self.done = True
+
+    def _measure(self, last: Delta) -> None:
+        """Note on the last delta whether the prompt was cut, which is an error if the request is strict."""
+        read = last.usage.prompt_tokens if last.usage else 0
+        estimate, context = estimate_chat(self._request), self._request.context_length
+        strict = bool(self._request.options.get("strict"))
+        last.truncated = was_cut(estimate, read, context, strict=strict)
+        if last.truncated and strict:
+            self._error = overflow(estimate, read, context)
 
     def _read_bound(self, last: Delta, reason: str) -> None:
         """Make the call of a text that was bound to be one; cut off by length, it is a call that can't be run."""
@@ -163,16 +170,6 @@ class ChatStream(PayloadStream[Lines]):
             last.tool_calls = self._calls.feed([{"function": cut}])
         else:
             last.text += text
-
-
-def _overflow(request: ChatRequest, usage: Usage | None) -> ContextOverflow:
-    estimate = estimate_chat(request)
-    error = ContextOverflow(
-        f"Ollama cut the prompt of about {estimate:d} tokens to fit the context, and read {usage and usage.prompt_tokens} of it.",
-        hint="Send less, or give `num_ctx=…`. Without `strict` the answer comes, marked as `truncated`.",
-    )
-    error.prompt_tokens, error.context_length = int(estimate), request.context_length
-    return error
 
 
 def _interrupted(started: bool) -> StreamInterrupted:
