@@ -96,10 +96,16 @@ def test_a_call_whose_arguments_never_end_is_an_error(connect: Connect) -> None:
     with llamacpp_server([start, *[more] * 70, STOP, DONE]) as server:
         client = connect(base_url=server.base_url, model="x")
         with pytest.raises(ResponseTooLarge, match="'get_weather' are longer than 65,536 characters") as caught:
-            client.chat([HELLO], tools=[WEATHER])
-        assert "max_structured" in str(caught.value.hint)
+            client.chat([HELLO], tools=[WEATHER], tool_choice="required")
+        assert "max_tokens" in str(caught.value.hint)
         unbound = connect(base_url=server.base_url, model="x", quirks={"max_structured": None})
-        assert unbound.chat([HELLO], tools=[WEATHER]).invalid_tool_calls
+        fields: dict[str, Any] = {"tools": [WEATHER], "validate": False}
+        for reply in (
+            client.chat([HELLO], **fields),  # a file that is written may be long
+            client.chat([HELLO], **fields, tool_choice="required", max_tokens=9000),
+            unbound.chat([HELLO], **fields, tool_choice="required"),
+        ):
+            assert reply.invalid_tool_calls
 
 
 @pytest.mark.parametrize(

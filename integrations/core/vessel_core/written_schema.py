@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from vessel_core.wire.schemas import without_root_ref
+
 _REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
 
 
@@ -24,11 +26,7 @@ class _Written(GenerateJsonSchema):
 
 def written_schema(cls: type[BaseModel]) -> dict[str, Any]:
     """Return the schema of a class. Of one that holds itself the root is written out: it is an object's for all to see."""
-    schema = cls.model_json_schema(schema_generator=_Written)
-    if not isinstance(reference := schema.get("$ref"), str):
-        return schema
-    rest = {name: value for name, value in schema.items() if name != "$ref"}
-    return {**schema["$defs"][reference.removeprefix("#/$defs/")], **rest}
+    return without_root_ref(cls.model_json_schema(schema_generator=_Written))
 
 
 def differs(cls: type[Any]) -> bool:

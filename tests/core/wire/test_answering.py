@@ -17,7 +17,26 @@ FORM: ResponseFormat = {
     "type": "json_schema",
     "json_schema": {"name": "A", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}},
 }
+NODE = {"$anchor": "node", "type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
 ONE = Quirks(schema_with_tools=False)
+
+
+@pytest.mark.parametrize("reference", ["#/$defs/Node", "#/$defs/Alias", "#node"])
+def test_a_schema_of_a_type_that_holds_itself_goes_as_a_tool(reference: str) -> None:
+    """Pydantic writes one with a reference at its root."""
+    parts = {"Node": NODE, "Alias": {"$ref": "#/$defs/Node"}}
+    form: ResponseFormat = {
+        "type": "json_schema",
+        "json_schema": {"name": "A", "schema": {"$ref": reference, "$defs": parts}},
+    }
+    sent = with_answer_tool(ask(tools=[WEATHER], response_format=form)).tools[-1]["function"]
+    assert sent.get("parameters") == {**NODE, "$defs": parts}
+
+
+def test_a_schema_that_refers_to_nothing_but_itself_is_no_objects() -> None:
+    form: ResponseFormat = {"type": "json_schema", "json_schema": {"name": "A", "schema": {"$ref": "#"}}}
+    with pytest.raises(InvalidRequest, match="must be an object's"):
+        with_answer_tool(ask(tools=[WEATHER], response_format=form))
 
 
 class Scripted:

@@ -68,6 +68,9 @@ def test_an_error_holds_what_the_server_sent() -> None:
         ({"message": "it broke"}, "it broke"),
         ({"error": {"kind": "strange"}}, "strange"),
         ({"error": 7}, "7"),
+        ({"error": True, "message": "it broke"}, "it broke"),
+        ({"error": True, "detail": "it broke"}, "it broke"),
+        ({"error": True}, "True"),
         (b"it broke", "it broke"),
     ],
 )
@@ -103,6 +106,22 @@ def test_quirk_25_an_error_in_a_stream_is_raised_and_what_came_is_kept(name: str
 def test_quirk_25_an_error_line_of_ollamas_is_raised(document: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match="it broke"):
         told(line({"content": "Hi"}), json.dumps(document).encode() + b"\n")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid value for context length: must be positive",
+        "context length must be at least 1",
+        "invalid value: context length",
+    ],
+)
+def test_a_context_length_that_is_none_is_a_bad_request_and_no_overflow(message: str) -> None:
+    assert type(error(400, {"error": message})) is BadRequest
+
+
+def test_a_prompt_that_must_be_shorter_than_the_context_length_does_not_fit() -> None:
+    assert type(error(400, {"error": "The prompt must be shorter than\nthe context length"})) is ContextOverflow
 
 
 def test_a_pictures_url_that_llamacpp_cannot_fetch_is_a_bad_request() -> None:
@@ -232,6 +251,24 @@ def test_quirk_29_an_error_without_a_body_is_told_by_its_status(
                 b"(4500 in the messages, 500 in the completion).",
             ),
             4500,
+            4096,
+        ),
+        (
+            error(
+                400,
+                b"This model's maximum context length is 4096 tokens. However, your request has 5000 input tokens. "
+                b"Please reduce the length of the input messages.",
+            ),
+            5000,
+            4096,
+        ),
+        (
+            error(
+                400,
+                b"Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total "
+                b"of 5000 tokens: 4900 tokens from the input messages and 100 tokens for the completion.",
+            ),
+            4900,
             4096,
         ),
         (

@@ -375,6 +375,7 @@ def test_a_text_bound_to_be_a_call_is_one(text: str, fields: dict[str, Any], cal
         ("", ONE),
         ("[1]", ONE),
         ('{"town": "Paris"}', ONE),
+        ('{"city": 5}', ONE),
         ('{"city": "Paris"}', ANY),
         ('{"name": "other", "arguments": {}}', ANY),
         ('{"name": "get_time", "arguments": "CET"}', ANY),

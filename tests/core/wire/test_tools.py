@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vessel_core import Client
-from vessel_core.errors import ResponseTooLarge, StreamInterrupted
+from vessel_core.errors import InvalidRequest, ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatReply, Delta, Message
 from vessel_core.wire import Quirks, openai, tools
 from vessel_core.wire.arguments import parse_arguments
@@ -387,6 +387,18 @@ def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assembler = ToolCallAssembler()
     with pytest.raises(ResponseTooLarge, match="get_weather"):
         assembler.feed([piece(0, "a", "get_weather", "x" * 10)] * 20)
+
+
+@pytest.mark.parametrize("types", [4, 9])
+def test_types_that_hold_each_other_in_too_many_ways_are_an_error_at_once(types: int) -> None:
+    names = [f"T{number}" for number in range(types)]
+    choice = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+    schema = {"$ref": "#/$defs/T0", "$defs": {name: {"properties": {"of": choice}} for name in names}}
+    if types == 4:
+        assert json.dumps(inline_refs(schema)).count('"of"') == 16
+    else:
+        with pytest.raises(InvalidRequest, match="more than 20,000 parts"):
+            inline_refs(schema)
 
 
 def test_references_are_written_out() -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 from vessel_core.errors import InvalidRequest
 from vessel_core.types import ChatRequest, Delta, Tool, ToolCallDelta
 from vessel_core.wire import Quirks, ReplyStream
+from vessel_core.wire.schemas import without_root_ref
 from vessel_core.wire.turning import TurningStream
 
 logger = logging.getLogger("vessel_core")
@@ -32,7 +33,8 @@ def with_answer_tool(request: ChatRequest, choice: Literal["auto", "required"] =
     """Return the request with the schema as a tool. If a tool is forced, no answer is wanted yet: the schema is left out."""
     if request.tool_choice not in (None, "auto"):
         return replace(request, response_format=None)
-    schema = dict((request.response_format or {}).get("json_schema", {}).get("schema") or {"type": "object"})
+    wanted = (request.response_format or {}).get("json_schema", {}).get("schema")
+    schema = without_root_ref(wanted or {"type": "object"})
     if "properties" not in schema and schema.get("type") != "object":
         raise InvalidRequest(
             "A response schema beside tools must be an object's on this server.",

@@ -37,7 +37,7 @@ def failure_in(document: Any) -> Failure | None:
         return _from_fields(cast("dict[str, Any]", error))
     if isinstance(error, str) and error:
         return _nested(error, fields)
-    if fields.get("object") == "error":
+    if fields.get("object") == "error" or (error is True and (fields.get("message") or fields.get("detail"))):
         return _from_fields(fields)
     if error:
         return Failure(str(cast("object", error))[:MAX_TEXT])

@@ -31,12 +31,16 @@ from vessel_core.wire.failure_shapes import MAX_TEXT, Failure, failure_in, failu
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import count
 
+_NO_SETTING = r"(?:invalid value|must be (?:an? |positive|at least|between|greater than \d))"
+"""What is said of a number that is no context length, and not of a prompt that is too long for one."""
+
 # What a text or type means, most telling first. The sources are the samples of each server.
 _PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
         (r"exceed_context_size|exceeds? the available context size|maximum context length", ContextOverflow),
-        (r"context length|context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
+        (rf"(?s)^(?!.*{_NO_SETTING}).*context length", ContextOverflow),
+        (r"context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
         (r"greater than max_seq_len", ContextOverflow),
         (r"input length exceeds the context|prompt is too long|no user query found in messages", ContextOverflow),
         (r"is too large to process|increase the physical batch size", InputTooLarge),
@@ -146,11 +150,12 @@ def _fill(error: VesselError, failure: Failure, reply: Reply) -> None:
     if isinstance(error, ContextOverflow):
         error.prompt_tokens = count(details.get("n_prompt_tokens")) or _search(
             r"\((\d+) tokens\)|requested \d+ tokens \((\d+) in the|requested (\d+) tokens|"
+            r"has (\d+) input tokens|(\d+) tokens from the input|"
             r"keep the first (\d+) tokens|too long: (\d+) tokens|[Pp]rompt length (\d+)",
             failure.message,
         )
         error.context_length = count(details.get("n_ctx")) or _search(
-            r"(?:context length is|context length \(|context length of only|context size \(|only the first|tokens >|"
+            r"(?:context length is|context length \(|context length of(?: only)?|context size \(|only the first|tokens >|"
             r"max_seq_len|num_ctx[^0-9]{0,20})\s*(\d+)",
             failure.message,
         )

@@ -13,7 +13,7 @@ from vessel_core.types import ChatRequest, Delta, Tool
 from vessel_core.wire import Call, Quirks, Reply, ReplyStream
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
-from vessel_core.wire.schemas import inline_refs
+from vessel_core.wire.schemas import inline_refs, misfit
 from vessel_core.wire.tools import ToolCallAssembler, assembler, forced_tool, one_a_call
 from vessel_core.wire.turning import TurningStream
 
@@ -66,8 +66,8 @@ def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | 
     if isinstance(document, dict):
         name, arguments = _call(mapping(document), tools)
         tool = next((tool for tool in tools if tool["function"]["name"] == name), None)
-        if tool is not None and isinstance(arguments, dict) and not _missing(mapping(arguments), tool):
-            return name, dict(mapping(arguments))
+        if tool is not None and isinstance(arguments, dict):
+            return None if misfit(arguments, parameters_of(tool)) else (name, dict(mapping(arguments)))
     return None
 
 
@@ -78,11 +78,6 @@ def _call(document: Mapping[str, Any], tools: Sequence[Tool]) -> tuple[str, Any]
     if only is None or (document.get("name") == only and isinstance(wrapped, dict) and len(document) == 2):
         return str(document.get("name")), cast("object", wrapped)
     return only, document
-
-
-def _missing(arguments: Mapping[str, Any], tool: Tool) -> bool:
-    required: Sequence[str] = parameters_of(tool).get("required") or ()
-    return any(name not in arguments for name in required)
 
 
 class ForcedStream(TurningStream):

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, cast
 from urllib.parse import unquote
 
+from vessel_core.errors import InvalidRequest
 from vessel_core.wire.matching import matches
 from vessel_core.wire.reading import mapping
 
+MOST_PARTS = 20_000
+"""How large a schema may grow when its references are written out."""
+
+
+def without_root_ref(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON schema that says at its root what it is, where that was a `$ref` into itself."""
+    made, seen = dict(schema), set[str]()
+    while isinstance(reference := made.get("$ref"), str) and reference not in seen:
+        seen.add(reference)
+        made = {**mapping(_pointed(made, reference)), **{name: made[name] for name in made if name != "$ref"}}
+    return made
+
 
 def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema with its `$ref`s into itself written out: Ollama drops them. A cycle ends in `{}`."""
+    """Return a JSON schema with its `$ref`s into itself written out: Ollama drops them. A cycle ends in `{}`.
+
+    Types that hold each other grow beyond measure: one with more than `MOST_PARTS` parts is an `InvalidRequest`.
+    """
+    parts = count()
 
     def inlined(node: Any, seen: tuple[str, ...]) -> Any:
+        if next(parts) > MOST_PARTS:
+            raise InvalidRequest(
+                f"With its references written out, a schema has more than {MOST_PARTS:,} parts.",
+                hint="Its types hold each other in too many ways: leave some of them out, or name the parts by an id.",
+            )
         if isinstance(node, list | tuple):
             return [inlined(item, seen) for item in cast("Sequence[Any]", node)]
         if not isinstance(node, Mapping):

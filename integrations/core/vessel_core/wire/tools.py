@@ -21,7 +21,7 @@ from vessel_core.wire.quirks import Quirks
 MAX_ARGUMENTS = 4 * 1024 * 1024
 MAX_CALLS = 512
 CHARACTERS_A_TOKEN = 8
-"""More than any language has; `max_structured` bounds the arguments of one call by it."""
+"""More than any language has; the arguments of one call are bounded by it where the answer's tokens are."""
 _BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
 _COUNTED = re.compile(r"(call|tool|functions?)?[\W_]?\d{1,3}", re.IGNORECASE)
 """An id that is no more than the place of a call in its reply, so that the next reply has it too: quirk 55."""
@@ -158,7 +158,7 @@ class ToolCallAssembler:
         if call.size > self._limit:
             raise ResponseTooLarge(
                 f"The arguments of tool {call.name!r} are longer than {self._limit:,} characters.",
-                hint="The model may be stuck inside a string. If it isn't, raise quirks={'max_structured': …} (tokens).",
+                hint="The model may be stuck inside a string. If it isn't, raise `max_tokens`, or quirks={'max_structured': …}.",
             )
         if not call.said:
             # Quirk 59: JSON in a JSON string is unwrapped when it is whole. Quirk 60: a bare null is no arguments.
@@ -252,10 +252,18 @@ def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
         parallel=request.parallel_tool_calls is not False,
         repair=quirks.repair_arguments,
         cumulative=quirks.cumulative_arguments,
-        limit=None if quirks.max_structured is None else quirks.max_structured * CHARACTERS_A_TOKEN,
+        limit=_longest(request, quirks),
         used=(call["id"] for message in request.messages for call in message.get("tool_calls") or ()),
         callable_=_callable(request),
     )
+
+
+def _longest(request: ChatRequest, quirks: Quirks) -> int | None:
+    """Return how many characters of arguments the tokens of an answer can make, `None` if it may have any number of them."""
+    tokens = request.options.get("max_tokens")
+    if tokens is None or tokens < 0 or quirks.max_structured is None:
+        return None
+    return max(tokens, quirks.max_structured) * CHARACTERS_A_TOKEN
 
 
 def _callable(request: ChatRequest) -> Collection[str] | None:
