@@ -239,7 +239,7 @@ def test_a_run_that_had_ended_may_be_run_again(tmp_path: Path, ending: str) -> N
         corpus(source, 9)
         assert bulk(source, to, client=alive(server), progress=False).skipped == 6
         assert [row["embedding"] for row in read(to)] == [vector_of(f"text {number}") for number in range(9)]
-        with pytest.raises(InvalidConfig, match="not the one") as caught:
+        with pytest.raises(InvalidConfig, match=rf"not the one that {to} holds") as caught:
             bulk(source, to, client=alive(server), progress=False, model="another")
     assert "--overwrite" in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", to.name]

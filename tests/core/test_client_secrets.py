@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 import pytest
-from vessel_core import Message
+from vessel_core import Client, Message
 from vessel_core.errors import ProtocolError, VesselError
 
 from tests.core.driving import Connect
@@ -62,6 +62,17 @@ def test_a_key_shows_in_no_text_of_a_client(connect: Connect) -> None:
         said += [repr(copy.deepcopy(inner)), repr(copy.deepcopy(client.target)), repr(client.info())]
         said += [repr(pickle.dumps(inner)), repr(pickle.dumps(client.target)), json.dumps(vars(inner), default=repr)]
     assert not [text for text in said if KEY in text or "ann" in text]
+
+
+def test_a_pickle_holds_the_headers_that_are_no_secrets(connect: Connect) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = connect("llamacpp", base_url=server.base_url, headers={"X-Team": "blue", "X-Api-Key": KEY})
+        inner = getattr(client, "client", client)
+        copied = pickle.loads(pickle.dumps(inner.target))
+        Client(target=copied).chat(HELLO)
+        (request,) = server.asked("/v1/chat/completions")
+    assert request.headers["x-team"] == "blue"
+    assert "x-api-key" not in request.headers
 
 
 #: What may go wrong with a request that carries a key.

@@ -26,7 +26,7 @@ from typing import Any, Unpack
 
 from vessel_core.address import without_login
 from vessel_core.async_client import AsyncClient
-from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, prompt_of, wrong_in
+from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, check_options, prompt_of, wrong_in
 from vessel_core.errors import InvalidConfig
 from vessel_core.hiding import is_secret
 from vessel_core.settings import TargetOptions, make_target
@@ -71,6 +71,7 @@ class BatchWorker:
             )
         if task not in COLUMNS or batch_size < 1 or (concurrency is not None and concurrency < 1):
             raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
+        check_options(task, options or {})
         make_target(backend, **connection)  # what is wrong is said here, and not on another machine
         self._backend = backend
         self._connection = connection

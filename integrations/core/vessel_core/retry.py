@@ -25,6 +25,8 @@ LONGEST_DELAY = 8.0
 LONGEST_RETRY_AFTER = 120.0
 RESTART_DELAY = 0.5
 FULL = 100.0
+LOST = (ModelLoading, ProtocolError, ServerError, ServerUnreachable)
+"""What a server fails with that is being started anew."""
 RETRY_COST = 10.0
 
 
@@ -55,7 +57,8 @@ Attempts = Generator[Step, Outcome, Reply]
 
 @dataclass(slots=True)
 class Host:
-    """What is known of a host: whether it `answered` before, and the `tokens` that retries cost.
+    """What is known of a host: whether it `answered` before, the `tokens` that retries cost, and how often it was `lost`: who
+    answers next may be another server.
 
     A retry takes ten tokens of at most a hundred and a good reply gives one back, so that a server in trouble gets at most a
     tenth more requests than it would without retries.
@@ -63,6 +66,7 @@ class Host:
 
     tokens: float = FULL
     answered: bool = False
+    lost: int = 0
 
     def reward(self) -> None:
         """Note a good reply."""
@@ -124,6 +128,7 @@ def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
             policy.host.reward()
             return outcome
         error.attempts = tried
+        policy.host.lost += isinstance(error, LOST)
         moved = policy.elsewhere(call, error) if policy.elsewhere is not None else None
         if moved is not None and retries < policy.most:
             call = moved

@@ -22,7 +22,7 @@ from vessel_core.errors import (
     ServerUnreachable,
     VesselError,
 )
-from vessel_core.hiding import hide_in, secret_texts
+from vessel_core.hiding import hide_in, is_secret, secret_texts
 from vessel_core.pool import HostPool
 from vessel_core.request import checked_timeout
 from vessel_core.retry import Host, Retries, host_of
@@ -83,11 +83,11 @@ class Target:
     runner: dict[str, dict[str, Any]] = field(default_factory=dict["str", "dict[str, Any]"], repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle holds: neither key nor headers, and nothing that was learnt."""
+        """Return what a pickle holds: neither a key nor a secret header, and nothing that was learnt."""
         forgotten: dict[str, Any] = {
             "address": replace(self.address, authorization=None) if self.address else None,
             "api_key": None,
-            "headers": {},
+            "headers": {name: value for name, value in self.headers.items() if not is_secret(name)},
             "known": None,
             "chosen": {},
             "described": {},

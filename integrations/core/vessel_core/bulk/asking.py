@@ -26,7 +26,9 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.hosts import is_hosts_fault
+from vessel_core.request import chat_request, checked_options, checked_timeout
 from vessel_core.types import ChatReply, Message
+from vessel_core.vetting import ALIKE, cosine
 
 Task = Literal["embed", "chat"]
 TRIES = 3
@@ -62,6 +64,17 @@ class Item:
     kept: dict[str, Any]
     error: str | None = None
     attempts: int = 0
+
+
+def check_options(task: Task, options: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` or `InvalidConfig` for options that no row could be asked with."""
+    checked_timeout(options.get("timeout"))
+    if task == "chat":
+        fields = {name: value for name, value in options.items() if name != "validate"}
+        chat_request(messages_of("?"), **fields)
+    else:
+        named = ("model", "dimensions", "blank", "concurrency", "timeout", "extra_body")
+        checked_options({name: value for name, value in options.items() if name not in named})
 
 
 def wrong_in(given: Any, column: str) -> str | None:
@@ -116,6 +129,8 @@ class Asking(ABC):
         self._patience = patience
         self._ask: Callable[[list[Item]], Awaitable[None]] = self._embed if task == "embed" else self._chat
         self._heard = time.monotonic()
+        self._witness: tuple[Any, Sequence[float]] | None = None
+        self._lost = self._lost_now()
 
     @abstractmethod
     def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
@@ -200,13 +215,46 @@ class Asking(ABC):
             said = error.message.removeprefix(f"texts[{error.index}]: ")
             for item, vector in zip(batch, vectors, strict=True):
                 item.error = None if vector is not None else said
+        await self._check(vectors)
         for item, vector in zip(batch, vectors, strict=True):
+            if self._witness is None and vector is not None:
+                self._witness = (item.prompt, vector)
             self.note(item, {}, vector)
+
+    async def _check(self, vectors: Sequence[Sequence[float] | None]) -> None:
+        """Raise `InvalidConfig` unless the vectors come from the model that the first one did."""
+        if self._witness is None:
+            return
+        width = len(self._witness[1])
+        if any(vector is not None and len(vector) != width for vector in vectors):
+            raise another_model()
+        if (lost := self._lost_now()) != self._lost:
+            await self.compare()
+            self._lost = lost
+
+    async def compare(self) -> None:
+        """Embed a text again whose vector is known; raise `InvalidConfig` if it comes out otherwise."""
+        if self._witness is not None:
+            text, vector = self._witness
+            (found,) = (await self._client.embed([text], **self._options)).rows
+            if cosine(found, vector) < ALIKE:
+                raise another_model()
+
+    def _lost_now(self) -> int:
+        return self._client.target.retries.host.lost
 
     async def _chat(self, batch: list[Item]) -> None:
         (item,) = batch
         reply = await self._client.chat(messages_of(item.prompt), **self._options)
         self.note(item, _of_reply(reply))
+
+
+def another_model() -> InvalidConfig:
+    """Return the error of vectors that do not belong together."""
+    return InvalidConfig(
+        "Another model wrote this output: it embeds the same text otherwise.",
+        hint="Start the server with the model that it was begun with, and run again; or begin anew with an empty output.",
+    )
 
 
 def _is_away(error: VesselError) -> bool:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from re import Match
 from typing import Self
 
 from vessel_core.bulk.lines import HEAD, HEAD_BYTES, is_torn_head
 from vessel_core.bulk.rows import Source, is_parquet
-from vessel_core.bulk.tables import lines_of, write_parquet
-from vessel_core.errors import InvalidConfig
+from vessel_core.bulk.tables import lines_of, whole_or_not, write_parquet
+from vessel_core.errors import InvalidConfig, VesselError
 
 NOT_DONE = -1
 MODE = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -62,13 +62,8 @@ class Journal:
     def _restore(self) -> None:
         """Go on with a run that had ended."""
         beside = self._path.with_name(f"{self._path.name}.new")
-        try:
-            with beside.open("wb") as file:
-                file.writelines(lines_of(self._to))
-        except BaseException:
-            beside.unlink()
-            raise
-        beside.replace(self._path)
+        with whole_or_not(beside, self._path), beside.open("wb") as file:
+            file.writelines(lines_of(self._to))
         self._restored = True
 
     def _lock(self) -> None:
@@ -109,6 +104,11 @@ class Journal:
         self.done += self._places[row] == NOT_DONE
         self._places[row] = place
 
+    @property
+    def _shown(self) -> Path:
+        """The file whose lines these are, as the user knows it."""
+        return self._to if self._restored else self._path
+
     def has(self, row: int, key: str) -> bool:
         """Tell whether a row is done; raise `InvalidConfig` if what is done in its place is another one."""
         if row >= len(self._places) or self._places[row] == NOT_DONE:
@@ -116,7 +116,7 @@ class Journal:
         found = self._head(self._places[row])
         if found is None or found[2].decode() != key:
             raise InvalidConfig(
-                f"Row {row} of the source is not the one that {self._path} holds: source, model or options have changed.",
+                f"Row {row} of the source is not the one that {self._shown} holds: source, model or options have changed.",
                 hint=f"{ANEW} Name the model if the servers call it differently.",
             )
         return True
@@ -139,8 +139,13 @@ class Journal:
         """Add whole lines of rows."""
         self._restored = False
         data = memoryview(b"".join(line for _, line in lines))
-        while data:
-            data = data[os.write(self._file, data) :]
+        with _kept(self._path):
+            try:
+                while data:
+                    data = data[os.write(self._file, data) :]
+            except OSError:
+                os.ftruncate(self._file, self._end)  # no torn line: more may be written behind it
+                raise
         for row, line in lines:
             self._note(row, self._end)
             self._end += len(line)
@@ -148,14 +153,14 @@ class Journal:
     def finish(self, rows: int, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
         """Put the rows into order, or into the Parquet file, once all of them are done."""
         if len(self._places) > rows:
-            raise InvalidConfig(f"The source has {rows} rows, and {self._path} more: it was another one.", hint=ANEW)
+            raise InvalidConfig(f"The source has {rows} rows, and {self._shown} more: it was another one.", hint=ANEW)
         if is_parquet(self._to):
             if not self._restored:
-                write_parquet(self._lines, self._to, kinds, kept, source)
+                with _kept(self._to):
+                    write_parquet(self._lines, self._to, kinds, kept, source)
             self._path.unlink()
         elif not self._in_order:
             self._rewrite(self._places)
-            os.fsync(self._file)
 
     def close(self) -> None:
         """Let others write."""
@@ -176,9 +181,9 @@ class Journal:
         beside = self._path.with_name(f"{self._path.name}.new")
         old, self._places, self._in_order, self.done, self._end = self._file, array("q"), True, 0, 0
         self._restored = False
-        self._file = os.open(beside, MODE | os.O_TRUNC, 0o644)
-        self._lock()
-        with os.fdopen(old, "rb") as file:
+        with os.fdopen(old, "rb") as file, _kept(self._path), whole_or_not(beside, self._path):
+            self._file = os.open(beside, MODE | os.O_TRUNC, 0o644)
+            self._lock()
             for place in places:
                 file.seek(place)
                 line = file.readline()
@@ -186,4 +191,15 @@ class Journal:
                 assert head is not None  # noqa: S101 - it was when it was noted
                 self.write([(int(head[1]), line)])
             os.fsync(self._file)
-            beside.replace(self._path)
+
+
+@contextmanager
+def _kept(path: Path) -> Generator[None]:
+    """Raise `VesselError` for what can't be written now, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise VesselError(
+            f"{path} can't be written: {error.strerror or error}.",
+            hint="Make room on the disk, and run again: what is done is kept.",
+        ) from error

@@ -15,14 +15,13 @@ from typing import Any
 
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends import LLAMACPP
-from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, prompt_of, wrong_in
-from vessel_core.bulk.journal import ANEW, Journal
+from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, check_options, prompt_of, wrong_in
+from vessel_core.bulk.journal import Journal
 from vessel_core.bulk.lines import line_of
 from vessel_core.bulk.progress import BulkProgress, shown_by
 from vessel_core.bulk.rows import Source, checked_output, checked_rows, count_rows
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, ServerError, Unsupported
-from vessel_core.vetting import ALIKE, cosine
 
 ID = "id"
 BATCH = 64
@@ -91,10 +90,11 @@ async def abulk(
     The output is the checkpoint: run again, only what is missing is asked, and with `retry_errors` what failed as well;
     `overwrite` begins anew. A server that is away is waited for, until nothing has come for `patience` seconds. Raises
     `InvalidConfig` if the output belongs to another source, model or options, and what no row could get past: a wrong key, a
-    missing model.
+    missing model, an option that there is not, a disk that is full.
     """
     if task not in COLUMNS or 0 in (batch_size, concurrency) or min(batch_size or 1, concurrency or 1) < 1:
         raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
+    check_options(task, options)
     since = time.monotonic()
     path = checked_output(to, source)
     kept = list(dict.fromkeys([id_column, *keep]))
@@ -158,7 +158,6 @@ class _Run(Asking):
     ) -> None:
         super().__init__(client, task, options, patience, **at_once)
         self._lines: list[tuple[int, bytes]] = []
-        self._witness: tuple[Any, Sequence[float]] | None = None
         self.journal: Journal
         self.show: Callable[[int, int, int], None]
         self.rows = self.skipped = self.errors = 0
@@ -195,11 +194,8 @@ class _Run(Asking):
                 first.append(batch)
                 if self._witness is not None or len(first) == BATCHES_TO_WITNESS:
                     break
-        if first and self._witness is not None:
-            text, vector = self._witness
-            (found,) = (await self._client.embed([text], **self._options)).rows
-            if cosine(found, vector) < ALIKE:
-                raise InvalidConfig("Another model wrote this output: it embeds the same text otherwise.", hint=ANEW)
+        if first:
+            await self.compare()
         return chain(first, batches)
 
     def after(self) -> None:

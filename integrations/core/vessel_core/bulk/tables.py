@@ -7,7 +7,8 @@ rows; what fits none is written as text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,21 @@ def write_parquet(lines: Lines, to: Path, kinds: Mapping[str, str], kept: Sequen
     else:
         types, tables = _fitting(pa, kept, lines)
     schema = pa.schema([*((name, known[kind]) for name, kind in kinds.items()), *types.items()])
-    with parquet.ParquetWriter(beside, schema) as writer:
+    with whole_or_not(beside, to), parquet.ParquetWriter(beside, schema) as writer:
         for rows, columns in tables:
             ours = [pa.array([row.get(name) for row in rows], known[kind]) for name, kind in kinds.items()]
             writer.write_table(pa.Table.from_arrays([*ours, *columns], schema=schema))
-    beside.replace(to)
+
+
+@contextmanager
+def whole_or_not(beside: Path, to: Path) -> Generator[None]:
+    """Put a new file in the place of another one once it is written; what is not written whole is removed."""
+    try:
+        yield
+        beside.replace(to)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _copied(pa: Any, source: Path, kept: Sequence[str], lines: Lines) -> tuple[dict[str, Any], Iterator[Table]]:
