@@ -202,7 +202,7 @@ DURING: dict[str, Raise] = {
     "an empty stream": chat(llamacpp_server([DONE])),
     "Ollama's stream that was cut": chat(ollama_server([line({"content": "Hel"})]), "ollama"),
     "text in place of JSON": chat(llamacpp_server([b"data: Number of choices must be 1\n\n"])),
-    "arguments that never end": chat(llamacpp_server([ENDLESS]), tools=[WEATHER]),
+    "arguments that never end": chat(llamacpp_server([ENDLESS]), tools=[WEATHER], tool_choice="required"),
     "an answer that does not fit the schema": chat(
         openai_server([chunk({"content": '{"a": "x"}'}), STOP, DONE]), "openai", response_format=FORM
     ),
