@@ -249,3 +249,23 @@ def test_an_embedding_option_the_server_has_not_got_is_refused(connect: Connect)
         with pytest.raises(Unsupported, match="no option 'truncate'"):
             connect("openai", base_url=server.base_url, model="m").embed(["a"], truncate=True)
         assert server.asked("/v1/embeddings") == []
+
+
+@pytest.mark.parametrize(("server", "ban"), [("llamacpp", False), ("lmstudio", -100), ("vllm", -100), ("openai", -100)])
+def test_a_token_is_banned_in_the_servers_own_words_and_named_by_number_or_text(server: str, ban: Any) -> None:
+    options = checked_options({"logit_bias": {5: False, "7": 0, 9: 1.5}})
+    backend = find_backend(server)
+    body = body_of(backend.dialect.encode_chat(ask(HELLO, options=options), backend.quirks))
+    assert body["logit_bias"] == {"5": ban, "7": 0.0, "9": 1.5}
+    assert [type(bias) for bias in body["logit_bias"].values()] == [type(ban), float, float]
+
+
+def test_the_real_server_never_writes_a_token_that_is_banned(connect: Connect, tapped: Tap) -> None:
+    client = connect(base_url=tapped.base_url)
+    usual = client.chat([HELLO], max_tokens=1, temperature=0, logprobs=True)
+    assert usual.logprobs is not None
+    token = usual.logprobs[0]["id"]
+    banned = client.chat([HELLO], max_tokens=1, temperature=0, logprobs=True, logit_bias={token: False})
+    assert tapped.asked("/v1/chat/completions")[-1].json()["logit_bias"] == {str(token): False}
+    assert banned.logprobs is not None
+    assert banned.logprobs[0]["id"] != token

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, Field, Strict, with_config
 from typing_extensions import TypedDict
 
 Reasoning = bool | Literal["none", "minimal", "low", "medium", "high", "max"]
+
+Bias = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode="left_to_right")]
+"""What is added to a token's chance, or `False`: it is never written."""
 
 
 @with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -22,7 +25,8 @@ class ChatOptions(TypedDict, total=False):
 
     - `max_tokens` bounds the answer, thoughts included; `stop` is a text, or a list of texts, that ends it
     - `temperature`, `top_p`, `top_k`, `min_p`, `typical_p`, `seed`, the three penalties and `repeat_last_n` (tokens)
-    - `logit_bias` maps token ids to a bias; `logprobs`, `top_logprobs` (0–20, per token); `n` asks for several choices
+    - `logit_bias` maps token ids to a bias, or to `False`: never that token; `n` asks for several choices
+    - `logprobs`, `top_logprobs` (0–20, per token)
     - `reasoning` switches thinking on or off, or gives an effort
     - `strict` makes a prompt that the server had to cut a `ContextOverflow`
 
@@ -50,7 +54,7 @@ class ChatOptions(TypedDict, total=False):
     frequency_penalty: float | None
     repeat_penalty: float | None
     repeat_last_n: int | None
-    logit_bias: dict[str, float] | None
+    logit_bias: dict[int | str, Bias] | None
     logprobs: bool | None
     top_logprobs: int | None
     n: int | None

@@ -11,6 +11,9 @@ from typing import Any, cast
 
 from vessel_core.options import OPTION_NAMES, ChatOptions, EmbedOptions
 
+NEVER = -100
+"""The bias that OpenAI's API documents as a ban."""
+
 EVERYWHERE = frozenset({"reasoning", "strict"})
 """Written in a way of their own by each dialect, never by name."""
 
@@ -95,8 +98,18 @@ def written(options: ChatOptions, taken: Mapping[str, str], inside: str = "") ->
             continue
         outer, dot, inner = taken.get(name, f"{inside}{name}").rpartition(".")
         place: dict[str, Any] = body.setdefault(outer, {}) if dot else body
-        place[inner] = _adapters(cast("Mapping[int, float]", value)) if name == "lora" else value
+        place[inner] = _formed(name, value, taken)
     return body
+
+
+def _formed(name: str, value: Any, taken: Mapping[str, str]) -> Any:
+    """Return an option's value in the form that servers take it in."""
+    if name == "lora":
+        return _adapters(value)
+    if name == "logit_bias":
+        never = False if "samplers" in taken else NEVER  # llama.cpp's `false` is minus infinity
+        return {str(token): never if bias is False else bias for token, bias in value.items()}
+    return value
 
 
 def embed_options(options: EmbedOptions | None) -> ChatOptions:
