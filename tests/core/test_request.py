@@ -40,7 +40,15 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": "hot"}, {"max_tokens": 1.5}, {"logit_bias": [1]}, {"stop": 7}, {"reasoning": "a lot"}]
+    "options",
+    [
+        {"temperature": "hot"},
+        {"max_tokens": 1.5},
+        {"logit_bias": [1]},
+        {"logit_bias": {5: True}},
+        {"stop": 7},
+        {"reasoning": "a lot"},
+    ],
 )
 def test_an_option_of_a_wrong_type_is_refused_by_name(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(options))):
@@ -196,3 +204,42 @@ def test_arguments_of_an_earlier_call_may_be_an_object_or_missing() -> None:
 def test_an_earlier_call_that_no_result_can_be_of_is_refused(call: Any, missing: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"messages\[1\]\.tool_calls\[0\] has no {missing}"):
         chat_request([HELLO, {"role": "assistant", "tool_calls": [call]}])
+
+
+@pytest.mark.parametrize("backend", ["llamacpp", "ollama"])
+def test_what_a_tool_or_a_form_leaves_empty_is_absent(connect: Connect, backend: str) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "string", "default": None}}}
+    function = {"name": "f", "description": None, "strict": None, "parameters": parameters}
+    named = {"name": "a", "description": None, "strict": None, "schema": {"type": "object"}}
+    tool: Any = {"type": "function", "function": function}
+    form: Any = {"type": "json_schema", "json_schema": named}
+    assert chat_request([HELLO], tools=[tool]).tools[0]["function"] == {"name": "f", "parameters": parameters}
+    assert chat_request([HELLO], response_format=form).response_format == {
+        "type": "json_schema",
+        "json_schema": {"name": "a", "schema": {"type": "object"}},
+    }
+    assert function["strict"] is None
+    server = llamacpp_server if backend == "llamacpp" else ollama_server
+    with server(transcript("llamacpp/text.sse" if backend == "llamacpp" else "ollama/text.ndjson")) as served:
+        connect(backend, base_url=served.base_url, model="m").chat([HELLO], tools=[tool])
+        sent = served.requests[-1].json()["tools"][0]["function"]
+    assert sent == {"name": "f", "parameters": parameters}
+
+
+def test_a_picture_says_its_detail_or_nothing() -> None:
+    picture: Any = {"type": "image_url", "image_url": {"url": "https://a.example/a.png", "detail": None}}
+    (message,) = chat_request([{"role": "user", "content": [picture]}]).messages
+    assert message.get("content") == [{"type": "image_url", "image_url": {"url": "https://a.example/a.png"}}]
+
+
+@pytest.mark.parametrize("text", [None, 5])
+def test_a_part_whose_text_is_none_is_refused(text: Any) -> None:
+    message: Any = {"role": "user", "content": [{"type": "text", "text": text}]}
+    with pytest.raises(InvalidRequest, match=r"messages\[0\]\.content\[0\]\.text is a"):
+        chat_request([message])
+
+
+def test_arguments_that_are_no_json_are_refused_by_their_place() -> None:
+    call: Any = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"a": {1}}}}
+    with pytest.raises(InvalidRequest, match=r"messages\[0\]\.tool_calls\[0\] has arguments that are no JSON"):
+        chat_request([{"role": "assistant", "content": None, "tool_calls": [call]}])

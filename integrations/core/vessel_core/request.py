@@ -155,7 +155,12 @@ def checked_tool(tool: Tool, where: str = "tool") -> Tool:
         )
     if not isinstance(name := cast("Mapping[str, Any]", function).get("name"), str) or not name.strip():
         raise InvalidRequest(f"{where} has no name.", hint="Give the function a name the model can call it by.")
-    return tool
+    return cast("Tool", {**tool, "function": _said(cast("Mapping[str, Any]", function))})
+
+
+def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say something: a `null` is an error for some servers."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _checked_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Tool]) -> str | None:
@@ -182,7 +187,7 @@ def _checked_format(form: ResponseFormat | None) -> ResponseFormat | None:
         raise InvalidRequest(f"response_format is {str(form)[:100]!r}, which is none.", hint=FORMAT)
     if kind == "json_schema" and not (isinstance(named.get("name"), str) and isinstance(named.get("schema"), dict)):
         raise InvalidRequest("response_format has no schema where it is looked for, or no name.", hint=FORMAT)
-    return form
+    return cast("ResponseFormat", {**fields, "json_schema": _said(named)} if named else _said(fields))
 
 
 def _checked_messages(messages: list[Message]) -> list[Message]:
@@ -233,7 +238,11 @@ def _checked_calls(calls: Any, where: str) -> list[ToolCall]:
                     f"{where}[{at}] has no {name}: {str(call)[:100]!r}.",
                     hint="A call is {'id': …, 'type': 'function', 'function': {'name': …, 'arguments': '{…}'}}.",
                 )
-        named = {"name": function["name"], "arguments": arguments_text(function.get("arguments"))}
+        try:
+            arguments = arguments_text(function.get("arguments"))
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"{where}[{at}] has arguments that are no JSON: {error}.") from None
+        named = {"name": function["name"], "arguments": arguments}
         checked.append(cast("ToolCall", {**fields, "function": named}))
     return checked
 
@@ -246,10 +255,13 @@ def _checked_part(part: Any, where: str) -> ContentPart:
             f"{where} is no text, image_url or input_audio part: {str(part)[:100]!r}.",
             hint="`vessel_core.image_part` makes an image part from bytes, a path object, base64 or a URL.",
         )
+    if kind == "text" and not isinstance(part["text"], str):
+        raise InvalidRequest(f"{where}.text is a {type(part['text']).__name__}, not a text.")
     if kind == "image_url":
         _check_picture(part["image_url"], where)
         if isinstance(part["image_url"], str):
             part = {**part, "image_url": {"url": part["image_url"]}}
+        part = {**part, "image_url": _said(part["image_url"])}
     return cast("ContentPart", part)
 
 
