@@ -204,3 +204,12 @@ def test_quirk_23_an_error_in_a_completion_has_any_shape(backend: Backend, shape
     frame = json.dumps(shape).encode() + b"\n" if backend is OLLAMA else event(shape)
     with pytest.raises(ServerError, match="It broke"):
         reply(frame, backend=backend)
+
+
+def test_log_probabilities_of_half_a_character_are_kept() -> None:
+    parts = [[{"token": "", "bytes": [240, 159], "logprob": -0.1}], [{"token": "😀", "logprob": -0.2}]]
+    frames = [
+        event({"choices": [{"index": 0, "text": text, "logprobs": {"content": content}, "finish_reason": None}]})
+        for text, content in zip(("", "😀"), parts, strict=True)
+    ]
+    assert reply(*frames, text("", "stop"), DONE).logprobs == [*parts[0], *parts[1]]

@@ -489,3 +489,14 @@ def test_any_stream_adds_up_to_its_parts(parts: list[tuple[str, str]]) -> None:
     whole = "".join(text for name, text in parts if name == "content")
     thought = "".join(text for name, text in parts if name != "content")
     assert (reply.text, reply.reasoning) == (whole, thought)
+
+
+def test_a_call_without_arguments_is_cut_off_if_done_comes_in_place_of_a_finish() -> None:
+    blank = {"tool_calls": [{"index": 0, "id": "a1b2c3", "function": {"name": "get_weather", "arguments": ""}}]}
+    cut = said(chunk({"content": "I look."}), chunk(blank), end=[DONE], tools=[WEATHER])
+    assert cut.tool_calls == []
+    assert [call.error for call in cut.invalid_tool_calls] == [
+        "it was cut off before its arguments (no finish reason came)"
+    ]
+    whole = said(chunk(blank), tools=[WEATHER])
+    assert [call["function"]["arguments"] for call in whole.tool_calls] == ["{}"]

@@ -37,7 +37,7 @@ def test_a_ranking_is_read_best_first_in_both_forms() -> None:
     results = [{"index": 0, "relevance_score": -1}, {"index": 1, "relevance_score": 2.5}]
     assert decoded({"results": results}) == [Ranked(1, 2.5), Ranked(0, -1.0)]
     assert decoded({"results": results}, top_n=1) == [Ranked(1, 2.5)]
-    assert decoded([{"index": 1, "score": 0.5}]) == [Ranked(1, 0.5)]
+    assert decoded([{"index": 0, "score": 0.5}], count=1) == [Ranked(0, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,16 @@ def test_a_ranking_is_read_best_first_in_both_forms() -> None:
 def test_what_is_no_ranking_of_the_documents_is_an_error(document: Any) -> None:
     with pytest.raises(ProtocolError):
         decoded(document)
+
+
+def test_a_ranking_of_fewer_documents_than_were_to_be_ranked_is_an_error() -> None:
+    with pytest.raises(ProtocolError, match="holds 1 documents where 3"):
+        decoded([{"index": 0, "score": 1}], count=3)
+    with pytest.raises(ProtocolError, match="holds 1 documents where 2"):
+        decoded([{"index": 0, "score": 1}], count=3, top_n=2)
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_an_error(score: float) -> None:
+    with pytest.raises(ProtocolError, match="document 0 the score"):
+        decoded([{"index": 0, "score": score}], count=1)

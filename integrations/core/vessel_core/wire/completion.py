@@ -242,7 +242,9 @@ class CompletionStream(PayloadStream[EventStream | Lines]):
         for delta in self._read(fields):
             self._rest.usage, delta.usage = delta.usage or self._rest.usage, None
             self._rest.timings, delta.timings = delta.timings or self._rest.timings, None
-            if (delta.text or delta.reasoning or delta.finish) and not self._finishes.get(delta.index):
+            if (delta.text or delta.reasoning or delta.finish or delta.logprobs) and not self._finishes.get(
+                delta.index
+            ):
                 self._finishes[delta.index] = delta.finish
                 if delta.model:
                     delta.model, self._named = None if self._named else delta.model, True

@@ -181,13 +181,14 @@ class ChatStream(PayloadStream[EventStream]):
             self._head = {}
         deltas.append(delta)
 
-    def _finish(self, finish: str, state: _Choice, index: int, deltas: list[Delta]) -> None:
-        """End a choice: let go what was held back, check its tool calls, and name the reason (quirk 41)."""
+    def _finish(self, finish: str, state: _Choice, index: int, deltas: list[Delta], ended: str | None = None) -> None:
+        """End a choice: let go what was held back, check its tool calls, and name the reason (quirk 41); `ended` is what
+        its calls are told of it."""
         reasoning, text = state.thinking.close()
         calls: list[ToolCallDelta] = []
         if state.texts is not None:
             text, calls = text_and_calls(state.texts, text, state.calls)
-        calls = one_a_call([*calls, *state.calls.close(finish)])
+        calls = one_a_call([*calls, *state.calls.close(ended or finish)])
         if state.calls and finish in ("stop", "function_call", "eos"):
             finish = "tool_calls"
         elif finish == "tool_calls" and not state.calls:
@@ -200,7 +201,8 @@ class ChatStream(PayloadStream[EventStream]):
         self.done = True
         for index, state in self._choices.items():
             if state.finish is None:
-                self._finish("stop", state, index, deltas)
+                ended = "no finish reason came" if self._quirks.finishes else "stop"
+                self._finish("stop", state, index, deltas, ended)
         if self._usage or self._timings:
             deltas.append(Delta(usage=self._usage, timings=self._timings))
 

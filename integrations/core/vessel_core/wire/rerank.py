@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -36,9 +37,13 @@ def decode_rerank(body: bytes, count: int, top_n: int | None) -> list[Ranked]:
     for item in cast("list[Any]", found):
         fields = mapping(item)
         index, score = fields.get("index"), fields.get("relevance_score", fields.get("score"))
-        if not isinstance(index, int) or not isinstance(score, int | float) or not 0 <= index < count:
+        if type(index) is not int or not isinstance(score, int | float) or not 0 <= index < count:
             raise ProtocolError(f"The ranking holds {str(item)[:100]!r}, which ranks none of the {count} documents.")
+        if not math.isfinite(score):
+            raise ProtocolError(f"The ranking gives document {index} the score {score}.", hint="See the server's log.")
         ranked.append(Ranked(index, float(score)))
     if len({one.index for one in ranked}) != len(ranked):
         raise ProtocolError("The ranking holds a document twice.")
+    if len(ranked) < (wanted := min(count, top_n or count)):
+        raise ProtocolError(f"The ranking holds {len(ranked)} documents where {wanted} were to be ranked.")
     return sorted(ranked, key=lambda one: one.score, reverse=True)[:top_n]
