@@ -138,3 +138,15 @@ def test_a_text_that_is_too_long_is_told_by_its_place_among_all_and_costs_no_oth
         assert caught.value.index == 5
         assert caught.value.vectors == [vector_of(texts[4]), None, vector_of(texts[6]), vector_of(texts[7])]
         assert sizes(server) == [4, 4, 2, 2, 1, 1]
+
+
+def test_texts_and_documents_may_come_from_a_generator(connect: Connect) -> None:
+    ranking = Response.json({"results": [{"index": 1, "relevance_score": 2.0}, {"index": 0, "relevance_score": 1.0}]})
+    with llamacpp_server(routes={("POST", "/v1/rerank"): ranking}) as server:
+        client = connect(base_url=server.base_url, model="m")
+        assert client.embed(text for text in TEXTS[:20]).vectors == client.embed(TEXTS[:20]).vectors
+        assert client.embed(iter(())).vectors == []
+        assert [one.index for one in client.rerank("q", (text for text in "ab"))] == [1, 0]
+        assert server.asked("/v1/rerank")[0].json()["documents"] == ["a", "b"]
+        with pytest.raises(InvalidRequest, match="one string"):
+            client.rerank("q", "ab")

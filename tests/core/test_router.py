@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from vessel_core import Client, Message, Timeout
-from vessel_core.errors import BadRequest, ModelLoading, ModelNotFound, Unsupported
+from vessel_core.errors import BadRequest, InvalidRequest, ModelLoading, ModelNotFound, Unsupported
 
 from tests.core.driving import Connect
 from tests.fake_server import LLAMACPP_CAPS, Answer, FakeServer, Request, Response, Routes, llamacpp_server
@@ -222,3 +222,32 @@ def test_a_model_that_is_there_but_not_loaded_is_said_to_be_so(connect: Connect)
         with pytest.raises(ModelNotFound, match=r"is not loaded[\s\S]*`load\('eyes'\)`") as caught:
             connect(base_url=server.base_url).chat(HELLO, model="eyes")
         assert caught.value.nearest == ()
+
+
+def test_a_router_loads_no_model_with_options_of_the_call(connect: Connect) -> None:
+    with router(EYES, CHAT, routes={("POST", "/models/load"): DONE}) as server:
+        for options in ({"num_ctx": 4096}, {"foo": 1}):
+            with pytest.raises(InvalidRequest, match=f"with an option '{next(iter(options))}'"):
+                list(connect(base_url=server.base_url).load("eyes", **options))
+        assert server.asked("/models/load") == []
+
+
+@pytest.mark.parametrize("before", ["unloaded", "loading"])
+def test_a_router_is_ready_once_the_named_model_is_loaded(connect: Connect, before: str) -> None:
+    running = refusal("model is already running")
+    lists: list[Answer] = [listing(item("eyes", state), CHAT) for state in (before, "loading", "loading", "loaded")]
+    routes: Routes = {
+        ("GET", "/v1/models"): lists,
+        ("POST", "/models/load"): DONE if before == "unloaded" else running,
+    }
+    with router(routes=routes) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="eyes")
+        steps = [step.status for step in client.wait_until_ready(5)]
+        assert len(server.asked("/v1/models")) >= 4
+    assert (steps[0], steps[-2:]) == ("loading", ["loaded", "ready"])
+
+
+def test_a_model_that_sleeps_is_ready(connect: Connect) -> None:
+    with router(item("eyes", "sleeping"), CHAT) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="eyes")
+        assert [step.status for step in client.wait_until_ready(5)] == ["ready"]

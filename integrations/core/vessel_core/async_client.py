@@ -108,7 +108,7 @@ class AsyncClient:
 
     async def embed(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         model: str | None = None,
         dimensions: int | None = None,
@@ -127,7 +127,7 @@ class AsyncClient:
             texts, blank, options, model=model, dimensions=dimensions, batch_size=batch_size, concurrency=concurrency
         )
         self.target.within(timeout)  # raises for what can be none
-        if not texts:
+        if not request.texts:
             return Embeddings([])
         request = await self._session.run(fitted(self.target, request), model, timeout=timeout)
         flows = batches(self.target, request)
@@ -136,7 +136,7 @@ class AsyncClient:
     async def rerank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         model: str | None = None,
         top_n: int | None = None,

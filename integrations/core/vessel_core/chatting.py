@@ -17,7 +17,7 @@ from vessel_core.request import refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import ChatOptions, ChatRequest
 from vessel_core.wire import Call, Quirks, ReplyStream
-from vessel_core.wire.answering import AnswerStream, conflicts, with_answer_tool
+from vessel_core.wire.answering import AnswerStream, answer_choice, conflicts, may_ask_again, with_answer_tool
 from vessel_core.wire.forcing import CallOrAgain, ForcedStream, Unthinking, forced_tools
 from vessel_core.wire.options import RUNNER
 from vessel_core.wire.reading import mapping
@@ -99,18 +99,13 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
         request = replace(request, context_length=(yield from allocated(target, request.model, request.options)))
     if not conflicts(request, quirks):
         return _asked(target, request, quirks)
-    patient = _may_ask_again(request, quirks)
-    both = with_answer_tool(request, "auto" if patient else "required")
+    choice = answer_choice(request, quirks)
+    both = with_answer_tool(request, choice)
     if len(both.tools) == len(request.tools):
         return _asked(target, both, quirks)
     # A model that talks has nothing more to call: it is asked again, for its answer in the form.
-    call, reply = _asked(target, both, quirks, replace(request, tool_choice="none") if patient else None)
+    call, reply = _asked(target, both, quirks, replace(request, tool_choice="none") if choice == "auto" else None)
     return call, AnswerStream(reply)
-
-
-def _may_ask_again(request: ChatRequest, quirks: Quirks) -> bool:
-    """Tell whether a reply that went another way may be dropped for a second one; several choices are one reply."""
-    return quirks.forced_by_schema == "if_needed" and (request.options.get("n") or 1) == 1
 
 
 def _asked(
@@ -133,7 +128,7 @@ def _asked(
         call, reply = _asked(target, otherwise or request, replace(quirks, forced_by_schema=True))
         return call, Unthinking(reply) if thought else reply
 
-    return call, CallOrAgain(reply, again) if _may_ask_again(request, quirks) else reply
+    return call, CallOrAgain(reply, again) if may_ask_again(request, quirks) else reply
 
 
 def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:

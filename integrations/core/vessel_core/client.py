@@ -111,7 +111,7 @@ class Client:
 
     def embed(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         model: str | None = None,
         dimensions: int | None = None,
@@ -130,7 +130,7 @@ class Client:
             texts, blank, options, model=model, dimensions=dimensions, batch_size=batch_size, concurrency=concurrency
         )
         self.target.within(timeout)  # raises for what can be none
-        if not texts:
+        if not request.texts:
             return Embeddings([])
         request = self._session.run(fitted(self.target, request), model, timeout=timeout)
         flows = batches(self.target, request)
@@ -139,7 +139,7 @@ class Client:
     def rerank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         model: str | None = None,
         top_n: int | None = None,

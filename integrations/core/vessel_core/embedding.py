@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -38,10 +38,11 @@ class EmbedRequest:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def embed_request(texts: Sequence[str], blank: Blank, options: Mapping[str, Any], **fields: Any) -> EmbedRequest:
+def embed_request(texts: Iterable[str], blank: Blank, options: Mapping[str, Any], **fields: Any) -> EmbedRequest:
     """Return a checked request; raise `InvalidRequest` that names what was wrong."""
     if isinstance(texts, str):
         raise InvalidRequest("texts is one string; embed takes a list of them.", hint=f"Pass [{texts[:30]!r}].")
+    texts = list(texts)
     for at, text in enumerate(texts):
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types exist
             raise InvalidRequest(f"texts[{at}] is a {type(text).__name__}, not a text.")

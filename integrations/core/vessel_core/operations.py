@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,14 @@ from vessel_core.types import (
     Message,
     ModelInfo,
     ModelKind,
+    Progress,
     Ranked,
     ServerInfo,
     TokenCount,
 )
-from vessel_core.watching import Steps, Waiting, until_ready
+from vessel_core.watching import Steps, Waiting, until_well
 from vessel_core.wire import Call, ReplyStream
+from vessel_core.wire.answering import answer_choice, conflicts, with_answer_tool
 from vessel_core.wire.completion import CompletionRequest, CutStream
 from vessel_core.wire.turns import arranged
 
@@ -55,10 +57,15 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
 
 
 def rerank(
-    target: Target, query: str, documents: Sequence[str], model: str | None, top_n: int | None
+    target: Target, query: str, documents: Iterable[str], model: str | None, top_n: int | None
 ) -> Flow[list[Ranked]]:
     """Rank documents by how well they answer a query, best first."""
     ranking: Callable[..., Flow[list[Ranked]]] = target.server.backend.feature("rerank", "rank documents")
+    if isinstance(documents, str):
+        raise InvalidRequest(
+            "documents is one string; rerank takes a list of them.", hint=f"Pass [{documents[:30]!r}]."
+        )
+    documents = list(documents)
     if not documents:
         return []
     if model is None:
@@ -100,7 +107,10 @@ def apply_template(target: Target, request: ChatRequest) -> Flow[str]:
 def fitting(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     """Return a request that is only looked at, with its model chosen and its turns as the template takes them."""
     model = request.model or (yield from choose(target, "chat"))
-    return replace(request, model=model, messages=arranged(request.messages, target.quirks_of(model)))
+    quirks = target.quirks_of(model)
+    if conflicts(request, quirks):
+        request = with_answer_tool(request, answer_choice(request, quirks))
+    return replace(request, model=model, messages=arranged(request.messages, quirks))
 
 
 # ------------------------------------------------------------ models and servers
@@ -180,5 +190,11 @@ def forgetting(target: Target, steps: Steps) -> Steps:
 
 
 def wait_until_ready(target: Target, waiting: Waiting) -> Steps:
-    """Follow a server until it answers and its model is loaded."""
-    yield from until_ready(target.server.backend.health, waiting)
+    """Follow a server until it answers and its model is loaded; one that was named and that nobody loads is loaded now."""
+    backend, model = target.server.backend, target.model
+    describe_it: Callable[..., Generator[Any, Any, ModelInfo]] = backend.model
+    yield from until_well(backend.health, waiting)
+    loads = model is not None and target.pool is None and "load" in backend.features
+    if loads and (yield from describe_it(model)).state not in ("loaded", "sleeping"):
+        yield from feature(target, "load", "load a model", model, target.steady(model, {}), waiting.left)
+    yield Progress("ready")

@@ -95,6 +95,11 @@ class Waiting:
         self._limit = limit
         self._waited = 0.0
 
+    @property
+    def left(self) -> float | None:
+        """How many seconds are left to wait."""
+        return None if self._limit is None else max(0.0, self._limit - self._waited)
+
     def after(self, error: VesselError) -> Progress:
         """Return what to say after one more look in vain; raise the error when the time is over."""
         limit = self._limit
@@ -106,7 +111,7 @@ class Waiting:
         return progress
 
 
-def until_ready(health: str, waiting: Waiting) -> Steps:
+def until_well(health: str, waiting: Waiting) -> Steps:
     """Ask for the server's health until it is well; raise the last error when the time is over."""
     while True:
         try:
@@ -114,7 +119,6 @@ def until_ready(health: str, waiting: Waiting) -> Steps:
         except NOT_YET as error:
             yield waiting.after(error)
         else:
-            yield Progress("ready")
             return
         yield Wait(waiting.pause)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from vessel_core.errors import InvalidConfig, ResponseError, Unsupported, VesselError, did_you_mean
+from vessel_core.errors import InvalidConfig, InvalidRequest, ResponseError, Unsupported, VesselError, did_you_mean
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
@@ -135,6 +135,16 @@ def tell(path: str, body: Mapping[str, Any] | Sequence[Any], *, method: str = "P
     reply = yield Call(method, path, body)
     if reply is not None and reply.body.strip():
         json_body(reply)
+
+
+def refuse_other_than(taken: Collection[str], options: Mapping[str, Any], server: str) -> None:
+    """Raise `InvalidRequest` naming an option that a server can't load a model with."""
+    for name, value in options.items():
+        if name not in taken and value is not None:
+            hint = f"It takes {', '.join(sorted(taken))}." if taken else "Start the server with it."
+            raise InvalidRequest(
+                f"{server} loads no model with an option {name!r}{did_you_mean(name, taken)}", hint=hint
+            )
 
 
 def followed(flow: Flow[T], asked: Callable[[Call], Generator[Y, S, Reply]]) -> Generator[Y, S, T]:

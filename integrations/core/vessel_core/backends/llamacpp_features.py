@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
-from vessel_core.backends.base import Flow, get_json, items, tell
+from vessel_core.backends.base import Flow, get_json, items, refuse_other_than, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.counting import estimate_chat
 from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, ProtocolError, Unsupported
@@ -61,7 +61,9 @@ def count_chat(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
         document = yield from get_json(path, method="POST", body=_without_stream(call))
     except Unsupported:
         return (yield from _count_prompt(request, quirks))
-    return TokenCount(count(document.get("input_tokens")) or 0)
+    if (tokens := count(document.get("input_tokens"))) is None:
+        raise ProtocolError("The reply holds no count of tokens.", hint=NO_LLAMACPP)
+    return TokenCount(tokens)
 
 
 def _count_prompt(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
@@ -127,8 +129,9 @@ def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
         ) from error
 
 
-def load(model: str, _options: Mapping[str, Any], limit: float | None) -> Steps:
-    """Load a model of a router; one that runs already is loaded."""
+def load(model: str, options: Mapping[str, Any], limit: float | None) -> Steps:
+    """Load a model of a router, which has set how; one that runs already is loaded."""
+    refuse_other_than((), options, "A llama.cpp router")
     try:
         yield from tell("/models/load", {"model": model})
     except BadRequest as error:

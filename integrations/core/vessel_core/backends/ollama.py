@@ -60,7 +60,7 @@ def _kind(capabilities: Capabilities, details: Mapping[str, Any]) -> Any:
 def read_capabilities(names: Any) -> Capabilities:
     """Read Ollama's list of capability names; without one nothing is known but what Ollama itself can't do."""
     if not isinstance(names, list) or not names:
-        return Capabilities(grammar=False, image_urls=False, audio=None, rerank=False, count_tokens=False)
+        return Capabilities(grammar=False, image_urls=False, audio=False, rerank=False, count_tokens=False)
     return Capabilities(
         chat="completion" in names,
         tools="tools" in names,
@@ -69,7 +69,7 @@ def read_capabilities(names: Any) -> Capabilities:
         grammar=False,
         vision="vision" in names,
         image_urls=False,
-        audio="audio" in names,
+        audio=False,
         reasoning="thinking" in names,
         embeddings="embedding" in names,
         rerank=False,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from vessel_core.backends.base import Flow, items, same_model, tell, try_json
+from vessel_core.backends.base import Flow, items, refuse_other_than, same_model, tell, try_json
 from vessel_core.errors import ProtocolError, ResponseError, Unsupported
+from vessel_core.options import ChatOptions
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
 from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
 from vessel_core.wire.completion import CompletionStream, encode_ollama, read_ollama
 from vessel_core.wire.failures import json_body
+from vessel_core.wire.options import OLLAMA, RUNNER, written
 from vessel_core.wire.reading import count, mapping
+
+LOADING = RUNNER | {"keep_alive"}
+"""What a model can be loaded with."""
 
 
 def allocated(model: str | None, runner: Mapping[str, Any]) -> Flow[int | None]:
@@ -51,7 +56,10 @@ def create(model: str, options: Mapping[str, Any]) -> Steps:
 
 
 def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
-    """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it."""
+    """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it; what is no option of the runner is
+    refused."""
+    options = {name: value for name, value in options.items() if value is not None}
+    refuse_other_than(LOADING, options, "Ollama")
     yield Progress("loading")
     reply = yield _load(model, options)
     json_body(reply or Reply(500))
@@ -60,10 +68,7 @@ def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
 
 def _load(model: str, options: Mapping[str, Any]) -> Call:
     body: dict[str, Any] = {"model": model, "messages": [], "stream": False}
-    if "keep_alive" in options:
-        body["keep_alive"] = options["keep_alive"]
-    if runner := {name: value for name, value in options.items() if name != "keep_alive"}:
-        body["options"] = runner
+    body |= written(cast("ChatOptions", options), OLLAMA)
     return Call("POST", "/api/chat", body, stream=True)
 
 

@@ -29,6 +29,16 @@ def conflicts(request: ChatRequest, quirks: Quirks) -> bool:
     return wanted and bool(request.tools) and request.tool_choice != "none" and not quirks.schema_with_tools
 
 
+def may_ask_again(request: ChatRequest, quirks: Quirks) -> bool:
+    """Tell whether a reply that went another way may be dropped for a second one; several choices are one reply."""
+    return quirks.forced_by_schema == "if_needed" and (request.options.get("n") or 1) == 1
+
+
+def answer_choice(request: ChatRequest, quirks: Quirks) -> Literal["auto", "required"]:
+    """Return the choice of tools beside the answer's: a model that can be asked again needn't call one."""
+    return "auto" if may_ask_again(request, quirks) else "required"
+
+
 def with_answer_tool(request: ChatRequest, choice: Literal["auto", "required"] = "required") -> ChatRequest:
     """Return the request with the schema as a tool. If a tool is forced, no answer is wanted yet: the schema is left out."""
     if request.tool_choice not in (None, "auto"):

@@ -38,6 +38,9 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
         body |= {"tool_choice": "none", "response_format": {"type": "json_schema", "json_schema": named}}
     if request.response_format is not None:
         _put_response_format(body, request, quirks)
+    if body.get("tools") and body.get("logprobs") and "samplers" in quirks.takes:
+        body["stream"] = False  # llama.cpp has log probabilities beside tools only in a whole reply
+        del body["stream_options"]
     body.update(request.extra_body)
     return Call("POST", "/v1/chat/completions", body, stream=True)
 
