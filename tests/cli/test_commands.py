@@ -18,7 +18,7 @@ from vessel_core.cli.app import app
 from vessel_core.diagnosis import Examined, traps
 from vessel_core.discovery import PROBE_TIMEOUT, discover
 from vessel_core.local import LocalServer
-from vessel_core.types import ModelInfo, ServerInfo
+from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
 from tests.servers import KEY
@@ -77,6 +77,22 @@ def test_doctor_says_for_people_what_works(chat_server: LocalServer) -> None:
     assert "✓ stream" in result.output
     assert "✗ rerank" in result.output
     assert "✗ Ollama" in result.output
+
+
+def test_a_report_in_a_file_is_whole(embedding_server: LocalServer) -> None:
+    result = run("doctor", "--url", embedding_server.base_url, "--backend", "llamacpp")
+    assert "…" not in result.output
+    assert max(map(len, result.output.splitlines())) > 80
+
+
+def test_doctor_waits_for_a_named_server_no_longer_than_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = threading.Event()
+    monkeypatch.setattr("vessel_core.diagnosis.LOOK", Timeout(request=0.2))
+    with FakeServer(otherwise=Response(wait=silent)) as server:
+        result = run("doctor", "--url", server.base_url, "--backend", "openai")
+        silent.set()
+    assert result.exit_code == 1
+    assert f"✗ OpenAI-compatible server  {server.base_url}  No answer in time" in result.output
 
 
 def test_doctor_without_a_server_says_how_to_start_one_and_fails() -> None:
@@ -156,6 +172,12 @@ def test_chat_reads_its_question_from_standard_input(chat_server: LocalServer) -
     assert result.output.strip()
 
 
+def test_only_the_answer_goes_into_a_pipe() -> None:
+    with llamacpp_server(transcript("llamacpp/reasoning.sse")) as server:
+        result = run("chat", "Why?", "--url", server.base_url)
+    assert result.output == "The\n"  # the thought was "Okay"
+
+
 def test_chat_sees_a_picture(chat_server: LocalServer, tmp_path: Path) -> None:
     from vessel_core.checkup import red_square
 
@@ -198,6 +220,14 @@ def test_embed_prints_a_vector_a_line(embedding_server: LocalServer) -> None:
     vectors = [json.loads(line) for line in result.output.splitlines()]
     assert len(vectors) == 2
     assert len(vectors[0]) == len(vectors[1]) > 10
+
+
+def test_embed_refuses_a_line_without_text_as_vectors_would_no_longer_match_lines(
+    embedding_server: LocalServer,
+) -> None:
+    result = run("embed", "--url", embedding_server.base_url, stdin="a\n\nb\n")
+    assert result.exit_code == 1
+    assert "texts[1]" in result.output
 
 
 def test_pull_shows_each_step_and_what_goes_wrong() -> None:

@@ -14,15 +14,17 @@ from typing import Any, Unpack
 from vessel_core.backends import BACKENDS, find_backend
 from vessel_core.checkup import Check, checkup
 from vessel_core.client import Client
-from vessel_core.discovery import discover
+from vessel_core.discovery import PROBE_TIMEOUT, discover
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import html_list, html_table, server_html
-from vessel_core.types import ModelInfo, ServerInfo
+from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
 __all__ = ["Examined", "Report", "doctor", "traps"]
 
 PROBE = 0.9
 """Seconds to wait for what may not be there, so that everything takes one second where nothing is."""
+LOOK = Timeout(request=PROBE_TIMEOUT)
+"""How long a named server may take to say what it is; to be tried out it has the usual time."""
 PACKAGES = (
     *("vessel-core", "langchain-vessel", "llama-index-vessel"),
     *("langchain-core", "llama-index-core", "httpx", "pydantic", "xllamacpp"),
@@ -106,7 +108,7 @@ def doctor(backend: str = "auto", *, check: bool = True, **options: Unpack[Targe
     shows the report as tables; `to_json` is made to be pasted.
     """
     if options.get("base_url") or backend != "auto":
-        with Client(backend, **options) as client:
+        with Client(backend, **{"timeout": LOOK, **options}) as client:
             found = [client.info()]
     else:
         found = discover(PROBE)

@@ -139,7 +139,7 @@ def embed(
             if (source is None) != (to is None) or (source and texts):
                 raise InvalidConfig("`--from` and `--to` belong together, without texts as arguments.")
             if source is None or to is None:
-                given = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+                given = texts or [line.rstrip("\n") for line in sys.stdin]
                 models_shown.print_vectors(client, given)
             else:
                 columns = {"column": column, "id_column": id_column, "keep": keep or ()}

@@ -92,16 +92,19 @@ def _converse(history: list[Message], console: Console, answer: Callable[[list[M
 
 
 def _answer(client: Client, history: list[Message], *, options: ChatFields, console: Console) -> None:
-    """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came."""
+    """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came.
+
+    A pipe gets no thoughts.
+    """
     deltas = client.stream(history, **options)
     came: list[Delta] = []
     try:
         for delta in deltas:
             came.append(delta)
-            if delta.reasoning:
+            if delta.reasoning and console.is_terminal:
                 console.print(delta.reasoning, end="", style="dim italic", markup=False, soft_wrap=True)
             if delta.text:
-                if came[:-1] and came[-2].reasoning:
+                if console.is_terminal and came[:-1] and came[-2].reasoning:
                     console.print("\n")
                 console.print(delta.text, end="", markup=False, soft_wrap=True)
     except KeyboardInterrupt:

@@ -9,10 +9,14 @@ from vessel_core.cli.models_shown import table
 from vessel_core.diagnosis import Examined, Report
 
 MOST_MODELS = 20
+UNFOLDED = 1000
+"""Columns where nobody looks: a report in a file or an issue is whole."""
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report for people."""
+    if not console.is_terminal:
+        console.width = UNFOLDED
     versions = "  ".join(f"{name} {number}" for name, number in report.versions.items())
     console.print(versions, style="dim", markup=False, highlight=False)
     for trap in report.traps:
