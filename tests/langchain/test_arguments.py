@@ -107,13 +107,14 @@ def test_options_reach_the_server_and_a_calls_own_go_before_them() -> None:
         "presence_penalty": 0.1,
         "frequency_penalty": 0.2,
         "repeat_penalty": 1.1,
-        "logit_bias": {"15": -100.0},
+        "logit_bias": {"15": -100.0, "16": False},
         "cache_prompt": True,
     }
     with llamacpp_server(answer("Hi")) as server:
         chat = ChatVessel(base_url=server.base_url, model="m", extra_body={"novel": 0.8}, **options)
         chat.invoke("x")
         assert {name: sent(server)[name] for name in options} == options
+        assert sent(server)["logit_bias"]["16"] is False
         assert sent(server)["novel"] == 0.8
         assert sent(server)["model"] == "m"
         chat.invoke("x", temperature=0, stop=["NOW"], model="other", extra_body={"newer": ["top_k"]})

@@ -99,9 +99,11 @@ def test_an_argument_without_meaning_is_taken_by_the_class_whose_peers_have_it()
 
 
 def test_a_model_with_a_folder_of_pictures_can_be_stored_as_json(tmp_path: Path) -> None:
-    llm = Vessel(image_root=tmp_path, logit_bias={5: -1.0})
+    llm = Vessel(image_root=tmp_path, logit_bias={5: -1.0, 7: False})
     stored = Vessel.from_json(llm.to_json())
-    assert (stored.image_root, stored.logit_bias) == (tmp_path, {"5": -1.0})
+    assert (stored.image_root, stored.logit_bias) == (tmp_path, {"5": -1.0, "7": False})
+    assert stored.logit_bias is not None
+    assert stored.logit_bias["7"] is False
 
 
 @pytest.mark.parametrize("made", CLASSES)

@@ -25,6 +25,7 @@ from vessel_core.messages import ResponseFormat as ResponseFormat
 from vessel_core.messages import TextPart as TextPart
 from vessel_core.messages import Tool as Tool
 from vessel_core.messages import ToolCall as ToolCall
+from vessel_core.options import Bias as Bias
 from vessel_core.options import ChatOptions as ChatOptions
 from vessel_core.options import Reasoning as Reasoning
 from vessel_core.replies import ChatReply as ChatReply

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 from vessel_core.request import OPTION_NAMES
-from vessel_core.types import Reasoning
+from vessel_core.types import Bias, Reasoning
 
 from langchain_vessel.connection import ServerFields
 
@@ -30,7 +30,7 @@ class OptionFields(ServerFields):
     frequency_penalty: float | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None
-    logit_bias: dict[str, float] | None = None
+    logit_bias: dict[str, Bias] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     n: int | None = None

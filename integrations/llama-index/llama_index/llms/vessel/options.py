@@ -13,7 +13,7 @@ from pydantic import Field, field_serializer
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.merging import merged
 from vessel_core.request import OPTION_NAMES, ChatFields
-from vessel_core.types import Reasoning
+from vessel_core.types import Bias, Reasoning
 
 #: What other classes and servers call the options of a chat.
 OPTION_ALIASES = {
@@ -63,7 +63,7 @@ class VesselOptions(ServerConnection):
     frequency_penalty: float | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None
-    logit_bias: dict[str | int, float] | None = None
+    logit_bias: dict[str | int, Bias] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     reasoning: Reasoning | None = Field(default=None, description="Thinking on or off, or an effort.")
