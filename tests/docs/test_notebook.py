@@ -12,12 +12,18 @@ from run_notebook import FOLDER, Run, kernel, read
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SHOWN = {
-    "quickstart": ("It is sunny in", "looks green", "Trip(city=", "from: Lisbon is the capital", "'type': 'reasoning'"),
+    "quickstart": (
+        "It is sunny in",
+        "looks green",
+        "Trip(city=",
+        "from: Ollama listens on port",
+        "'type': 'reasoning'",
+    ),
     "rag_langchain": ("passages of", "vectors", "tokens", "fit"),
     "rag_llamaindex": ("passages of", "embedded, 0 the second time"),
     "agents": ("get_weather({'city': 'Berlin'})", "came    It is sunny in", "answer"),
     "vision": ("green", "blue", "takes no pictures"),
-    "structured_output": ("Trip(city='Lisbon'", "'city': 'Lisbon', 'days': ", "→ None", '"trips"'),
+    "structured_output": ("Trip(city='Lisbon'", "'city': 'Lisbon', 'days': ", "→ None", '"stay"'),
     "embeddings_seen": ("vectors of", "True True", "<Figure"),
     "servers_compared": ("4 at once", "<Figure"),
 }
