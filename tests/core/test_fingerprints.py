@@ -64,6 +64,19 @@ ROWS: dict[str, tuple[str, Callable[[], FakeServer]]] = {
         lambda: saying("/props", {"build_info": "b1-0c1e570", "total_slots": 1}),
     ),
     "vllm": ("vllm", lambda: openai_server(owned_by="vllm")),
+    "vllm with another owner": (
+        "vllm",
+        lambda: listing(
+            {"id": "phi", "object": "model", "owned_by": "me"},
+            {("GET", "/version"): Response.json({"version": "0.33.0"}), ("GET", "/ping"): Response()},
+        ),
+    ),
+    "what only tells its version": (
+        "openai",
+        lambda: listing(
+            {"id": "phi", "object": "model", "owned_by": "me"}, {("GET", "/version"): Response.json({"version": "1"})}
+        ),
+    ),
     "sglang": ("sglang", lambda: openai_server(owned_by="sglang")),
     "sglang playing Ollama": ("sglang", lambda: openai_server(owned_by="sglang", routes=PLAYS_OLLAMA)),
     "sglang by its model": ("sglang", lambda: saying("/model_info", {"model_path": "phi", "is_generation": True})),

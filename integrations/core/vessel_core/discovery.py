@@ -38,7 +38,7 @@ from vessel_core.wire.jsontext import loads
 PROBE_TIMEOUT = 3.0
 PROBES = (
     *("/v1/models", "/api/v1/models", "/api/v0/models", "/props", "/running", "/.well-known/localai.json"),
-    *("/api/version", "/api/ps", "/api/extra/version", "/model_info", "/version"),
+    *("/api/version", "/api/ps", "/api/extra/version", "/model_info", "/version", "/ping"),
 )
 """What is asked of a server to know what it is; those that play another one show themselves before it."""
 
@@ -95,7 +95,7 @@ def identify() -> Flow[Backend]:
         except (ResponseError, Unsupported) as error:
             evidence[""] = error.response.headers.get("server", "") if error.response else ""
         except ValueError:
-            continue
+            evidence[path] = None  # it is there, and is no JSON
         if (backend := recognise(evidence)) is not None:
             return backend
     return BACKENDS[-1]

@@ -22,7 +22,8 @@ Flow = Generator[Call, Reply, T]
 """An operation of one or several requests: it yields calls, is sent replies, and returns its result. The shells drive it."""
 
 Evidence = Mapping[str, Any]
-"""The JSON documents a server answered, by path; what it did not answer is absent. `""` holds its `Server` header."""
+"""The JSON documents a server answered, by path, `None` for what is no JSON; what it did not answer is absent. `""` holds
+its `Server` header."""
 
 
 @dataclass(frozen=True, slots=True)

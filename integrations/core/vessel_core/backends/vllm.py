@@ -7,11 +7,13 @@ from vessel_core.backends.compatible import model, models, version
 from vessel_core.backends.openai_features import FEATURES
 from vessel_core.wire import Quirks, openai
 from vessel_core.wire.options import VLLM, all_but
+from vessel_core.wire.reading import mapping
 
 
 def recognises(evidence: Evidence) -> bool:
-    """Its name in the model list."""
-    return "vllm" in owners(evidence)
+    """Its name in the model list, or its version and its answer to a ping, which is empty."""
+    pinged = "/ping" in evidence and evidence["/ping"] is None
+    return "vllm" in owners(evidence) or (pinged and "version" in mapping(evidence.get("/version")))
 
 
 BACKEND = Backend(
