@@ -11,12 +11,12 @@ from vessel_core.errors import ServerUnreachable
 from vessel_core.pool import HostPool
 
 
-def ready_pool(*slots: int, **routing: object) -> HostPool:
-    """A pool whose hosts have passed their first probe at the time 0."""
+def ready_pool(*slots: int, since: float = 0, **routing: object) -> HostPool:
+    """A pool whose hosts have passed their first probe just now."""
     addresses = [parse_address(f"http://host-{number}") for number in range(len(slots))]
     pool = HostPool(addresses, Routing(slots=slots, **routing))  # type: ignore[arg-type]
-    for host in pool.due(0):
-        pool.passed(host, 0)
+    for host in pool.due(since):
+        pool.passed(host, since)
     return pool
 
 

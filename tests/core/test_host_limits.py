@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from vessel_core import Client, Routing
 from vessel_core.dispatch import DISPATCHER
+from vessel_core.vetting import SAMPLE
 
 from tests.core.driving import Connect
 from tests.core.hosting import until, until_met
@@ -27,6 +28,8 @@ class Counting:
         self.lock = threading.Lock()
 
     def __call__(self, request: Request) -> Response:
+        if request.json()["input"] == SAMPLE:  # a host that is vetted has no call in flight
+            return openai_embeddings(request)
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)

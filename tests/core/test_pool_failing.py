@@ -65,7 +65,7 @@ def test_a_host_that_asks_to_be_left_alone_is() -> None:
 
 
 def test_a_silent_host_is_asked_how_it_is_and_its_calls_go_elsewhere_if_it_says_nothing() -> None:
-    pool = ready_pool(4, 4, hang=10)
+    pool = ready_pool(4, 4, since=100, hang=10)
     ticket = enter(pool, 100)
     ticket.abort = lambda: None
     host = ticket.at
@@ -80,7 +80,7 @@ def test_a_silent_host_is_asked_how_it_is_and_its_calls_go_elsewhere_if_it_says_
 
 
 def test_a_silent_host_that_is_well_is_given_more_time() -> None:
-    pool = ready_pool(4, 4)
+    pool = ready_pool(4, 4, since=100)
     ticket = enter(pool, 100)
     pool.due(101)
     pool.passed(ticket.at, 101)
@@ -105,7 +105,7 @@ def test_a_host_is_well_whatever_it_says_of_it(body: bytes) -> None:
 
 
 def test_a_silent_host_that_answers_after_all_is_ready_again() -> None:
-    pool = ready_pool(4, 4)
+    pool = ready_pool(4, 4, since=100)
     ticket = enter(pool, 100)
     pool.due(101)
     pool.failed(ticket.at, 103, unreachable())
@@ -113,8 +113,19 @@ def test_a_silent_host_that_answers_after_all_is_ready_again() -> None:
     assert ticket.at.status().state == "ready"
 
 
+def test_a_host_of_which_nobody_has_heard_for_a_while_is_vetted_again_before_its_next_call() -> None:
+    pool = ready_pool(1, 1)
+    kept = enter(pool, 0.9)
+    assert kept.host is not None
+    ticket = enter(pool, 2)
+    assert ticket.host is None  # who is at work is not doubted, and full
+    (idle,) = [host for host in pool.due(2) if host is not kept.host]
+    pool.passed(idle, 2)
+    assert ticket.host is idle
+
+
 def test_calls_of_the_only_host_are_not_given_up() -> None:
-    pool = ready_pool(4, 4)
+    pool = ready_pool(4, 4, since=100)
     first = enter(pool, 100)
     first.abort = lambda: None
     for host in pool.hosts:
@@ -135,7 +146,7 @@ def test_a_host_that_was_never_there_is_said_at_once() -> None:
 
 
 def test_calls_wait_a_while_for_hosts_that_were_there() -> None:
-    pool = ready_pool(1, 1)
+    pool = ready_pool(1, 1, since=10)
     for ticket in [enter(pool, 10), enter(pool, 10)]:
         pool.leave(ticket, 10, unreachable())
     waiting = enter(pool, 11)
@@ -153,7 +164,7 @@ def test_calls_wait_a_while_for_hosts_that_were_there() -> None:
 
 
 def test_hosts_that_were_gone_for_long_are_asked_again_before_a_call_fails() -> None:
-    pool = ready_pool(1, 1)
+    pool = ready_pool(1, 1, since=10)
     for ticket in [enter(pool, 10), enter(pool, 10)]:
         pool.leave(ticket, 10, unreachable())
     waiting = enter(pool, 1000)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from vessel_core import Client, LocalServer
-from vessel_core.errors import ModelNotFound, VesselError
+from vessel_core.errors import ModelNotFound, ProtocolError, VesselError
 from vessel_core.types import ModelInfo
 from vessel_core.vetting import alike
 
@@ -20,6 +20,7 @@ from tests.fake_server import (
     llamacpp_server,
     ollama_server,
     openai_embeddings,
+    openai_server,
     transcript,
     vector_of,
 )
@@ -107,10 +108,6 @@ def test_real_servers_of_one_file_by_two_names_are_both_used() -> None:
 
 @pytest.mark.parametrize("name", ["a-tuned.gguf", "a.gguf"])
 def test_models_that_differ_in_nothing_they_say_are_told_apart_by_what_they_embed(connect: Connect, name: str) -> None:
-    def otherwise(request: Request) -> Response:
-        count = len(request.json()["input"])
-        return Response.json({"data": [{"index": at, "embedding": [0.5, 3.0, -9.0, 1.0]} for at in range(count)]})
-
     routes: dict[tuple[str, str], Any] = {("POST", "/v1/embeddings"): otherwise}
     quantised = {} if name != "a.gguf" else {"ftype": "Q4_0", "size": 1000}
     with (
@@ -124,6 +121,48 @@ def test_models_that_differ_in_nothing_they_say_are_told_apart_by_what_they_embe
         (aside,) = [host for host in client.hosts() if host.state == "aside"]
         assert "embeds a text otherwise" in str(aside.error)
         assert len({len(vector) == 4 and vector[2] for vector in found}) == 1  # of one model, whichever was first
+
+
+def otherwise(request: Request) -> Response:
+    count = len(request.json()["input"])
+    return Response.json({"data": [{"index": at, "embedding": [0.5, 3.0, -9.0, 1.0]} for at in range(count)]})
+
+
+def test_a_name_alone_is_not_believed(connect: Connect) -> None:
+    routes: dict[tuple[str, str], Any] = {("POST", "/v1/embeddings"): otherwise}
+    with openai_server(models=("m",)) as one, openai_server(models=("m",), routes=routes) as other:
+        client = connect("openai", base_url=[one.base_url, other.base_url], model="m")
+        client.embed(["first"])
+        until_met(client)
+        assert len({len(vector) for vector in client.embed(["text"] * 8, batch_size=1).vectors}) == 1
+        (aside,) = [host for host in client.hosts() if host.state == "aside"]
+        assert "embeds a text otherwise" in str(aside.error)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_host_that_has_another_model_after_a_rest_is_not_used(
+    connect: Connect, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with llamacpp_server() as one, llamacpp_server() as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        texts = [f"text {number}" for number in range(6)]
+        before = client.embed(texts, batch_size=1).vectors
+        monkeypatch.setattr("vessel_core.hosts.LINGER", -1.0)
+        (one, other)[which].routes["POST", "/v1/embeddings"] = otherwise
+        assert client.embed(texts, batch_size=1).vectors == before
+        until(lambda: bool(client.models()) and client.hosts()[which].state == "aside")
+        assert "embeds a text otherwise" in str(client.hosts()[which].error)
+
+
+def test_vectors_of_two_widths_are_not_handed_out_as_one_result(connect: Connect) -> None:
+    def wider(request: Request) -> Response:
+        (text,) = request.json()["input"]
+        return Response.json({"data": [{"index": 0, "embedding": [1.0] * (2 + (text == "b"))}]})
+
+    with llamacpp_server(routes={("POST", "/v1/embeddings"): wider}) as server:
+        with pytest.raises(ProtocolError, match="2 and 3 numbers"):
+            connect("llamacpp", base_url=server.base_url).embed(["a", "b"], batch_size=1)
 
 
 def test_where_nothing_tells_whether_it_is_one_model_that_is_said(

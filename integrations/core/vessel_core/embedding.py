@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from vessel_core.backends.base import Flow
 from vessel_core.choosing import choose, look_at
-from vessel_core.errors import ContextOverflow, InputTooLarge, InvalidRequest
+from vessel_core.errors import ContextOverflow, InputTooLarge, InvalidRequest, ProtocolError
 from vessel_core.options import EmbedOptions
 from vessel_core.request import checked_options, refuse_unsupported
 from vessel_core.target import Target
@@ -141,4 +141,10 @@ def joined(parts: Sequence[Embeddings]) -> Embeddings:
     """Return the vectors of several batches as one."""
     used = [part.usage for part in parts if part.usage]
     usage = Usage(sum(one.prompt_tokens for one in used), 0, sum(one.total_tokens for one in used)) if used else None
-    return Embeddings([vector for part in parts for vector in part.rows], parts[0].model if parts else None, usage)
+    rows = [vector for part in parts for vector in part.rows]
+    if len(widths := {len(row) for row in rows}) > 1:
+        raise ProtocolError(
+            f"The vectors are of more than one model: they have {' and '.join(map(str, sorted(widths)))} numbers.",
+            hint="Was the server started with another model meanwhile? Embed all texts with one.",
+        )
+    return Embeddings(rows, parts[0].model if parts else None, usage)

@@ -6,7 +6,7 @@ import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vessel_core.address import Address
@@ -39,6 +39,9 @@ PAUSES = (0.1, 0.5, 1.0, 2.0, 3.0)
 
 QUIET = 1.0
 """Seconds of silence after which a host with waiting calls is asked how it is; twice as long each time that it is well."""
+
+LINGER = 1.0
+"""Seconds without a call after which nobody needs to look after a host; it is vetted again before the next one."""
 
 LONGEST_QUIET = 8.0
 LONGEST_PROBE = 15.0
@@ -203,6 +206,10 @@ class PoolHost:
         self.heard = now
         self.state, self.error = ("ready" if self._failures == 0 else "trial"), None
 
+    def doubtful(self, now: float) -> bool:
+        """Tell whether nobody has heard of it for a while: another server may be there by now."""
+        return self.state == "ready" and not self.in_flight and now - self.heard > LINGER
+
     def succeed(self, now: float, prefix: Sequence[int]) -> None:
         """Note a call that went well."""
         self.hear(now)
@@ -220,11 +227,12 @@ class PoolHost:
 
 @dataclass(slots=True)
 class Measure:
-    """What the first host that was taken in answers with, which the others must do too: its models, the vector of a text."""
+    """What the first host that was taken in answers with, which all must do from then on: its models, and by their ids the
+    vectors of a text."""
 
     host: PoolHost
     models: Sequence[ModelInfo]
-    vector: Sequence[float] | None = None
+    vectors: dict[str, Sequence[float]] = field(default_factory=dict[str, "Sequence[float]"])
 
 
 class Silent(ServerUnreachable):

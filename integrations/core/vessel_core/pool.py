@@ -19,16 +19,13 @@ from typing import Any
 from vessel_core.address import Address, parse_address
 from vessel_core.dispatch import DISPATCHER, Ticket
 from vessel_core.errors import InvalidConfig, ServerUnreachable, VesselError
-from vessel_core.hosts import HostStatus, Measure, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
+from vessel_core.hosts import LINGER, HostStatus, Measure, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
 from vessel_core.types import ModelInfo
 from vessel_core.verdict import blame, moved, suspect, warn
 from vessel_core.wire import Call
 
 GRACE = 5.0
 """Seconds that calls wait for a host to come back when all of them are gone, if one was there before."""
-
-LINGER = 1.0
-"""Seconds without a call after which nobody needs to look after the hosts."""
 
 
 class HostPool:
@@ -82,6 +79,10 @@ class HostPool:
         ticket = Ticket(self, prefix, counted, patience, avoid)
         with DISPATCHER.lock:
             self._used = now
+            if doubtful := [host for host in self.hosts if host.doubtful(now)]:
+                self._gone_since = now
+                for host in doubtful:
+                    host.state = "new"
             (self._waiting if counted else self._looking).append(ticket)
             DISPATCHER.queueing.add(self)
             DISPATCHER.serve(now)

@@ -18,6 +18,7 @@ from vessel_core.errors import (
     ModelNotFound,
     ResponseError,
     ServerBusy,
+    ServerTimeout,
     ServerUnreachable,
     Unsupported,
     VesselError,
@@ -88,14 +89,16 @@ def _fit(target: Target, pool: HostPool, host: PoolHost, models: Sequence[ModelI
             raise ModelNotFound(f"It has no model {target.model!r}, only {names}.", hint="Load it there too.")
     measure = pool.measure(host, models)
     if measure.host is host and measure.models is models:
+        for model in _used(models):
+            if (vector := (yield from _vector(target, model, told=True))) is not None:
+                measure.vectors[model.id] = vector
         return
     for wanted in _used(measure.models):
         fitting = models if alone and len(measure.models) == 1 else _called(wanted.id, models)
         found = next((model for model in fitting if alike(wanted, model) is not False), None)
         if found is None:
             raise _differs(f"it has {names}, and {measure.host.address.root} answered with {wanted.id!r} before")
-        if alike(wanted, found) is None:
-            yield from _prove(target, measure, host, wanted, found)
+        yield from _prove(target, measure, host, wanted, found)
 
 
 def _used(models: Sequence[ModelInfo]) -> list[ModelInfo]:
@@ -138,22 +141,28 @@ class OfFirst(Call):
 
 
 def _prove(target: Target, measure: Measure, host: PoolHost, wanted: ModelInfo, found: ModelInfo) -> Flow[None]:
-    """Raise if the two embed a text differently; warn if they embed none."""
-    here = (yield from _vector(target, found)) if found.kind != "chat" or target.server.backend is LLAMACPP else None
-    if here is not None and measure.vector is None:
+    """Raise if the two embed a text differently; warn if they embed none, and what they say leaves it open."""
+    told, first = alike(wanted, found) is True, measure.host.address.root
+    if told and wanted.digest is not None and wanted.digest == found.digest:
+        return
+    here, before = (yield from _vector(target, found, told=told)), measure.vectors.get(wanted.id)
+    if here is not None and before is None and measure.host is not host:
         try:
-            measure.vector = yield from _at_first(_vector(target, wanted))
+            before = yield from _at_first(_vector(target, wanted, told=told))
         except VesselError as error:
-            raise ServerUnreachable(
-                f"It can't be compared with {measure.host.address.root}: {error.message}"
-            ) from error
-    first = measure.host.address.root
-    if here is None or measure.vector is None:
+            if told:
+                return
+            raise ServerUnreachable(f"It can't be compared with {first}: {error.message}") from error
+        if before is not None:
+            measure.vectors[wanted.id] = before
+    if here is None or before is None:
+        if told:
+            return
         logger.warning(
             "%s serves %r, and %s %r: nothing tells whether that is the same model. Give both one name if it is.",
             *(host.address.root, found.id, first, wanted.id),
         )
-    elif cosine(here, measure.vector) < ALIKE:
+    elif cosine(here, before) < ALIKE:
         raise _differs(f"its {found.id!r} embeds a text otherwise than {wanted.id!r} at {first}")
 
 
@@ -164,13 +173,21 @@ def _at_first(flow: Flow[Sequence[float] | None]) -> Flow[Sequence[float] | None
     return followed(flow, asked)
 
 
-def _vector(target: Target, model: ModelInfo) -> Flow[Sequence[float] | None]:
-    """Return the vector of a text, `None` where there are no embeddings."""
+def _vector(target: Target, model: ModelInfo, *, told: bool) -> Flow[Sequence[float] | None]:
+    """Return the vector of a text, `None` where there are no embeddings; if it is `told` which model it is, a server that
+    has no time needn't say."""
+    unknown = (model.vocabulary, model.embedding_length, model.parameters, model.size) == (None,) * 4
+    if model.kind == "chat" and target.server.backend is not LLAMACPP and not unknown:
+        return None
     dialect = target.server.backend.dialect
     try:
         call = dialect.encode_embed(SAMPLE, model=model.id, dimensions=None, options={}, quirks=target.quirks)
         return dialect.decode_embed((yield call).body, len(SAMPLE), None).rows[0]
-    except (AuthFailed, ModelLoading, ServerBusy):
+    except (AuthFailed, ModelLoading):
+        raise
+    except (ServerBusy, ServerTimeout):
+        if told:
+            return None
         raise
     except (ResponseError, Unsupported):
         return None
