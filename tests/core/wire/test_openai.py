@@ -498,5 +498,6 @@ def test_a_call_without_arguments_is_cut_off_if_done_comes_in_place_of_a_finish(
     assert [call.error for call in cut.invalid_tool_calls] == [
         "it was cut off before its arguments (no finish reason came)"
     ]
+    assert len(said(chunk(blank), end=[DONE], tools=[WEATHER]).invalid_tool_calls) == 1
     whole = said(chunk(blank), tools=[WEATHER])
     assert [call["function"]["arguments"] for call in whole.tool_calls] == ["{}"]

@@ -47,6 +47,11 @@ class _Choice:
         self.finish: str | None = None
         self.started = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything came of it, be it a call that has handed nothing on yet."""
+        return self.started or self.finish is not None or bool(self.calls)
+
 
 class ChatStream(PayloadStream[EventStream]):
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
@@ -69,7 +74,7 @@ class ChatStream(PayloadStream[EventStream]):
         document = json_body(Reply(200, body=body))
         deltas: list[Delta] = []
         self._chunk(document, deltas)
-        if not any(choice.started or choice.finish for choice in self._choices.values()):
+        if not any(choice.begun for choice in self._choices.values()):
             raise ProtocolError("The reply holds no answer.", hint="Is this a chat model? See the server's log.")
         self._end(deltas)
         return deltas
@@ -95,7 +100,7 @@ class ChatStream(PayloadStream[EventStream]):
         if self.done or not payload:
             return
         if payload == b"[DONE]":
-            if not any(choice.started or choice.finish for choice in self._choices.values()):
+            if not any(choice.begun for choice in self._choices.values()):
                 raise _interrupted({})
             self._end(deltas)
             return
@@ -208,7 +213,7 @@ class ChatStream(PayloadStream[EventStream]):
 
 
 def _interrupted(choices: Mapping[int, _Choice]) -> StreamInterrupted:
-    if any(choice.started for choice in choices.values()):
+    if any(choice.begun for choice in choices.values()):
         return StreamInterrupted(
             "The stream ended before the answer did: no finish reason and no [DONE] came.",
             hint="The server stopped, unloaded the model or was cut off; see its log. What came is in `partial`.",
