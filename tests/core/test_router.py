@@ -232,19 +232,22 @@ def test_a_router_loads_no_model_with_options_of_the_call(connect: Connect) -> N
         assert server.asked("/models/load") == []
 
 
-@pytest.mark.parametrize("before", ["unloaded", "loading"])
-def test_a_router_is_ready_once_the_named_model_is_loaded(connect: Connect, before: str) -> None:
-    running = refusal("model is already running")
-    lists: list[Answer] = [listing(item("eyes", state), CHAT) for state in (before, "loading", "loading", "loaded")]
-    routes: Routes = {
-        ("GET", "/v1/models"): lists,
-        ("POST", "/models/load"): DONE if before == "unloaded" else running,
-    }
-    with router(routes=routes) as server:
+def test_a_router_is_ready_once_the_named_model_is_loaded(connect: Connect) -> None:
+    lists: list[Answer] = [listing(item("eyes", state), CHAT) for state in ("unloaded", "loading", "loaded")]
+    with router(routes={("GET", "/v1/models"): lists, ("POST", "/models/load"): DONE}) as server:
         client = connect("llamacpp", base_url=server.base_url, model="eyes")
-        steps = [step.status for step in client.wait_until_ready(5)]
-        assert len(server.asked("/v1/models")) >= 4
-    assert (steps[0], steps[-2:]) == ("loading", ["loaded", "ready"])
+        assert [step.status for step in client.wait_until_ready(5)] == ["loading", "loaded", "ready"]
+        assert len(server.asked("/models/load")) == 1
+
+
+def test_a_model_that_a_router_loads_already_is_only_waited_for(connect: Connect) -> None:
+    lists: list[Answer] = [listing(item("eyes", state), CHAT) for state in ("loading", "loading", "loaded")]
+    with router(routes={("GET", "/v1/models"): lists}) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="eyes")
+        assert [step.status for step in client.wait_until_ready(5)] == ["the model is loading"] * 2 + ["ready"]
+        assert server.asked("/models/load") == []
+    with router(item("eyes", "loading"), CHAT) as server, pytest.raises(ModelLoading, match="'eyes' is still loading"):
+        list(connect("llamacpp", base_url=server.base_url, model="eyes").wait_until_ready(0.2))
 
 
 def test_a_model_that_sleeps_is_ready(connect: Connect) -> None:

@@ -14,6 +14,7 @@ from vessel_core.errors import AuthFailed, InvalidRequest, ModelLoading, VesselE
 from vessel_core.hiding import hidden
 from vessel_core.options import ChatOptions
 from vessel_core.request import refuse_unsupported
+from vessel_core.retry import Wait
 from vessel_core.target import Target
 from vessel_core.types import (
     ChatRequest,
@@ -195,6 +196,11 @@ def wait_until_ready(target: Target, waiting: Waiting) -> Steps:
     describe_it: Callable[..., Generator[Any, Any, ModelInfo]] = backend.model
     yield from until_well(backend.health, waiting)
     loads = model is not None and target.pool is None and "load" in backend.features
-    if loads and (yield from describe_it(model)).state not in ("loaded", "sleeping"):
-        yield from feature(target, "load", "load a model", model, target.steady(model, {}), waiting.left)
+    while loads and (state := (yield from describe_it(model)).state) not in ("loaded", "sleeping"):
+        if state == "loading":
+            yield waiting.after(ModelLoading(f"The model {model!r} is still loading.", hint="See the server's log."))
+            yield Wait(waiting.pause)
+        else:
+            yield from feature(target, "load", "load a model", model, target.steady(model, {}), waiting.left)
+            loads = False
     yield Progress("ready")
