@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from vessel_core.errors import InvalidConfig, InvalidRequest, VesselError
 from vessel_core.ray import BatchWorker
 
 from tests.core.corpora import asked, corpus, read
-from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, vector_of
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
 LOADING = Response.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
 
 
-def alive(server: FakeServer) -> Client:
-    return Client("llamacpp", base_url=server.base_url)
+def alive(*servers: FakeServer) -> Client:
+    urls = [server.base_url for server in servers]
+    return Client("llamacpp", base_url=urls if len(urls) > 1 else urls.pop())
 
 
 @pytest.mark.parametrize("vector", [[1.0, -9.0, 1.0, 5.0], [1.0, 2.0]], ids=["same width", "other width"])
@@ -121,3 +123,19 @@ def test_an_option_that_there_is_not_is_said_before_the_first_row(
     assert not server.requests
     with pytest.raises((InvalidRequest, InvalidConfig)):
         BatchWorker("llamacpp", task=task, options=options)
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_answers_of_a_model_by_another_name_are_not_gone_on_with(tmp_path: Path, hosts: int) -> None:
+    text = transcript("llamacpp/text.sse")
+    source, to = corpus(tmp_path / "i.jsonl", 6), tmp_path / "o.jsonl"
+    for model in ("tuned-a.gguf", "tuned-b.gguf"):
+        with ExitStack() as stack:
+            client = alive(*(stack.enter_context(llamacpp_server(text, model=model)) for _ in range(hosts)))
+            if model == "tuned-b.gguf":
+                with pytest.raises(InvalidConfig, match="model or options have changed") as caught:
+                    bulk(source, to, client=client, task="chat", progress=False)
+                assert "Name the model if the servers call it differently" in str(caught.value)
+                continue
+            bulk(source, to, client=client, task="chat", progress=False)
+            assert bulk(source, to, client=client, task="chat", progress=False).skipped == 6

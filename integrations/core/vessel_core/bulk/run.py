@@ -118,10 +118,10 @@ async def abulk(
 
 
 async def _model_id(client: AsyncClient, model: str | None, task: Task) -> str:
-    """Return what stands for the model that answers, whichever host is asked: its name, if that was said.
+    """Return what stands for the model that answers: its name, which alone tells a fine-tune from what it was made of.
 
-    llama.cpp's is the name of a file, and may differ from host to host; its facts don't, or the host is not used. Of
-    embeddings it is compared by a vector too (`of_same_model`).
+    llama.cpp's is the name of a file, and may differ from host to host. For embeddings its facts stand for it, which don't:
+    they are compared by a vector too (`of_same_model`).
     """
     if model or client.target.model:
         return model or client.target.model or ""
@@ -130,8 +130,8 @@ async def _model_id(client: AsyncClient, model: str | None, task: Task) -> str:
     except (Unsupported, ServerError):
         return ""
     facts = (found.vocabulary, found.embedding_length, found.parameters)
-    named = client.target.server.backend is not LLAMACPP or None in facts
-    return found.id if named or (task == "chat" and client.target.pool is None) else json.dumps(facts)
+    named = task == "chat" or client.target.server.backend is not LLAMACPP or None in facts
+    return found.id if named else json.dumps(facts)
 
 
 def _items(
