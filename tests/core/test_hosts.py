@@ -91,7 +91,9 @@ def test_two_real_servers_answer_chats_side_by_side(chat_server: LocalServer) ->
         return [reply.text for reply in replies]
 
     async def main(urls: list[str]) -> tuple[list[str], list[int]]:
-        async with AsyncClient(base_url=urls) as client:
+        async with AsyncClient(base_url=urls) as client, asyncio.timeout(20):
+            while {host.state for host in client.hosts()} != {"ready"}:
+                await client.models()
             return await ask(client), [host.answered for host in client.hosts()]
 
     with LocalServer.demo() as other:
