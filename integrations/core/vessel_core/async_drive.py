@@ -17,6 +17,7 @@ from vessel_core.wire import Call, Reply, ReplyStream
 from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
+    from vessel_core.anew import Anew
     from vessel_core.transport.async_shell import AsyncTransport
     from vessel_core.transport.incoming import Incoming
 
@@ -54,6 +55,7 @@ async def adeltas_of(
     begin: Callable[[], Awaitable[tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]]],
     explained: AbstractAsyncContextManager[None],
     received: list[Delta],
+    again: Anew | None = None,
 ) -> AsyncGenerator[Delta]:
     """Make the calls of a generation and yield the deltas of its reply, as `deltas_of`.
 
@@ -62,42 +64,49 @@ async def adeltas_of(
     async with explained:
         flow, transport, retries = await begin()
         while True:
+            incoming = None
             try:
                 async with AsyncExitStack() as stack:
                     opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
                     while (progress := await opening.progress()) is not None:
                         yield Delta(progress=progress)
                     reply, whole, incoming = opening.result()
-                    if not incoming.streams:
-                        received += (deltas := reply.whole(whole.body))
-                        for delta in deltas:
-                            yield delta
-                        return
-                    pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-                    async for data in pieces:
-                        deltas = reply.feed(data)
-                        if not incoming.patience.answering:
-                            incoming.patience.hear(answers=bool(deltas))
-                        if deltas:
-                            clock.mark(deltas)
-                            received += deltas
-                            for delta in deltas:
-                                yield delta
-                        if reply.done:
-                            await transport.finish(incoming, pieces)
-                            break
-                    deltas = reply.close()  # an error that came behind the last deltas is raised here
-                    clock.mark(deltas)
+                    if incoming.streams:
+                        pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                        async for data in pieces:
+                            deltas = reply.feed(data)
+                            if not incoming.patience.answering:
+                                incoming.patience.hear(answers=bool(deltas))
+                            if deltas:
+                                clock.mark(deltas)
+                                received += deltas
+                                for delta in deltas if again is None else again.handed(deltas):
+                                    yield delta
+                            if reply.done:
+                                await transport.finish(incoming, pieces)
+                                break
+                        deltas = reply.close()  # an error that came behind the last deltas is raised here
+                        clock.mark(deltas)
+                    else:
+                        deltas = reply.whole(whole.body)
                     received += deltas
-                    for delta in deltas:
+                    for delta in deltas if again is None else again.last(deltas):
                         yield delta
                     return
-            except AskAgain as again:
-                flow = again.flow()
+            except AskAgain as other:
+                flow = other.flow()
+            except VesselError as error:
+                flow = _begun_again(again, error, begun=incoming is not None)
+
+
+def _begun_again(again: Anew | None, error: VesselError, *, begun: bool) -> Flow[tuple[Call, ReplyStream]]:
+    if again is None or not begun:
+        raise error
+    return again.after(error)
 
 
 class _Opening:
-    """Makes calls until the reply of the last is good; `stack` closes a stream."""
+    """Makes calls until the reply of the last is good; `stack` closes it."""
 
     def __init__(
         self,
@@ -136,13 +145,13 @@ class _Opening:
     async def _open(self, call: Call) -> Outcome:
         outcome: Outcome
         try:
-            self._incoming = await self._stack.enter_async_context(self._transport.open(call, self._timeout))
-            if self._incoming.streams:
-                return self._incoming.reply
-            outcome = await self._transport.read(self._incoming)
+            async with AsyncExitStack() as opening:
+                incoming = self._incoming = await opening.enter_async_context(self._transport.open(call, self._timeout))
+                outcome = incoming.reply if incoming.streams else await self._transport.read(incoming)
+                if incoming.good:
+                    self._stack.push_async_exit(opening.pop_all())
         except VesselError as error:
             outcome = error
-        await self._stack.aclose()
         return outcome
 
     def result(self) -> tuple[ReplyStream, Reply, Incoming]:

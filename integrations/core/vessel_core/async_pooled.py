@@ -140,7 +140,7 @@ class _Placed:
         self._entered = False
         try:
             incoming = await self._begun(ticket)
-            begin(self._pooled.pool, ticket, incoming, self._call)
+            begin(self._pooled.pool, ticket, incoming)
         except (VesselError, TimeoutError) as error:
             lost = lost_error(ticket, error, self._pooled.pool)
             await self._give_up(fault_in(lost))
@@ -179,7 +179,10 @@ class _Placed:
         try:
             await self._exchange.__aexit__(None, None, None)
         finally:
-            self._leave(self._fault or (fault_in(error) if isinstance(error, VesselError) else None))
+            if isinstance(error, VesselError):
+                error.url = error.url or self._ticket.at.address.root
+                self._fault = self._fault or fault_in(error)
+            self._leave(self._fault)
 
     def _leave(self, fault: VesselError | None) -> None:
         self._pooled.pool.leave(self._ticket, time.monotonic(), fault, asked_pause(fault))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from vessel_core import anew
+from vessel_core.anew import Anew
 from vessel_core.async_drive import adeltas_of, arun, awatch
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import adiscover, choose
@@ -87,7 +87,8 @@ class AsyncSession:
         *,
         whole: bool = False,
     ) -> AsyncGenerator[Delta]:
-        """Hand on an answer as it comes; `check` is told all of it. If it is needed `whole`, it may be begun anew."""
+        """Hand on an answer as it comes; `check` is told all of it. Of several hosts another one may begin it anew, if
+        it is needed `whole` or nothing of it was handed on."""
         self.target.within(timeout)  # raises for what can be none, before anything is begun
 
         def deltas() -> AsyncGenerator[Delta]:
@@ -96,9 +97,11 @@ class AsyncSession:
             async def begin() -> tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]:
                 return flow(), await self._connected(self.target.within(timeout)), self.target.within(timeout)
 
-            return adeltas_of(begin, self._explained(model or self.target.model, received, check), received)
+            pool, most = self.target.pool, self.target.max_retries
+            again = Anew(pool, flow, received, most, whole=whole) if pool else None
+            return adeltas_of(begin, self._explained(model or self.target.model, received, check), received, again)
 
-        return anew.awhole(self.target, deltas) if whole and self.target.pool else deltas()
+        return deltas()
 
     async def _connected(self, retries: Retries) -> AsyncTransport:
         """Return the connections to the server, which is found first if it isn't known."""

@@ -90,7 +90,7 @@ class Client:
         """Return the answer as it comes, a generator of deltas; closing it stops the server. It is checked at its end.
 
         While a model loads, deltas hold nothing but a `progress`, in seconds. For who needs the `whole` answer the others come
-        at its end: of several hosts another one begins it anew if a connection breaks.
+        at its end: of several hosts another one begins it anew if the first one fails in the middle of it.
         """
         request = chat_request(messages, **fields)
         check = check_of(request) if validate else None

@@ -70,7 +70,7 @@ class Ticket:
     """A call's place at a host. Without a `host` it waits, and `wake` is called when it has one, or an `error`.
 
     `patience` is how many seconds of a silent host it puts up with. `abort` ends a call of which nothing has come yet; `lost`
-    tells that this was done. A ticket that is dropped leaves.
+    tells that this was done, `good` that its reply is no error. A ticket that is dropped leaves.
     """
 
     __slots__ = (
@@ -82,6 +82,7 @@ class Ticket:
         "era",
         "error",
         "gone",
+        "good",
         "heard",
         "host",
         "lost",
@@ -106,6 +107,7 @@ class Ticket:
         self.error: VesselError | None = None
         self.abort: Callable[[], None] | None = None
         self.gone: bool = False
+        self.good: bool = False
         self.heard: bool = False
         self.lost: bool = False
 

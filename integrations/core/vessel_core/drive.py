@@ -17,6 +17,7 @@ from vessel_core.wire import Call, Reply, ReplyStream
 from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
+    from vessel_core.anew import Anew
     from vessel_core.transport.incoming import Incoming
     from vessel_core.transport.sync_shell import Transport
 
@@ -70,45 +71,53 @@ def _send(call: Call, transport: Transport, timeout: Timeout) -> Reply | VesselE
 
 
 def deltas_of(
-    flow: Flow[tuple[Call, ReplyStream]], transport: Transport, retries: Retries, received: list[Delta]
+    flow: Flow[tuple[Call, ReplyStream]],
+    transport: Transport,
+    retries: Retries,
+    received: list[Delta],
+    again: Anew | None = None,
 ) -> Generator[Delta]:
     """Make the calls of a generation and yield the deltas of its reply as they come, noting them in `received`.
 
-    While a model loads, deltas say how long that has taken.
+    While a model loads, deltas say how long that has taken. An answer that fails may be begun `again`.
     """
     while True:
+        incoming = None
         try:
             with ExitStack() as stack:
                 reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
-                if not incoming.streams:
-                    received += (deltas := reply.whole(whole.body))
-                    yield from deltas
-                    return
-                pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-                for data in pieces:
-                    deltas = reply.feed(data)
-                    if not incoming.patience.answering:
-                        incoming.patience.hear(answers=bool(deltas))
-                    if deltas:
-                        clock.mark(deltas)
-                        received += deltas
-                        yield from deltas
-                    if reply.done:
-                        transport.finish(incoming, pieces)
-                        break
-                deltas = reply.close()  # an error that came behind the last deltas is raised here
-                clock.mark(deltas)
+                if incoming.streams:
+                    pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                    for data in pieces:
+                        deltas = reply.feed(data)
+                        if not incoming.patience.answering:
+                            incoming.patience.hear(answers=bool(deltas))
+                        if deltas:
+                            clock.mark(deltas)
+                            received += deltas
+                            yield from deltas if again is None else again.handed(deltas)
+                        if reply.done:
+                            transport.finish(incoming, pieces)
+                            break
+                    deltas = reply.close()  # an error that came behind the last deltas is raised here
+                    clock.mark(deltas)
+                else:
+                    deltas = reply.whole(whole.body)
                 received += deltas
-                yield from deltas
+                yield from deltas if again is None else again.last(deltas)
                 return
-        except AskAgain as again:
-            flow = again.flow()
+        except AskAgain as other:
+            flow = other.flow()
+        except VesselError as error:
+            if again is None or incoming is None:
+                raise
+            flow = again.after(error)
 
 
 def _opened(
     tries: Tries[tuple[ReplyStream, Reply]], transport: Transport, timeout: Timeout, stack: ExitStack
 ) -> Generator[Delta, None, tuple[ReplyStream, Reply, Incoming]]:
-    """Make calls until the reply of the last is good; `stack` closes a stream."""
+    """Make calls until the reply of the last is good; `stack` closes it."""
     outcome: Outcome = None
     incoming: Incoming | None = None
     try:
@@ -120,12 +129,13 @@ def _opened(
                 outcome = _wait(step)
             elif isinstance(step, Open):
                 try:
-                    incoming = stack.enter_context(transport.open(step.call, timeout))
-                    outcome = incoming.reply if incoming.streams else transport.read(incoming)
+                    with ExitStack() as opening:
+                        incoming = opening.enter_context(transport.open(step.call, timeout))
+                        outcome = incoming.reply if incoming.streams else transport.read(incoming)
+                        if incoming.good:
+                            stack.push(opening.pop_all())
                 except VesselError as error:
                     outcome = error
-                if incoming is None or not incoming.streams:
-                    stack.close()
             else:
                 outcome = _send(step.call, transport, timeout)
     except StopIteration as stop:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, cast
 
 from vessel_core.backends.base import Flow
@@ -101,13 +102,14 @@ def _embed(target: Target, request: EmbedRequest, texts: Sequence[str]) -> Flow[
     """Return one result for a batch that went well, else one for each text, the long ones found by halving."""
     dialect = target.server.backend.dialect
     options = cast("EmbedOptions", request.options)
+    call = dialect.encode_embed(texts, request.model, request.dimensions, options, target.quirks)
     try:
-        reply = yield dialect.encode_embed(texts, request.model, request.dimensions, options, target.quirks)
+        reply = yield replace(call, read=partial(dialect.decode_embed, count=len(texts), dimensions=request.dimensions))
     except (ContextOverflow, InputTooLarge) as error:
         if len(texts) == 1:
             return [_too_large(error)]
     else:
-        return [dialect.decode_embed(reply.body, len(texts), request.dimensions)]
+        return [reply.document]
     half = len(texts) // 2
     left = yield from _embed(target, request, texts[:half])
     right = yield from _embed(target, request, texts[half:])

@@ -209,7 +209,9 @@ class ProtocolError(VesselError):
 
 
 class StreamInterrupted(ProtocolError):
-    """The stream ended without a finish reason; `partial` holds what came."""
+    """The stream ended without a finish reason; `partial` holds what came; `empty` tells that it was nothing."""
+
+    empty = False
 
 
 class ResponseTooLarge(ProtocolError):

@@ -252,6 +252,6 @@ def is_hosts_fault(error: VesselError) -> bool:
 
 def may_be_hosts_fault(error: VesselError) -> bool:
     """Tell whether an error may be the host's or the call's fault: another host's answer to the same call will tell."""
-    if isinstance(error, ResponseTooLarge | StreamInterrupted):
+    if isinstance(error, ResponseTooLarge) or (isinstance(error, StreamInterrupted) and not error.empty):
         return False
     return isinstance(error, AuthFailed | ModelNotFound | ProtocolError | ServerError | Unsupported)

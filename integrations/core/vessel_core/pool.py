@@ -21,7 +21,7 @@ from vessel_core.dispatch import DISPATCHER, Ticket
 from vessel_core.errors import InvalidConfig, ServerUnreachable, VesselError
 from vessel_core.hosts import LINGER, HostStatus, Measure, PoolHost, Routing, Silent, is_hosts_fault, may_be_hosts_fault
 from vessel_core.types import ModelInfo
-from vessel_core.verdict import blame, moved, suspect, warn
+from vessel_core.verdict import blame, moved, retried, suspect, warn
 from vessel_core.wire import Call
 
 GRACE = 5.0
@@ -123,6 +123,8 @@ class HostPool:
                     suspect(self.hosts, host, now, error)
             elif ticket.heard:
                 host.succeed(now, ticket.prefix)
+                if ticket.good:
+                    blame(self.hosts, ticket.avoid)
             DISPATCHER.serve(now)
 
     def elsewhere(self, call: Call, error: VesselError) -> Call | None:
@@ -130,10 +132,10 @@ class HostPool:
         with DISPATCHER.lock:
             return moved(self.hosts, call, error)
 
-    def answered(self, call: Call) -> None:
-        """Note that a call is answered well."""
+    def retried(self, tried: frozenset[str], error: VesselError) -> frozenset[str] | None:
+        """Return the URLs of the hosts to avoid, after these and an error; `None` if no other can take it soon or do better."""
         with DISPATCHER.lock:
-            blame(self.hosts, call)
+            return retried(self.hosts, tried, error)
 
     # ------------------------------------------------------------ looking after the hosts
 

@@ -67,7 +67,7 @@ class PooledTransport(Transport):
         try:
             with transport.open(call, timeout) as incoming:
                 fault = refusal(incoming, begin_body(incoming), self._target)
-                begin(self._host_pool, ticket, incoming, call)
+                begin(self._host_pool, ticket, incoming)
                 yield incoming
         except VesselError as error:
             lost = lost_error(ticket, error, self._host_pool)
@@ -172,14 +172,13 @@ def place_for(call: Call, timeout: Timeout, pool: HostPool) -> PlaceOptions:
     }
 
 
-def begin(pool: HostPool, ticket: Ticket, incoming: Incoming, call: Call) -> None:
+def begin(pool: HostPool, ticket: Ticket, incoming: Incoming) -> None:
     """Note that a reply has begun, and let each of its reads be noted."""
     host = ticket.at
     pool.hear(ticket, time.monotonic())
     incoming.reply = replace(incoming.reply, url=host.address.root)
     incoming.heard = partial(_hear, host)
-    if incoming.good:
-        pool.answered(call)
+    ticket.good = incoming.good
 
 
 def _hear(host: PoolHost) -> None:

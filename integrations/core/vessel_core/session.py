@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from vessel_core import anew
+from vessel_core.anew import Anew
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import choose, discover
 from vessel_core.drive import deltas_of, run, watch
@@ -84,16 +84,19 @@ class Session:
         *,
         whole: bool = False,
     ) -> Generator[Delta]:
-        """Hand on an answer as it comes; `check` is told all of it. If it is needed `whole`, it may be begun anew."""
+        """Hand on an answer as it comes; `check` is told all of it. Of several hosts another one may begin it anew, if
+        it is needed `whole` or nothing of it was handed on."""
         self.target.within(timeout)  # raises for what can be none, before anything is begun
 
         def deltas() -> Generator[Delta]:
             received: list[Delta] = []
             with self._explained(model or self.target.model, received, check):
                 transport = self._connected(self.target.within(timeout))
-                yield from deltas_of(flow(), transport, self.target.within(timeout), received)
+                retries = self.target.within(timeout)
+                again = Anew(pool, flow, received, retries.most, whole=whole) if (pool := self.target.pool) else None
+                yield from deltas_of(flow(), transport, retries, received, again)
 
-        return anew.whole(self.target, deltas) if whole and self.target.pool else deltas()
+        return deltas()
 
     def _connected(self, retries: Retries) -> Transport:
         """Return the connections to the server, which is found first if it isn't known."""

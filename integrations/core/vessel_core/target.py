@@ -246,7 +246,8 @@ class Target:
         address = self.known.address if self.known else self.address
         backend = self.known.backend if self.known else self.backend
         if address is not None and (error.url is None or error.backend is None):
-            error.backend, error.url = backend.title if backend else None, error.url or address.root
+            where = address.root if self.pool is None else ", ".join(each.root for each in self.pool.addresses)
+            error.backend, error.url = backend.title if backend else None, error.url or where
             if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
                 error.hint = f"Start it: {backend.how_to_start}. Or give the right base_url."
         return error

@@ -26,20 +26,38 @@ def tried_by(call: Call) -> frozenset[str]:
     return call.tried if isinstance(call, MovedCall) else frozenset()
 
 
-def moved(hosts: Sequence[PoolHost], call: Call, error: VesselError) -> Call | None:
-    """Return a call that failed as one for another host, if one can take it soon and may do better."""
+def moved_from(call: Call, tried: frozenset[str]) -> Call:
+    """Return a call that failed at these hosts."""
+    if not tried:
+        return call
+    return MovedCall(call.method, call.path, call.body, call.stream, call.picture, call.read, tried)
+
+
+def retried(hosts: Sequence[PoolHost], tried: frozenset[str], error: VesselError) -> frozenset[str] | None:
+    """Return the URLs of the hosts that what failed is not to be asked of, `None` if no other can take it soon or do better.
+
+    `tried` are those that had failed it before.
+    """
     others = {host.address.root for host in hosts if host.expected}
     if is_hosts_fault(error):
-        return call if others else None
-    if call.method != "POST" or not may_be_hosts_fault(error):
+        return tried if others else None
+    if not may_be_hosts_fault(error):
         return None
-    tried = tried_by(call) | {error.url or ""}
+    tried |= {error.url or ""}
     if others - tried:
-        return MovedCall(call.method, call.path, call.body, call.stream, call.picture, tried)
+        return tried
     for host in hosts:
         if host.address.root in tried:
             host.forgive()
     return None
+
+
+def moved(hosts: Sequence[PoolHost], call: Call, error: VesselError) -> Call | None:
+    """Return a call that failed as one for another host, if one can take it soon and may do better."""
+    if call.method != "POST" and not is_hosts_fault(error):
+        return None
+    tried = retried(hosts, tried_by(call), error)
+    return None if tried is None else moved_from(call, tried)
 
 
 def suspect(hosts: Sequence[PoolHost], host: PoolHost, now: float, error: VesselError) -> None:
@@ -49,10 +67,8 @@ def suspect(hosts: Sequence[PoolHost], host: PoolHost, now: float, error: Vessel
         host.fail(now, error)
 
 
-def blame(hosts: Sequence[PoolHost], call: Call) -> None:
-    """Note that a call was answered after other hosts had failed it: that was their fault."""
-    if not (tried := tried_by(call)):
-        return
+def blame(hosts: Sequence[PoolHost], tried: frozenset[str]) -> None:
+    """Note that a call was answered after these hosts had failed it: that was their fault."""
     for host in hosts:
         if host.suspicion is not None and host.address.root in tried:
             warn(host, host.suspicion)

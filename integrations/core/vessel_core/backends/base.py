@@ -158,9 +158,18 @@ def followed(flow: Flow[T], asked: Callable[[Call], Generator[Y, S, Reply]]) -> 
             except VesselError as error:
                 call = flow.throw(error)
             else:
-                call = flow.send(reply)
+                call = _read(flow, reply)
     except StopIteration as stop:
         return stop.value
+
+
+def _read(flow: Flow[Any], reply: Reply) -> Call:
+    """Go on with a reply; what the flow raises about it names who sent it."""
+    try:
+        return flow.send(reply)
+    except VesselError as error:
+        error.url = error.url or (reply.url if reply is not None else None)  # pyright: ignore[reportUnnecessaryComparison]
+        raise
 
 
 def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:

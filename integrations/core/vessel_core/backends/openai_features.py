@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from vessel_core.backends.base import Flow
@@ -14,8 +16,9 @@ from vessel_core.wire.rerank import decode_rerank, encode_rerank
 
 def rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Flow[list[Ranked]]:
     """Rank documents by `/v1/rerank`."""
-    reply = yield encode_rerank(query, documents, model, top_n)
-    return decode_rerank(reply.body, len(documents), top_n)
+    call = encode_rerank(query, documents, model, top_n)
+    reply = yield replace(call, read=partial(decode_rerank, count=len(documents), top_n=top_n))
+    return reply.document
 
 
 def completion_stream(limit: int = MAX_LINE) -> ReplyStream:

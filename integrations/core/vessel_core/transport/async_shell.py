@@ -41,7 +41,7 @@ class AsyncTransport:
 
             return await asyncio.to_thread(fetch_picture, call.path)
         async with self.open(call, timeout) as incoming:
-            return await self.read(incoming)
+            return (await self.read(incoming)).read(call)
 
     async def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""

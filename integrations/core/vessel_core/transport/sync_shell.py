@@ -55,7 +55,7 @@ class Transport:
 
             return fetch_picture(call.path)
         with self.open(call, timeout) as incoming:
-            return self.read(incoming)
+            return self.read(incoming).read(call)
 
     def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""

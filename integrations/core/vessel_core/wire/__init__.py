@@ -5,8 +5,8 @@ A dialect is a module with the names of `Dialect`; a stream of one reply is an o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from vessel_core.options import EmbedOptions
@@ -23,7 +23,8 @@ class Call:
     """A request to make: `path` below the server's root, `body` to be sent as JSON (`None` for a GET).
 
     `stream` tells that the reply is a generation: it may take minutes, and is read as it comes. `picture` tells that `path`
-    is no path but the URL of a picture somewhere on the web.
+    is no path but the URL of a picture somewhere on the web. `read` makes a `document` of a good reply's body: what it
+    raises is taken as an error status is, so that another host may do better.
     """
 
     method: str
@@ -31,16 +32,23 @@ class Call:
     body: Mapping[str, Any] | Sequence[Any] | None = None
     stream: bool = False
     picture: bool = False
+    read: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response as it came: `headers` by lower-case name, the whole `body`. `url` tells which one of several hosts sent it."""
+    """A response as it came: `headers` by lower-case name, the whole `body`. `url` tells which one of several hosts sent it;
+    `document` is what the call made of the body."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = field(default=b"", repr=False)  # long, and some servers repeat the key
     url: str | None = None
+    document: Any = field(default=None, repr=False)
+
+    def read(self, call: Call) -> Reply:
+        """Return this reply to a call with its document, if it is good and the call says how that is read."""
+        return self if call.read is None or self.status >= 300 else replace(self, document=call.read(self.body))
 
 
 class ReplyStream(Protocol):

@@ -218,9 +218,11 @@ class CompletionStream(PayloadStream[EventStream | Lines]):
 
     def _whole_end(self) -> list[Delta]:
         if not (self._finished or self.done):
-            raise StreamInterrupted(
+            error = StreamInterrupted(
                 "The stream ended before the completion did.", hint="See the server's log. What came is in `partial`."
             )
+            error.empty = not self._finishes
+            raise error
         return self._end()
 
     def _payload(self, payload: bytes, deltas: list[Delta]) -> None:

@@ -179,10 +179,12 @@ def _interrupted(started: bool) -> StreamInterrupted:
             hint="Ollama stopped, unloaded the model or cut a text that repeated itself; see its log. "
             "What came is in `partial`.",
         )
-    return StreamInterrupted(
+    error = StreamInterrupted(
         "Ollama ended the stream without an answer.",
         hint="Often the model failed to load or ran out of memory; see Ollama's log.",
     )
+    error.empty = True
+    return error
 
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:

@@ -218,10 +218,12 @@ def _interrupted(choices: Mapping[int, _Choice]) -> StreamInterrupted:
             "The stream ended before the answer did: no finish reason and no [DONE] came.",
             hint="The server stopped, unloaded the model or was cut off; see its log. What came is in `partial`.",
         )
-    return StreamInterrupted(
+    error = StreamInterrupted(
         "The server ended the stream without an answer.",
         hint="Often the prompt does not fit the context, or the model failed to load; see the server's log.",
     )
+    error.empty = True
+    return error
 
 
 def _head(fields: dict[str, Any]) -> dict[str, Any]:
