@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+from dataclasses import replace
 
 import pytest
 from vessel_core import AsyncClient
 from vessel_core.transport import async_shell
 
-from tests.fake_server import llamacpp_server
+from tests.core.hosting import BUSY, asked, until
+from tests.fake_server import Response, llamacpp_server, openai_embeddings
 
 
 async def _ask_and_drop(base_url: str, *, cycle: bool) -> None:
@@ -56,4 +59,31 @@ def test_a_dropped_client_whose_loop_has_ended_is_no_trouble() -> None:
         for _ in range(3):
             assert asyncio.run(client.models())
         del client
+        gc.collect()
+
+
+def test_a_host_that_is_asked_how_it_is_when_a_loop_ends_is_taken_back() -> None:
+    with llamacpp_server() as bad, llamacpp_server() as well:
+        client = AsyncClient("llamacpp", base_url=[bad.base_url, well.base_url])
+
+        async def embed() -> None:
+            await client.embed(["one", "two", "three", "four"], batch_size=1)
+            await asyncio.to_thread(until, lambda: "new" not in {host.state for host in client.hosts()})
+
+        asyncio.run(embed())
+        bad.routes["POST", "/v1/embeddings"] = BUSY
+        models, answered = bad.routes["GET", "/v1/models"], threading.Event()
+        assert isinstance(models, Response)
+        bad.routes["GET", "/v1/models"] = replace(models, wait=answered)
+        before = asked(bad, "/v1/models")
+
+        async def embed_until_probed() -> None:
+            await embed()
+            await asyncio.to_thread(until, lambda: asked(bad, "/v1/models") > before)
+
+        asyncio.run(embed_until_probed())
+        assert client.hosts()[0].state == "aside"
+        bad.routes["POST", "/v1/embeddings"] = openai_embeddings
+        answered.set()
+        until(lambda: client.hosts()[0].state == "trial")
         gc.collect()

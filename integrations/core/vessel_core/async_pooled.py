@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -47,7 +48,6 @@ class AsyncPooledTransport(AsyncTransport):
             host: target.connection(host.address).async_transport(http_transport) for host in pool.hosts
         }
         self._watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
-        self._probes: set[asyncio.Task[None]] = set()
 
     async def meet(self) -> None:
         """Wait until a host can be used."""
@@ -88,9 +88,7 @@ class AsyncPooledTransport(AsyncTransport):
         """Probe and rescue until nobody has needed it for a while. A timer and no task: nothing is left when a loop ends."""
         now = time.monotonic()
         for host in self.pool.due(now):
-            task = loop.create_task(self._probe(host))
-            self._probes.add(task)
-            task.add_done_callback(self._probes.discard)
+            threading.Thread(target=self._probe, args=(host,), name="vessel-probe", daemon=True).start()
         for ticket in self.pool.hung(now):
             if (abort := ticket.abort) is not None:
                 abort()
@@ -99,18 +97,20 @@ class AsyncPooledTransport(AsyncTransport):
         else:
             self._watching.discard(loop)
 
-    async def _probe(self, host: PoolHost) -> None:
-        transport = _Probing(self.target.connection(host.address), self._http_transport)
-        transport.first = lambda: self.hosts[self.pool.measured_by()]
+    def _probe(self, host: PoolHost) -> None:
+        """Ask a host how it is, in a loop of its own: that of the calls may end meanwhile, and calls of others may wait."""
         try:
-            slots = await arun(probe(self.target, self.pool, host), transport, patient_probe(host))
-        except asyncio.CancelledError:
-            host.claimed = None
-            raise
+            slots = asyncio.run(self._probed(host))
         except Exception as error:  # noqa: BLE001 - whatever it is: calls may wait for the result
             self.pool.failed(host, time.monotonic(), shown(error, self.target))
         else:
             self.pool.passed(host, time.monotonic(), slots)
+
+    async def _probed(self, host: PoolHost) -> int | None:
+        transport = _Probing(self.target.connection(host.address), self._http_transport)
+        transport.first = lambda: self.hosts[self.pool.measured_by()]
+        try:
+            return await arun(probe(self.target, self.pool, host), transport, patient_probe(host))
         finally:
             await transport.aclose()
 

@@ -21,7 +21,6 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, Unpack
 
 from vessel_core.address import without_login
@@ -138,8 +137,12 @@ class BatchWorker:
 
 
 def _close(runner: asyncio.Runner) -> None:
-    with suppress(RuntimeError):  # collected while another loop of the thread runs
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
         runner.close()
+    else:  # collected while another loop of the thread runs: no loop runs inside another one
+        running.call_soon(threading.Thread(target=runner.close).start)
 
 
 class _Rows(Asking):
