@@ -12,7 +12,7 @@ from vessel_core.errors import ProtocolError, ServerError, VesselError
 
 from tests.core.driving import Connect
 from tests.core.hosting import HELLO, asked, until, until_met
-from tests.fake_server import Request, Response, llamacpp_server, ollama_server, transcript, vector_of
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, ollama_server, transcript, vector_of
 
 TEXT = transcript("llamacpp/text.sse")
 CHAT = "/v1/chat/completions"
@@ -45,13 +45,21 @@ FIRST = {
 }
 
 
+def turn_bad(reply: Response, *servers: FakeServer) -> None:
+    """Let hosts that were met answer so from now on."""
+    for server in servers:
+        server.requests.clear()
+        server.routes["POST", "/v1/embeddings"] = reply
+
+
 @pytest.mark.parametrize("what", VECTORS)
 def test_a_host_whose_vectors_are_none_is_left_and_named(
     connect: Connect, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
-    with llamacpp_server(routes={("POST", "/v1/embeddings"): VECTORS[what]}) as bad, llamacpp_server() as well:
+    with llamacpp_server() as bad, llamacpp_server() as well:
         client = connect(base_url=[bad.base_url, well.base_url])
         until_met(client)
+        turn_bad(VECTORS[what], bad)
         texts = [f"text {number}" for number in range(6)]
         assert client.embed(texts, batch_size=1, concurrency=1).vectors == [vector_of(text) for text in texts]
         assert asked(bad) >= 1
@@ -63,10 +71,10 @@ def test_a_host_whose_vectors_are_none_is_left_and_named(
 def test_vectors_that_are_none_everywhere_are_the_calls_fault(
     connect: Connect, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
-    routes = {("POST", "/v1/embeddings"): VECTORS[what]}
-    with llamacpp_server(routes=routes) as one, llamacpp_server(routes=routes) as other:
+    with llamacpp_server() as one, llamacpp_server() as other:
         client = connect(base_url=[one.base_url, other.base_url])
         until_met(client)
+        turn_bad(VECTORS[what], one, other)
         with pytest.raises((ProtocolError, ServerError)) as caught:
             client.embed(["poison"])
         assert caught.value.url in (one.base_url, other.base_url)
