@@ -148,7 +148,7 @@ def test_a_host_that_has_another_model_after_a_rest_is_not_used(
         until_met(client)
         texts = [f"text {number}" for number in range(6)]
         before = client.embed(texts, batch_size=1).vectors
-        monkeypatch.setattr("vessel_core.hosts.LINGER", -1.0)
+        monkeypatch.setattr("vessel_core.hosts.REST", -1.0)
         (one, other)[which].routes["POST", "/v1/embeddings"] = otherwise
         assert client.embed(texts, batch_size=1).vectors == before
         until(lambda: bool(client.models()) and client.hosts()[which].state == "aside")

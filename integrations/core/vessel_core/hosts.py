@@ -41,7 +41,10 @@ QUIET = 1.0
 """Seconds of silence after which a host with waiting calls is asked how it is; twice as long each time that it is well."""
 
 LINGER = 1.0
-"""Seconds without a call after which nobody needs to look after a host; it is vetted again before the next one."""
+"""Seconds without a call after which nobody needs to look after a host."""
+
+REST = 5.0
+"""Seconds of silence after which a host is vetted again before its next call: a server is not exchanged faster than that."""
 
 LONGEST_QUIET = 8.0
 LONGEST_PROBE = 15.0
@@ -208,7 +211,7 @@ class PoolHost:
 
     def doubtful(self, now: float) -> bool:
         """Tell whether nobody has heard of it for a while: another server may be there by now."""
-        return self.state == "ready" and not self.in_flight and now - self.heard > LINGER
+        return self.state == "ready" and not self.in_flight and now - self.heard > REST
 
     def succeed(self, now: float, prefix: Sequence[int]) -> None:
         """Note a call that went well."""
