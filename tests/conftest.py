@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,5 +21,3 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No server, key or proxy of the machine is seen by a test."""
     for name in ("OLLAMA_URL", "OLLAMA_HOST", "LLAMACPP_URL", "LMSTUDIO_URL", "OPENAI_API_KEY", "LANGSMITH_TRACING"):
         monkeypatch.delenv(name, raising=False)
-    if connection := sys.modules.get("langchain_vessel.connection"):
-        connection.clients.cache_clear()  # another test's server may have had this one's port

@@ -8,6 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 from vessel_core.cli.app import app
 
+from tests.core.hosting import asked
 from tests.fake_server import Response, llamacpp_server, transcript, vector_of
 
 RUNNER = CliRunner()
@@ -28,9 +29,9 @@ def test_a_file_is_embedded_over_two_hosts_and_again_only_what_is_missing(tmp_pa
         assert "6 rows" in first.output
         again = RUNNER.invoke(app, command)
         assert "6 of them by an earlier run" in again.output
-        asked = [len(server.asked("/v1/embeddings")) for server in (one, other)]
-    assert sum(asked) == 6
-    assert min(asked) >= 1
+        counts = [asked(server) for server in (one, other)]
+    assert sum(counts) == 6
+    assert min(counts) >= 1
     rows = [json.loads(line) for line in to.read_text().splitlines()]
     assert [(row["id"], row["embedding"]) for row in rows] == [(f"r{at}", vector_of(f"text {at}")) for at in range(6)]
 

@@ -117,10 +117,10 @@ def test_a_host_of_which_nobody_has_heard_for_a_while_is_vetted_again_before_its
     pool = ready_pool(1, 1)
     kept = enter(pool, 0.9)
     assert kept.host is not None
-    ticket = enter(pool, 2)
+    ticket = enter(pool, 6)
     assert ticket.host is None  # who is at work is not doubted, and full
-    (idle,) = [host for host in pool.due(2) if host is not kept.host]
-    pool.passed(idle, 2)
+    (idle,) = [host for host in pool.due(6) if host is not kept.host]
+    pool.passed(idle, 6)
     assert ticket.host is idle
 
 

@@ -55,6 +55,8 @@ def test_ollamas_profile_has_the_context_that_is_allocated() -> None:
         assert profile.get("max_input_tokens") == 4096
         assert profile.get("reasoning_output") is True
         assert profile.get("image_inputs") is False
+        small = ChatVessel(base_url=server.base_url, model="qwen3:8b", num_ctx=512).profile or {}
+        assert small.get("max_input_tokens") == 512
 
 
 def test_the_profile_is_asked_for_once_and_only_when_looked_at() -> None:

@@ -62,31 +62,6 @@ def test_a_forked_child_asks_on_connections_of_its_own() -> None:
         assert server.connections == parents, "the parent's connection is still its own"
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
-def test_a_model_made_in_a_forked_child_has_connections_of_its_own_too() -> None:
-    """Models of one server share their clients, and the child inherits those of its parent."""
-    with llamacpp_server(ANSWER) as server:
-        chat = ChatVessel(base_url=server.base_url)
-        assert chat.invoke("Hi").text == SAID
-        before = server.connections
-        ours, theirs = multiprocessing.Pipe(duplex=False)
-        child = multiprocessing.get_context("fork").Process(target=_made_in_child, args=(server.base_url, theirs))
-        child.start()
-        theirs.close()
-        assert ours.poll(30)
-        assert ours.recv() == [SAID, SAID]
-        child.join(30)
-        assert (child.exitcode, server.connections > before) == (0, True)
-        parents = server.connections
-        assert ChatVessel(base_url=server.base_url).invoke("Hi").text == SAID
-        assert server.connections == parents, "the parent's connection is still its own"
-
-
-def _made_in_child(url: str, pipe: Any) -> None:
-    chat = ChatVessel(base_url=url)
-    pipe.send([chat.invoke("Hi").text, asyncio.run(chat.ainvoke("Hi")).text])
-
-
 async def _beside_a_child(chat: ChatVessel) -> list[Any]:
     """Return what a child forked inside a running loop got, and what its parent got afterwards in that loop."""
     await chat.ainvoke("Hi")

@@ -421,3 +421,12 @@ def test_a_chain_that_gives_objects_can_be_pickled(method: Any, raw: bool) -> No
         chain = ChatVessel(base_url=server.base_url).with_structured_output(Person, method=method, include_raw=raw)
         made = pickle.loads(pickle.dumps(chain)).invoke("Who?")
     assert (made["parsed"] if raw else made) == Person(name="Ada Lovelace", age=36)
+
+
+def test_a_named_schema_becomes_the_forced_tool() -> None:
+    schema = {"name": "person", "schema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+    with llamacpp_server(answer('{"name": "Ada"}')) as server:
+        chain = ChatVessel(base_url=server.base_url).with_structured_output(schema, method="function_calling")
+        assert chain.invoke("Who?") == {"name": "Ada"}
+        (tool,) = server.asked("/v1/chat/completions")[0].json()["tools"]
+    assert tool["function"] == {"name": "person", "parameters": schema["schema"]}

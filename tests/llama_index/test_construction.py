@@ -250,6 +250,8 @@ def test_what_other_classes_send_beside_the_options_is_taken() -> None:
         llm.chat(HELLO, user="ann", n=1, format="json")
         assert (sent(server)["user"], sent(server)["response_format"]) == ("ann", {"type": "json_object"})
         assert not {"n", "format"} & set(sent(server))
+        llm.chat(HELLO, format={"type": "object"}, validate=False)
+        assert sent(server)["response_format"]["json_schema"]["schema"]["type"] == "object"
         with pytest.raises(InvalidRequest, match="'n'"):
             llm.chat(HELLO, n=2)
     assert Vessel(model_name="qwen3").model_name == "qwen3"  # pyright: ignore[reportCallIssue]

@@ -87,6 +87,8 @@ def test_a_documents_path_as_a_text_is_never_opened() -> None:
 def test_a_document_in_a_data_url_is_read_and_an_empty_one_is_empty() -> None:
     assert one(DocumentBlock(url="data:text/plain;base64,Qm9hdHM="))["content"] == "Boats"
     assert one(DocumentBlock(data=b"", title="Boats", document_mimetype="text/plain"))["content"] == "Boats:\n"
+    with pytest.raises(InvalidMedia, match="no base64"):
+        one(DocumentBlock(url="data:text/plain;base64,@@@"))
 
 
 def test_what_other_classes_kept_of_the_thinking_is_sent_along() -> None:

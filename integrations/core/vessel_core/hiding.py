@@ -16,10 +16,16 @@ SHORTEST = 6
 
 HIDDEN = "…"
 
+TELLING = (
+    *("api", "auth", "bearer", "cookie", "credential", "jwt", "key"),
+    *("pass", "secret", "session", "sid", "signature", "token"),
+)
+"""What the name of a header has in it whose value is secret."""
+
 
 def is_secret(header: str) -> bool:
     """Tell by its name whether a header holds a secret."""
-    return any(word in header.lower() for word in ("auth", "key", "token", "cookie", "secret"))
+    return any(word in header.lower() for word in TELLING)
 
 
 def secret_texts(secrets: Iterable[SecretStr | None]) -> list[str]:

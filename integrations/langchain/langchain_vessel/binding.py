@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -77,7 +77,7 @@ class ToolBinding(ChatSettings, BaseChatModel):
         traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
         kwargs = {**kwargs, "ls_structured_output_format": traced}
         if method == "function_calling":
-            wanted: Any = schema
+            wanted: Any = _as_tool(schema)
             name = to_tools([wanted])[0]["function"]["name"]
             llm = self.bind_tools(
                 [wanted, *(tools or ())],
@@ -103,6 +103,14 @@ def _parser(schema: Any, tool: str | None = None) -> AnswerParser:
         return AnswerParser(cls=schema, tool=tool)
     form = None if schema is None else dict(structured.to_json_schema(schema)["schema"])
     return AnswerParser(form=form, tool=tool)
+
+
+def _as_tool(schema: Any) -> Any:
+    """Return a schema that has a name beside it, as OpenAI writes it, as a tool; anything else as it is."""
+    if not (isinstance(schema, Mapping) and "schema" in schema):
+        return cast("Any", schema)
+    named = structured.to_json_schema(schema)
+    return {"type": "function", "function": {"name": named["name"], "parameters": dict(named["schema"])}}
 
 
 def _wanted(schema: Any, method: str, strict: bool | None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -20,7 +19,7 @@ _SHARED = ("callbacks", "cache", "rate_limiter")
 
 
 class Connections:
-    """The clients of one object, taken at first use. A deep copy or a pickle of the object begins without any."""
+    """The clients of one object, made at first use. A copy or a pickle of the object begins without any."""
 
     def __init__(self) -> None:
         self._made: tuple[tuple[object, ...], Client, AsyncClient] | None = None
@@ -31,7 +30,8 @@ class Connections:
         wanted = server.place()
         made = self._made
         if made is None or made[0] != wanted:
-            made = self._made = (wanted, *_clients_of(server))
+            client = server.client or Client(target=server.target())
+            made = self._made = (wanted, client, client.to_async())
         return made[1], made[2]
 
     def __eq__(self, other: object) -> bool:
@@ -46,38 +46,6 @@ class Connections:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Connections, ())
-
-
-class _Asked:
-    """A server that is asked for, the same one as another at the same place, with the same key and settings."""
-
-    def __init__(self, server: ServerFields) -> None:
-        self.place = (*server.place(), server.model)
-        self.target = server.target()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self.place == other.place
-
-    def __hash__(self) -> int:
-        return hash(repr(self.place))
-
-
-def _clients_of(server: ServerFields) -> tuple[Client, AsyncClient]:
-    """Return new clients, or those of an object like this one: a configurable model makes an object for each call.
-
-    A server that has to be found is found by each object.
-    """
-    if server.client is not None:
-        return server.client, server.client.to_async()
-    asked = _Asked(server)
-    return clients(asked) if server.base_url else clients.__wrapped__(asked)
-
-
-@lru_cache(maxsize=16)
-def clients(asked: _Asked) -> tuple[Client, AsyncClient]:
-    """Return the clients of a server, the same ones as long as not many others are asked for."""
-    client = Client(target=asked.target)
-    return client, client.to_async()
 
 
 class ServerFields(BaseModel):

@@ -50,7 +50,7 @@ class ServerLimits(ChatSettings, BaseChatModel):
         grammar.
         """
         try:
-            return to_profile(self._sync.model_info(self.model))
+            return to_profile(self._sync.model_info(self.model), self.num_ctx)
         except VesselError:
             return None
         except Exception as error:
@@ -72,7 +72,7 @@ class ServerLimits(ChatSettings, BaseChatModel):
         if given is not None:
             return given
         try:
-            return to_profile(await self._async.model_info(self.model))
+            return to_profile(await self._async.model_info(self.model), self.num_ctx)
         except VesselError:
             return None
 
@@ -102,12 +102,12 @@ class ServerLimits(ChatSettings, BaseChatModel):
             return self._sync.count_chat_tokens(to_messages(messages), **fields)
 
 
-def to_profile(info: ModelInfo) -> ModelProfile:
-    """Return LangChain's profile of a model; what the server doesn't say is left out."""
+def to_profile(info: ModelInfo, num_ctx: int | None = None) -> ModelProfile:
+    """Return LangChain's profile of a model, which may be loaded with `num_ctx`; what the server doesn't say is left out."""
     can = info.capabilities
     said: Mapping[str, Any] = {
         "name": info.id or None,
-        "max_input_tokens": info.context_length or info.max_context_length,
+        "max_input_tokens": num_ctx or info.context_length or info.max_context_length,
         "text_inputs": True,
         "image_inputs": can.vision,
         "image_url_inputs": can.vision and can.image_urls,

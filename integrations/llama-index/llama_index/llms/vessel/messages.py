@@ -156,6 +156,13 @@ def decoded(data: bytes) -> bytes:
         return data
 
 
+def _inside(url: str) -> bytes:
+    try:
+        return base64.b64decode(data_url_parts(url)[1], validate=True)
+    except binascii.Error as error:
+        raise InvalidMedia(f"The document's data URL holds no base64: {error}.") from None
+
+
 def _below(path: Path, root: Path | None) -> Path:
     real = path.resolve()
     if root is not None and not real.is_relative_to(root.resolve()):
@@ -173,7 +180,7 @@ def _document(block: DocumentBlock, root: Path | None) -> ContentPart:
     url = str(block.url or "")
     if block.data is None and block.path is None and url and not url.startswith("data:"):
         raise InvalidMedia("A document's URL is not fetched.", hint="Fetch it yourself and pass its data.")
-    data = base64.b64decode(data_url_parts(url)[1]) if url.startswith("data:") else block.data
+    data = _inside(url) if url.startswith("data:") else block.data
     source = _media(data, block.path, None, "document", root)
     if isinstance(source, Path):
         with source.open("rb") as file:

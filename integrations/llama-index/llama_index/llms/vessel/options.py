@@ -141,6 +141,9 @@ def _put(fields: dict[str, Any], more: Mapping[str, Any]) -> None:
             fields["extra_body"] = {**fields["extra_body"], name: value}
         elif (name, value) == ("format", "json"):  # as Ollama's own API has it
             fields["response_format"] = {"type": "json_object"}
+        elif name == "format" and isinstance(value, Mapping):
+            schema = dict(cast("Mapping[str, Any]", value))
+            fields["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         else:
             close = "." if name in HINTS else did_you_mean(name, [*_CALL_NAMES, *OPTION_ALIASES])
             hint = HINTS.get(name, "What only this server knows goes into `extra_body={…}`.")
