@@ -68,4 +68,5 @@ def test_a_target_takes_every_seed(name: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(WORDS | st.binary(max_size=8), max_size=20).map(b"".join))
 def test_a_target_takes_any_bytes(name: str, data: bytes) -> None:
+    """A target asserts what must hold, and raises where it doesn't."""
     TARGETS[name](data)

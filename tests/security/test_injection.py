@@ -132,16 +132,16 @@ def test_both_readers_of_a_url_see_the_same_host(text: str) -> None:
         f"http://localhost:80{text}",
         text,
     ):
-        hold_to_one_host(url)
+        assert_one_host(url)
 
 
 @given(st.text() | st.from_regex(r"https?://[\x00-\x7f]{0,30}", fullmatch=True))
 def test_any_text_is_a_url_whose_host_is_plain_or_is_refused(text: str) -> None:
-    hold_to_one_host(text)
+    assert_one_host(text)
 
 
-def hold_to_one_host(url: str) -> None:
-    """Hold that what is checked (`local`, `secure`) is said of the host that is connected to."""
+def assert_one_host(url: str) -> None:
+    """Assert that what is checked (`local`, `secure`) is said of the host that is connected to."""
     try:
         address = parse_address(url)
     except InvalidConfig:

@@ -62,10 +62,13 @@ class _Explaining(shortened):
         """Begin."""
         self._since = time.monotonic()
 
-    def _ended(self, check: Check) -> None:
-        """Check an answer that has come whole."""
+    def _ended(self) -> None:
+        """Learn from an answer that has come whole, and check it."""
+        self._target.hear_answer(self._received)
+        if self._check is None:
+            return
         try:
-            check(ChatReply.gather(self._received))
+            self._check(ChatReply.gather(self._received))
         except VesselError as error:
             raise self._target.explain(error, self._since)  # noqa: B904 - the same error, with more on it
 
@@ -77,9 +80,7 @@ class Explained(_Explaining):
         """Explain the error."""
         target = self._target
         if error is None:
-            target.hear_answer(self._received)
-            if self._check is not None:
-                self._ended(self._check)
+            self._ended()
         elif isinstance(error, VesselError):
             if (asking := advice(target, error, self._model)) is not None:
                 run(asking, self._connected(target.look), target.look)
@@ -97,9 +98,7 @@ class AsyncExplained(_Explaining):
         """Explain the error."""
         target = self._target
         if error is None:
-            target.hear_answer(self._received)
-            if self._check is not None:
-                self._ended(self._check)
+            self._ended()
         elif isinstance(error, VesselError):
             if (asking := advice(target, error, self._model)) is not None:
                 await arun(asking, await self._connected(target.look), target.look)
