@@ -17,7 +17,7 @@ from vessel_core.local import LocalServer
 
 from tests.fake_server import llamacpp_server, ollama_server
 from tests.langchain.media import picture
-from tests.langchain.scripted import answer
+from tests.langchain.scripted import answer, ollama_lines
 
 CONVERSATION: list[AnyMessage] = [
     SystemMessage("Be brief."),
@@ -161,3 +161,13 @@ def test_a_counter_of_ones_own_goes_first() -> None:
     chat = ChatVessel(custom_get_token_ids=lambda text: list(range(len(text.split()))))
     assert chat.get_num_tokens("a b c") == 3
     assert chat.get_token_ids("a b c") == [0, 1, 2]
+
+
+def test_what_one_model_is_loaded_with_is_not_asked_for_by_another_object() -> None:
+    with ollama_server(ollama_lines({"content": "Hi"})) as server:
+        small = ChatVessel(base_url=server.base_url, model="qwen3:8b", num_ctx=512)
+        plain = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        small.invoke("x")
+        plain.invoke("x")
+        asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
+    assert asked == [512, None]
