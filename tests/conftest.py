@@ -1,4 +1,4 @@
-"""What every test stands on: the real servers, and an environment that points at none."""
+"""What every test stands on: the real servers, an environment that points at none, and hosts of which nothing is known yet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+from vessel_core.retry import HOSTS
 
 settings.register_profile("vessel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vessel")  # how long an example takes says how busy the machine is
@@ -21,3 +22,9 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No server, key or proxy of the machine is seen by a test."""
     for name in ("OLLAMA_URL", "OLLAMA_HOST", "LLAMACPP_URL", "LMSTUDIO_URL", "OPENAI_API_KEY", "LANGSMITH_TRACING"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def new_hosts() -> None:
+    """No test knows what another one learnt of a port that was given out twice: one that answered is tried for longer."""
+    HOSTS.clear()

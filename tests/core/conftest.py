@@ -6,17 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from vessel_core.local import LocalServer
-from vessel_core.retry import HOSTS
 
 from tests.core.driving import Connect, Tap, opened
-
-
-@pytest.fixture(autouse=True)
-def _new_hosts() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
-    """No test knows what another one learnt of a port that was given out twice."""
-    HOSTS.clear()
-    yield
-    HOSTS.clear()
 
 
 @pytest.fixture(params=["sync", "async"])

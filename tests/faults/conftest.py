@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 from vessel_core import Progress, retry
-from vessel_core.retry import HOSTS, Wait
+from vessel_core.retry import Wait
 
 from tests.faults.drivers import DRIVERS, Driver
-
-
-@pytest.fixture(autouse=True)
-def _new_hosts() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
-    HOSTS.clear()
-    yield
-    HOSTS.clear()
 
 
 @dataclass

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from vessel_core.retry import HOSTS
 
 from tests.security.faces import FACES, Face
 
@@ -14,11 +11,3 @@ from tests.security.faces import FACES, Face
 def face(request: pytest.FixtureRequest) -> Face:
     """The three faces, one after the other."""
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _new_hosts() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
-    """No test knows what another one learnt of a port that was given out twice."""
-    HOSTS.clear()
-    yield
-    HOSTS.clear()
