@@ -18,6 +18,8 @@ from benchmarks.processes import ROOT
 
 FOLDER = ROOT / "docs/benchmarks"
 OURS, THEIRS = "#2a6f97", "#b9b9b9"
+WIDTH = 5
+"""Inches: one chart below the other, so that a telephone shows its words as large as they are."""
 
 FLOORS = ("langchain-core", "lists of floats", "httpx + orjson", "httpx's transport + orjson")
 """What no client can go below: neither ours nor a peer's."""
@@ -31,12 +33,12 @@ def bars(
     """Draw one horizontal bar a client, the figure beside it."""
     axes.barh(names, values, color=[OURS if mine else THEIRS for mine in ours], height=0.65)
     axes.invert_yaxis()
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xlabel(unit, fontsize=8)
-    axes.tick_params(labelsize=8)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.set_xlabel(unit, fontsize=9)
+    axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     for place, value in enumerate(values):
-        axes.text(value, place, f" {value:,.0f}" if value >= 10 else f" {value:.2g}", va="center", fontsize=8)
+        axes.text(value, place, f" {value:,.0f}" if value >= 10 else f" {value:.2g}", va="center", fontsize=9)
     axes.margins(x=0.15)
 
 
@@ -57,7 +59,7 @@ def _draw(axes: Axes, found: Mapping[str, tuple[float, bool]], title: str, unit:
 
 def tokens(lines: Lines) -> Figure:
     """Draw P1: what a streamed token costs."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2))
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 8), height_ratios=(3, 4))
     for place, do in enumerate(("stream", "astream")):
         what = f"µs a token, {do}"
         found: dict[str, tuple[float, bool]] = {}
@@ -70,7 +72,7 @@ def tokens(lines: Lines) -> Figure:
 
 def vectors(lines: Lines) -> Figure:
     """Draw P4: 2,048 vectors of 1,024 numbers."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.8))
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 4.6))
     for place, (of, unit) in enumerate((("cpu", "s"), ("memory", "MB"))):
         found = {**_values(lines, "P4", of), **_values(lines, "P4", f"{of}, arrays")}
         _draw(axes[place], found, f"2,048 × 1,024 embeddings: {of}", unit)
@@ -80,7 +82,7 @@ def vectors(lines: Lines) -> Figure:
 
 def crowd(lines: Lines) -> Figure:
     """Draw P5: many streams at once."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 2.6))
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 4.2))
     for place, (what, unit) in enumerate((("µs a token", "µs"), ("peak memory", "MB"))):
         _draw(axes[place], _values(lines, "P5", what), f"Streams at once: {what}", unit)
     figure.tight_layout()

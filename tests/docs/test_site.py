@@ -45,3 +45,10 @@ def test_every_command_is_on_its_page() -> None:
     names = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
     assert len(names) > 8
     assert [name for name in names if f"vessel {name}" not in page] == []
+
+
+@pytest.mark.parametrize("chart", sorted((ROOT / "docs/benchmarks").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_chart_is_as_wide_as_a_telephone_shows_at_its_full_size(chart: Path) -> None:
+    width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', chart.read_text(encoding="utf-8"))
+    assert width is not None
+    assert float(width[1]) <= 368
