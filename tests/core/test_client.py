@@ -264,6 +264,13 @@ def test_a_template_that_opens_the_thought_is_understood(connect: Connect, force
     assert "think>" not in reply.text
 
 
+def test_a_thought_that_is_to_stay_in_the_text_stays_there(connect: Connect, thinking_server: LocalServer) -> None:
+    client = demo(connect, thinking_server)
+    apart, left = (client.chat(HELLO, seed=1, reasoning_format=kind) for kind in ("auto", "none"))
+    assert left.reasoning == ""
+    assert left.text == f"<think>{apart.reasoning}</think>{apart.text}"
+
+
 @pytest.mark.parametrize(("reasoning", "thinks"), [(False, False), ("none", False), (True, True), ("high", True)])
 def test_reasoning_is_switched(
     connect: Connect, thinking_server: LocalServer, reasoning: Reasoning, thinks: bool

@@ -12,7 +12,7 @@ from vessel_core.wire import Quirks
 from vessel_core.wire.ollama import encode_chat
 from vessel_core.wire.thinking import ThinkSplitter
 
-from tests.core.wire.play import ask, body_of, chunk, event, last, line, openai_stream, play, said, told
+from tests.core.wire.play import TIME, ask, body_of, chunk, event, last, line, openai_stream, play, said, told
 from tests.fake_server import transcript
 
 
@@ -52,6 +52,15 @@ def test_quirk_71_tags_in_the_text_of_a_stream_become_reasoning() -> None:
     assert (reply.reasoning, reply.text) == ("hm", "Hello")
     reply = told(line({"content": "<th"}), line({"content": "ink>hm</think>Hello"}), last())
     assert (reply.reasoning, reply.text) == ("hm", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("bound", "apart"), [({}, False), ({"tools": [TIME], "tool_choice": "required"}, True), ({"tools": [TIME]}, False)]
+)
+def test_a_thought_that_was_asked_for_in_the_text_stands_before_no_json_and_no_call(bound: Any, apart: bool) -> None:
+    text = "<think>hm</think>{}"
+    reply = said(chunk({"content": text}), options={"reasoning_format": "none"}, **bound)
+    assert (reply.reasoning, reply.text) == (("hm", "{}") if apart else ("", text))
 
 
 def test_quirk_71_a_server_known_to_part_reasoning_is_not_searched_for_tags() -> None:

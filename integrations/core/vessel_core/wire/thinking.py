@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vessel_core.checking import is_bound
 from vessel_core.types import ChatRequest
 from vessel_core.wire.quirks import Quirks
 
@@ -73,10 +74,14 @@ class ThinkSplitter:
 
 
 def splitter(request: ChatRequest, quirks: Quirks) -> ThinkSplitter:
-    """Return what tells the reasoning in the text of the reply to a request."""
+    """Return what tells the reasoning in the text of the reply to a request.
+
+    Who asks for `reasoning_format="none"` wants it left there, but before JSON or a call it is no part of either.
+    """
     thinks = request.options.get("reasoning") not in (False, "none")
     made = ThinkSplitter(opened=quirks.think_opened and thinks)
-    made.passing = not (quirks.think_tags or quirks.think_opened)
+    left = request.options.get("reasoning_format") == "none" and not is_bound(request)
+    made.passing = left or not (quirks.think_tags or quirks.think_opened)
     return made
 
 
