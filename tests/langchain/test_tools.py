@@ -159,6 +159,15 @@ def test_parallel_calls_can_be_forbidden_and_a_second_call_is_dropped() -> None:
         assert sent(server)["parallel_tool_calls"] is False
 
 
+def test_calls_come_in_one_order_streamed_or_not_whichever_has_arguments() -> None:
+    with llamacpp_server(calling(("now", ""), ("multiply", '{"a": 1}'))) as server:
+        model = chat(server).bind_tools([OPENAI, multiply])
+        streamed, whole = reduce(add, model.stream("x")), model.invoke("x")
+    for message in (streamed, whole):
+        assert isinstance(message, AIMessage)
+        assert [(call["name"], call["args"]) for call in message.tool_calls] == [("now", {}), ("multiply", {"a": 1})]
+
+
 def test_strict_goes_with_the_tool() -> None:
     with llamacpp_server(answer("Hi")) as server:
         chat(server).bind_tools([multiply], strict=True).invoke("x")

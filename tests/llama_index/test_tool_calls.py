@@ -55,6 +55,19 @@ def test_calls_that_got_no_id_get_one() -> None:
     assert [call["id"] for call in extra(response.message)["tool_calls"]] == ids
 
 
+def test_calls_come_in_one_order_streamed_or_not_whichever_has_arguments() -> None:
+    stream = (
+        call_piece(0, "", name="get_time", call_id="a")
+        + call_piece(1, '{"city": "Oslo"}', name="get_weather", call_id="b")
+        + ending("tool_calls")
+    )
+    with scripted(stream) as (llm, _):
+        *_, streamed = llm.stream_chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=True)
+        for response in (streamed, ask(llm)):
+            named = [call.tool_name for call in llm.get_tool_calls_from_response(response)]
+            assert named == ["get_time", "get_weather"]
+
+
 def test_interleaved_calls_keep_their_own_arguments() -> None:
     stream = (
         call_piece(0, '{"city": ', name="get_weather", call_id="a")

@@ -32,7 +32,7 @@ def reply(*frames: bytes, backend: Backend = COMPATIBLE) -> ChatReply:
     return played.reply
 
 
-def text(said: str, finish: str | None = None, index: int = 0, **rest: Any) -> bytes:
+def text(said: str, finish: str | None = None, index: int | str = 0, **rest: Any) -> bytes:
     return event({"model": "m", "choices": [{"index": index, "text": said, "finish_reason": finish}], **rest})
 
 
@@ -97,7 +97,7 @@ def test_a_completion_is_read_to_its_end() -> None:
 
 def test_several_completions_are_kept_apart() -> None:
     found = reply(
-        text("a", index=1), text("b"), text("", "stop"), text("c", "length", index=1), text("!", index=1), DONE
+        text("a", index="1"), text("b"), text("", "stop"), text("c", "length", index="1"), text("!", index=1), DONE
     )
     assert (found.text, found.finish) == ("b", "stop")
     assert [(other.text, other.finish) for other in found.alternatives] == [("ac", "length")]

@@ -283,6 +283,12 @@ def test_quirk_43_usage_may_be_missing(usage: object) -> None:
     assert said(chunk({"content": "Hi"}, usage=usage)).usage in (None, Usage())
 
 
+def test_the_index_of_a_choice_may_be_a_text() -> None:
+    parts = [("1", "b"), ("0", "a"), ("1", "d"), ("0", "c")]
+    reply = said(*(event({"choices": [{"index": at, "delta": {"content": text}}]}) for at, text in parts), end=[DONE])
+    assert [reply.text, *(other.text for other in reply.alternatives)] == ["ac", "bd"]
+
+
 def test_quirk_43_counts_may_be_missing_or_nonsense() -> None:
     odd: dict[str, Any] = {
         "prompt_tokens": None,
@@ -363,8 +369,9 @@ def test_vectors_come_with_their_model_and_usage() -> None:
     assert (found.vectors, found.model, found.usage) == ([[1.0, 2.0]], "m", Usage(2, 0, 2))
 
 
-def test_quirk_75_vectors_are_put_in_the_order_of_the_texts() -> None:
-    data = [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]
+@pytest.mark.parametrize("last", [1, "1"])
+def test_quirk_75_vectors_are_put_in_the_order_of_the_texts(last: object) -> None:
+    data = [{"index": last, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]
     assert decode_embed(json.dumps({"data": data}).encode(), 2, None).vectors == [[1.0], [2.0]]
 
 

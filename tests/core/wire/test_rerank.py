@@ -38,6 +38,7 @@ def test_a_ranking_is_read_best_first_in_both_forms() -> None:
     assert decoded({"results": results}) == [Ranked(1, 2.5), Ranked(0, -1.0)]
     assert decoded({"results": results}, top_n=1) == [Ranked(1, 2.5)]
     assert decoded([{"index": 0, "score": 0.5}], count=1) == [Ranked(0, 0.5)]
+    assert decoded([{"index": "0", "score": 0.5}], count=1) == [Ranked(0, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_a_ranking_is_read_best_first_in_both_forms() -> None:
         {"results": None},
         "no",
         [7],
-        [{"index": "0", "score": 1}],
+        [{"index": "first", "score": 1}],
         [{"index": 0, "score": "high"}],
         [{"index": 2, "score": 1}],
         [{"index": -1, "score": 1}],

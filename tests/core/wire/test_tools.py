@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vessel_core import Client
 from vessel_core.errors import InvalidRequest, ResponseTooLarge, StreamInterrupted
-from vessel_core.types import ChatReply, Delta, Message
+from vessel_core.types import ChatReply, Delta, Message, ToolCallDelta
 from vessel_core.wire import Quirks, openai, tools
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.openai import encode_chat
@@ -69,6 +69,16 @@ def test_a_call_that_the_choice_of_tool_rules_out_can_not_be_run(
 def test_the_first_piece_of_a_call_has_its_id_and_whole_name() -> None:
     first = ToolCallAssembler().feed([piece(0, "a", "get_weather", "{")])[0]
     assert (first.index, first.id, first.name, first.arguments) == (0, "a", "get_weather", "{")
+
+
+def test_the_index_of_a_call_may_be_a_text() -> None:
+    pieces = [
+        piece(0, "a", "get_weather", '{"city": '),
+        piece(1, "b", "get_time", "{"),
+        piece(0, None, None, '"Paris"}'),
+    ]
+    ended = piece(1, None, None, "}")
+    assert calls(assembled(*({**each, "index": str(each["index"])} for each in (*pieces, ended)))) == BOTH
 
 
 @pytest.mark.parametrize("second", [piece(None, "b", "get_time", "{}"), piece(None, None, "get_time", "{}")])
@@ -251,6 +261,19 @@ def test_the_pieces_of_one_call_in_one_delta_are_one_piece() -> None:
     both = calls.feed([piece(0, "a", "f", "{"), piece(0, None, None, "}"), piece(1, "b", "g", "")])
     assert [(each.index, each.id, each.name, each.arguments) for each in both] == [(0, "a", "f", "{}")]
     assert [(each.index, each.id, each.name, each.arguments) for each in calls.close("stop")] == [(1, "b", "g", "{}")]
+
+
+@pytest.mark.parametrize(
+    "opening", [piece(0, "a", "get_time"), piece(0, "a", "get_time", ""), piece(0, "a", "get_time", "nu")]
+)
+def test_calls_are_announced_in_their_order_whichever_has_arguments(opening: Any) -> None:
+    calls = ToolCallAssembler()
+    pieces = [opening, piece(1, "b", "get_weather", PARIS)]
+    said = [delta for each in pieces for delta in calls.feed([each])]
+    assert [(each.index, each.id, each.name) for each in said] == [(0, "a", "get_time"), (1, "b", "get_weather")]
+    assert calls.feed([piece(0, None, None, "ll")]) == (
+        [] if "nu" in str(opening) else [ToolCallDelta(0, arguments="ll")]
+    )
 
 
 @pytest.mark.parametrize("arguments", ["{'city': 'Paris'}", '{"city": "Paris",}', "[1]", "7", '"city"'])

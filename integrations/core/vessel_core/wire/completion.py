@@ -31,6 +31,7 @@ from vessel_core.wire.reading import (
     mappings,
     ollama_timings,
     ollama_usage,
+    place,
     string,
 )
 from vessel_core.wire.turning import TurningStream
@@ -109,7 +110,7 @@ def read_openai(fields: Mapping[str, Any]) -> list[Delta]:
             finish=string(choice.get("finish_reason")),
             logprobs=_logprobs(mapping(choice.get("logprobs"))) or None,
             model=model,
-            index=count(choice.get("index")) or 0,
+            index=place(choice.get("index")) or 0,
         )
         for choice in mappings(fields.get("choices"))
     ] or [Delta(model=model)]

@@ -21,6 +21,7 @@ from vessel_core.wire.reading import (
     decode_usage,
     mapping,
     mappings,
+    place,
     reasoning_of,
     string,
     text_of,
@@ -137,7 +138,8 @@ class ChatStream(PayloadStream[EventStream]):
 
     def _choice(self, choice: dict[str, Any], deltas: list[Delta]) -> None:
         index = choice.get("index")
-        index = index if isinstance(index, int) else 0
+        if type(index) is not int:
+            index = place(index) or 0
         state = self._choices.get(index)
         if state is None:
             if len(self._choices) >= MAX_CHOICES:
@@ -245,9 +247,9 @@ def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
     document = json_body(Reply(200, body=body))
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
-    indices = [item.get("index") for item in items]
-    if sorted(index for index in indices if isinstance(index, int)) == list(range(len(items))):
-        items = sorted(items, key=lambda item: cast("int", item["index"]))
+    places = [place(item.get("index")) for item in items]
+    if sorted(at for at in places if at is not None) == list(range(len(items))):
+        items = [item for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0] or 0)]
     vectors = [decode_vector(item.get("embedding")) for item in items]
     check_vectors(vectors, count, dimensions)
     fields = mapping(document)

@@ -36,6 +36,13 @@ def count(value: Any) -> int | None:
     return int(found) if found is not None and found >= 0 else None
 
 
+def place(value: Any) -> int | None:
+    """Return an index, which some gateways write as a text; `None` for anything else."""
+    if isinstance(value, str) and len(value) < 10 and value.isdecimal():
+        return int(value)
+    return value if type(value) is int else None
+
+
 def string(value: Any) -> str | None:
     """Return a text that says something, `None` for anything else."""
     return value if isinstance(value, str) and value else None

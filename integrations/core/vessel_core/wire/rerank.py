@@ -10,7 +10,7 @@ from vessel_core.errors import InvalidRequest, ProtocolError
 from vessel_core.types import Ranked
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import json_body
-from vessel_core.wire.reading import mapping
+from vessel_core.wire.reading import mapping, place
 
 
 def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Call:
@@ -36,8 +36,8 @@ def decode_rerank(body: bytes, count: int, top_n: int | None) -> list[Ranked]:
     ranked: list[Ranked] = []
     for item in cast("list[Any]", found):
         fields = mapping(item)
-        index, score = fields.get("index"), fields.get("relevance_score", fields.get("score"))
-        if type(index) is not int or not isinstance(score, int | float) or not 0 <= index < count:
+        index, score = place(fields.get("index")), fields.get("relevance_score", fields.get("score"))
+        if index is None or not isinstance(score, int | float) or not 0 <= index < count:
             raise ProtocolError(f"The ranking holds {str(item)[:100]!r}, which ranks none of the {count} documents.")
         if not math.isfinite(score):
             raise ProtocolError(f"The ranking gives document {index} the score {score}.", hint="See the server's log.")

@@ -17,6 +17,7 @@ from vessel_core.wire.arguments import (
     unwrapped_arguments,
 )
 from vessel_core.wire.quirks import Quirks
+from vessel_core.wire.reading import place
 
 MAX_ARGUMENTS = 4 * 1024 * 1024
 MAX_CALLS = 512
@@ -144,7 +145,7 @@ class ToolCallAssembler:
         call_id = piece.get("id")
         call_id = str(call_id) if isinstance(call_id, str | int) else ""
         index = piece.get("index", function.get("index"))
-        call = self._which(index if isinstance(index, int) else None, call_id, name, arguments)
+        call = self._which(index if type(index) is int else place(index), call_id, name, arguments)
         call.id = call.id or call_id
         if name and name != call.name and not call.announced:
             call.name = name if not call.name or name.startswith(call.name) else call.name + name  # quirks 56, 57
@@ -170,7 +171,7 @@ class ToolCallAssembler:
         if not call.announced:
             if not call.name:
                 return
-            deltas.append(self._announce(call))
+            deltas += [self._announce(one) for one in self._calls[: call.index + 1] if one.name and not one.announced]
         elif not call.held:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
 
