@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
+import weakref
 from typing import Any
 
 import httpx
@@ -12,7 +14,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
-from langchain_core.load import dumps, load
+from langchain_core.load import dumpd, dumps, load
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
@@ -25,7 +27,7 @@ from vessel_core.local import LocalServer
 from vessel_core.request import OPTION_NAMES
 
 from tests.fake_server import FakeServer, llamacpp_server, ollama_server
-from tests.langchain.scripted import answer, ollama_answer
+from tests.langchain.scripted import answer, ollama_answer, ollama_lines
 from tests.servers import KEY
 
 
@@ -136,6 +138,47 @@ def test_bound_options_and_configured_ones_reach_the_server() -> None:
         assert server.requests[-1].headers["authorization"] == "Bearer key-1"
         configurable.invoke("x")
         assert sent(server)["temperature"] == 0.1
+
+
+def test_calls_that_are_configured_alike_share_their_connections_and_no_others() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat = ChatVessel(base_url=server.base_url, backend="llamacpp")
+        configurable = chat.configurable_fields(
+            temperature=ConfigurableField(id="t"), api_key=ConfigurableField(id="k")
+        )
+
+        def connections(**config: Any) -> int:
+            configurable.with_config(configurable=config).invoke("x")
+            return server.connections
+
+        assert [connections(t=0.5), connections(t=0.5), connections(t=0.9), connections(t=0.5)] == [1, 1, 2, 2]
+        assert connections(t=0.5, k=SecretStr("key-1")) == 3
+        assert "authorization" in server.requests[-1].headers
+        assert connections(t=0.5) == 3
+        assert "authorization" not in server.requests[-1].headers
+        assert dumpd(configurable)["id"][-1] == "RunnableConfigurableFields"
+        again = pickle.loads(pickle.dumps(configurable)).with_config(configurable={"t": 0.5})
+        assert again.invoke("x").text == "Hi"
+        with pytest.raises(ValueError, match="temperatur not found"):
+            chat.configurable_fields(temperatur=ConfigurableField(id="t"))
+
+
+def test_few_objects_are_kept_of_a_configurable_model() -> None:
+    chat = ChatVessel(base_url="http://localhost:9")
+    configurable: Any = chat.configurable_fields(seed=ConfigurableField(id="s"))
+    made = [weakref.ref(configurable.prepare({"configurable": {"s": seed}})[0]) for seed in range(40)]
+    gc.collect()
+    assert [reference() is not None for reference in made] == [False] * 24 + [True] * 16
+
+
+def test_what_a_configured_call_was_loaded_with_is_not_asked_for_by_another() -> None:
+    with ollama_server(ollama_lines({"content": "Hi"})) as server:
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        configurable = chat.configurable_fields(num_ctx=ConfigurableField(id="n"))
+        for config in ({"n": 512}, {}, {"n": 1024}, {"n": 512}):
+            configurable.invoke("x", {"configurable": config})
+        asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
+    assert asked == [512, None, 1024, 512]
 
 
 PEERS: list[tuple[dict[str, Any], dict[str, Any]]] = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import (
@@ -15,7 +17,7 @@ from langchain_core.messages import (
 from langchain_vessel import ChatVessel, image_block
 from vessel_core.local import LocalServer
 
-from tests.fake_server import llamacpp_server, ollama_server
+from tests.fake_server import Response, Routes, llamacpp_server, ollama_server
 from tests.langchain.media import picture
 from tests.langchain.scripted import answer, ollama_lines
 
@@ -57,6 +59,20 @@ def test_ollamas_profile_has_the_context_that_is_allocated() -> None:
         assert profile.get("image_inputs") is False
         small = ChatVessel(base_url=server.base_url, model="qwen3:8b", num_ctx=512).profile or {}
         assert small.get("max_input_tokens") == 512
+
+
+def test_a_model_that_is_not_loaded_has_no_context_yet_but_what_it_is_told_to_get() -> None:
+    running: list[dict[str, Any]] = []
+    routes: Routes = {("GET", "/api/ps"): lambda _: Response.json({"models": running})}
+    with ollama_server(routes=routes) as server:
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        told = ChatVessel(base_url=server.base_url, model="qwen3:8b", num_ctx=8192)
+        much = ChatVessel(base_url=server.base_url, model="qwen3:8b", num_ctx=999_999)
+        assert "max_input_tokens" not in (chat.profile or {"max_input_tokens": "no profile"})
+        assert (told.profile or {}).get("max_input_tokens") == 8192
+        assert (much.profile or {}).get("max_input_tokens") == 40960
+        running.append({"name": "qwen3:8b", "model": "qwen3:8b", "context_length": 4096})
+        assert (chat.profile or {}).get("max_input_tokens") == 4096
 
 
 def test_the_profile_is_asked_for_once_and_only_when_looked_at() -> None:

@@ -47,6 +47,20 @@ def test_options_go_before_the_string_and_wrong_ones_are_refused() -> None:
         vessel("ollama:qwen3", temperatur=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("ollma:qwen3:8b", "ollama"), ("Olama:x", "ollama"), ("lamacpp", "llamacpp"), ("lmstdio:x", "lmstudio")],
+)
+def test_a_backend_that_is_misspelt_is_no_model_on_any_server(name: str, meant: str) -> None:
+    with pytest.raises(InvalidConfig, match=f"did you mean '{meant}'"):
+        vessel(name)
+
+
+@pytest.mark.parametrize("name", ["llama:7b", "llama3:8b", "olmo:7b", "open-llama", "vicuna", "llava:7b"])
+def test_models_that_are_called_nearly_like_a_backend_stay_models(name: str) -> None:
+    assert (vessel(name).backend, vessel(name).model) == ("auto", name)
+
+
 def test_the_model_answers(chat_server: LocalServer) -> None:
     assert vessel("llamacpp", base_url=chat_server.base_url, max_tokens=20).invoke("Hello").text
 

@@ -276,6 +276,17 @@ async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:
             assert "cut off" in str(block["error"]), way
 
 
+def test_a_cut_call_in_a_sum_of_v1_chunks_says_why_beside_the_blocks() -> None:
+    """LangChain itself leaves the block what it was, a piece of a call, and asks no translator for a sum of lists."""
+    with llamacpp_server(calling(("delete", CUT[0]), finish="length")) as server:
+        first, *others = model(server, output_version="v1").stream("x")
+    summed = first.__add__(others)
+    assert [block["type"] for block in summed.content_blocks] == ["tool_call_chunk"]
+    [told] = summed.response_metadata["invalid_tool_calls"]
+    assert told["args"] == CUT[0]
+    assert "cut off" in told["error"]
+
+
 async def test_a_whole_call_beside_one_that_was_cut_off_is_kept() -> None:
     with llamacpp_server(calling(("f", '{"a": 1}'), ("g", '{"b": '), finish="length")) as server:
         for way, message in (await every_way(model(server))).items():

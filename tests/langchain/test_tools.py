@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, cast
 
@@ -77,6 +77,7 @@ def chat(server: FakeServer, **options: Any) -> ChatVessel:
         (Author, "Author", {"name"}),
         (JSON_SCHEMA, "Place", {"x"}),
         (OPENAI, "now", set[str]()),
+        ({"type": "function", **OPENAI["function"]}, "now", set[str]()),  # of the Responses API
         (ANTHROPIC, "pick", {"color"}),
     ],
 )
@@ -95,6 +96,12 @@ def test_a_tool_that_only_a_provider_runs_is_refused_when_it_is_bound(choice: st
         ChatVessel().bind_tools([search, {"type": "web_search"}], tool_choice=choice)
 
 
+def test_a_tool_that_has_no_name_is_refused_with_its_place() -> None:
+    with pytest.raises(ModelInvalidRequestError, match=r"tools\[1\] is a partial, which has no name"):
+        ChatVessel().bind_tools([search, partial(multiply, b=2)])
+
+
+OPENAI_NAMED = {"type": "function", "function": {"name": "multiply"}}
 CHOICES: list[tuple[Any, list[str], str | None]] = [
     (None, ["search", "multiply"], None),
     (False, ["search", "multiply"], None),
@@ -106,9 +113,15 @@ CHOICES: list[tuple[Any, list[str], str | None]] = [
     ({"type": "any"}, ["search", "multiply"], "required"),
     ({"type": "auto"}, ["search", "multiply"], "auto"),
     ("multiply", ["multiply"], "required"),
-    ({"type": "function", "function": {"name": "multiply"}}, ["multiply"], "required"),
+    (OPENAI_NAMED, ["multiply"], "required"),
     ({"type": "function", "name": "multiply"}, ["multiply"], "required"),
     ({"type": "tool", "name": "multiply"}, ["multiply"], "required"),
+    ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [OPENAI_NAMED]}}, ["multiply"], "auto"),
+    (
+        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "search"}]},
+        ["search"],
+        "required",
+    ),
 ]
 
 
@@ -122,6 +135,15 @@ def test_a_choice_goes_as_a_string_and_a_named_tool_goes_alone(
         body = sent(server)
     assert [each["function"]["name"] for each in body["tools"]] == names
     assert body.get("tool_choice") == wire
+
+
+def test_allowed_tools_may_be_said_with_a_call_and_must_be_there() -> None:
+    allowed: Any = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "search"}]}
+    with llamacpp_server(answer("Hi")) as server:
+        chat(server).bind_tools([search, multiply]).invoke("x", tool_choice=allowed)
+        assert [each["function"]["name"] for each in sent(server)["tools"]] == ["search"]
+    with pytest.raises(ModelInvalidRequestError, match="'search', which is none of the tools"):
+        ChatVessel().bind_tools([multiply], tool_choice=allowed)
 
 
 def test_a_named_tool_is_forced_on_ollama_too() -> None:

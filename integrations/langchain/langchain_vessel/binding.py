@@ -14,7 +14,7 @@ from langchain_vessel import structured
 from langchain_vessel.answers import AnswerParser, with_raw
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.settings import ChatSettings
-from langchain_vessel.tools import ToolLike, to_tool_choice, to_tools
+from langchain_vessel.tools import ToolLike, to_allowed, to_tool_choice, to_tools
 
 
 class ToolBinding(ChatSettings, BaseChatModel):
@@ -33,15 +33,16 @@ class ToolBinding(ChatSettings, BaseChatModel):
         """Return this model with tools it may call.
 
         `tool_choice` is `"auto"`, `"none"`, `"any"` (or `"required"`, `True`: some tool must be called), a tool's name, or
-        the object of OpenAI or Anthropic; a named tool is really forced, on each server. `parallel_tool_calls=False` allows
-        one call only. `response_format` is the form of the answer once no tool is called. Raises `InvalidRequest` if the
-        chosen tool isn't there. Where a call was forced and none came that can be run, the model raises
-        `VesselInvalidOutput` with the answer in `partial`; with `validate=False` it returns it.
+        the object of OpenAI or Anthropic; a named tool is really forced, on each server, and tools that `allowed_tools`
+        leaves out are not sent. `parallel_tool_calls=False` allows one call only. `response_format` is the form of the answer
+        once no tool is called. Raises `InvalidRequest` if the chosen tool isn't there. Where a call was forced and none came
+        that can be run, the model raises `VesselInvalidOutput` with the answer in `partial`; with `validate=False` it returns
+        it.
 
             chat.bind_tools([search], tool_choice="any").invoke("Who wrote Dune?").tool_calls
         """
         with langchain_errors():
-            made = to_tools(tools, strict)
+            made = to_allowed(tool_choice, to_tools(tools, strict))
             choice = to_tool_choice(tool_choice, made)
             wanted = structured.to_response_format(response_format, strict)
         bound = {

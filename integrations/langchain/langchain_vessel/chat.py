@@ -15,6 +15,8 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableSerializable
+from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
 from vessel_core import Limits, Routing, Timeout
@@ -120,6 +122,13 @@ class ChatVessel(ToolBinding, ServerLimits):
             if name not in ("api_key", "headers") and value is not None
         }
         return written
+
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> RunnableSerializable[Any, Any]:
+        """Return this with fields that each call's config may set; calls that set them alike share their connections."""
+        from langchain_vessel.configuring import Configured  # only here: no other chat needs it
+
+        super().configurable_fields(**kwargs)  # raises for a name that is none
+        return Configured(default=self, fields=kwargs)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         return combined(llm_outputs)

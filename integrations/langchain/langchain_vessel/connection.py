@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
@@ -16,6 +16,11 @@ from vessel_core.settings import make_target
 from langchain_vessel.options import plain_arguments
 
 _SHARED = ("callbacks", "cache", "rate_limiter")
+_KEPT = 16
+"""How many objects that `configurable_fields` made of one are kept, with their connections; the oldest goes first."""
+
+
+T = TypeVar("T")
 
 
 class Connections:
@@ -24,6 +29,7 @@ class Connections:
     def __init__(self) -> None:
         self._made: tuple[tuple[object, ...], Client, AsyncClient] | None = None
         self.profile_wanted = False
+        self._configured: list[Any] = []
 
     def of(self, server: ServerFields) -> tuple[Client, AsyncClient]:
         """Return the clients for what the fields say now; both know one server."""
@@ -33,6 +39,12 @@ class Connections:
             client = server.client or Client(target=server.target())
             made = self._made = (wanted, client, client.to_async())
         return made[1], made[2]
+
+    def configured(self, made: T) -> T:
+        """Return the object that was made before with the same fields, else this one, and keep it."""
+        kept: Any = next((each for each in self._configured if each == made), made)
+        self._configured = [kept, *(each for each in self._configured if each is not kept)][:_KEPT]
+        return kept
 
     def __eq__(self, other: object) -> bool:
         """Never make two objects differ: what they are is in their fields."""
@@ -175,6 +187,10 @@ class ServerFields(BaseModel):
     @property
     def _async(self) -> AsyncClient:
         return self._connections.of(self)[1]
+
+    def configured(self, made: T) -> T:
+        """Return what was made of this before with the same fields as `made`, else that."""
+        return self._connections.configured(made)
 
     def _where(self) -> dict[str, Any]:
         """Return the server and model as far as they are known, without a request."""

@@ -46,8 +46,8 @@ class ServerLimits(ChatSettings, BaseChatModel):
     def _server_profile(self) -> ModelProfile | None:
         """Return what the model can do, as the server says: asked at the first look, remembered, `None` if nobody answers.
 
-        `max_input_tokens` is the context that is really allocated; `structured_output` makes agents use the server's
-        grammar.
+        `max_input_tokens` is the context that is really allocated, or will be by `num_ctx`; it is left out while the model is
+        not loaded, and asked for anew. `structured_output` makes agents use the server's grammar.
         """
         try:
             return to_profile(self._sync.model_info(self.model), self.num_ctx)
@@ -103,11 +103,15 @@ class ServerLimits(ChatSettings, BaseChatModel):
 
 
 def to_profile(info: ModelInfo, num_ctx: int | None = None) -> ModelProfile:
-    """Return LangChain's profile of a model, which may be loaded with `num_ctx`; what the server doesn't say is left out."""
+    """Return LangChain's profile of a model, which may be loaded with `num_ctx`; what the server doesn't say is left out.
+
+    Of a model that is not loaded nobody knows how much context it will get: what it could take is none to plan with.
+    """
     can = info.capabilities
+    most = info.max_context_length
     said: Mapping[str, Any] = {
         "name": info.id or None,
-        "max_input_tokens": num_ctx or info.context_length or info.max_context_length,
+        "max_input_tokens": min(num_ctx, most or num_ctx) if num_ctx else info.context_length,
         "text_inputs": True,
         "image_inputs": can.vision,
         "image_url_inputs": can.vision and can.image_urls,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from vessel_core.backends import find_backend
+from vessel_core.backends import BACKENDS, find_backend
 from vessel_core.errors import InvalidConfig
 
 from langchain_vessel.chat import ChatVessel
@@ -23,6 +24,7 @@ def vessel(name: str = "", **options: Any) -> ChatVessel:
         vessel("ollama:qwen3:8b")           # Ollama's model qwen3:8b
         vessel("llamacpp", temperature=0)   # the model that llama.cpp has loaded
         vessel("qwen3:8b")                  # no backend of that name: a model, on whatever server runs
+        vessel("ollma:qwen3")               # raises: did you mean 'ollama'?
         vessel("http://gpu-box:8080")       # the server there
 
     `options` are those of `ChatVessel`. Raises `InvalidConfig` for what can't be right.
@@ -41,7 +43,19 @@ def _parts(name: str) -> tuple[str | None, str | None]:
     try:
         return find_backend(first).name if first else None, rest or None
     except InvalidConfig:
+        _check_spelling(first, name)
         return None, name
+
+
+def _check_spelling(first: str, name: str) -> None:
+    """Raise `InvalidConfig` for what is nearly a backend's name, as no model is called: another server would answer."""
+    known = [spelling for backend in BACKENDS for spelling in (backend.name, *backend.aliases)]
+    near = [each for each in known if each[0] == first[0].lower()]
+    if meant := get_close_matches(first.lower(), near, n=1, cutoff=0.9):
+        raise InvalidConfig(
+            f"There is no backend {first!r}: did you mean {meant[0]!r}?",
+            hint=f"If a model is called so, say ChatVessel(model={name!r}).",
+        )
 
 
 def register_providers() -> None:

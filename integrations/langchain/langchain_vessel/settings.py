@@ -11,7 +11,7 @@ from vessel_core.merging import merged
 from langchain_vessel.options import call_options
 from langchain_vessel.sampling import OptionFields
 from langchain_vessel.structured import to_response_format
-from langchain_vessel.tools import to_tool_choice, to_tools
+from langchain_vessel.tools import to_allowed, to_tool_choice, to_tools
 
 
 class ChatSettings(OptionFields):
@@ -34,8 +34,9 @@ class ChatSettings(OptionFields):
         fields: dict[str, Any] = {"model": self.model, **self.chosen_options(), **call}
         if stop:
             fields["stop"] = stop
-        fields["tools"] = tools
-        fields["tool_choice"] = to_tool_choice(call.get("tool_choice"), tools)
+        choice = call.get("tool_choice")
+        fields["tools"] = tools = to_allowed(choice, tools)
+        fields["tool_choice"] = to_tool_choice(choice, tools)
         fields["response_format"] = to_response_format(call.get("response_format", self.response_format))
         fields["extra_body"] = merged(self.extra_body or {}, call.get("extra_body") or {}) or None
         return fields

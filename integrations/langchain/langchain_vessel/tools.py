@@ -21,6 +21,13 @@ def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> li
 
 
 def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
+    if isinstance(tool, Mapping):
+        tool = _of_responses(cast("Mapping[str, Any]", tool))
+    elif not isinstance(tool, BaseTool) and not hasattr(tool, "__name__"):
+        raise InvalidRequest(
+            f"{where} is a {type(tool).__name__}, which has no name to be called by.",
+            hint="Give a function, a class or a tool of LangChain's; `InjectedToolArg` hides an argument from the model.",
+        )
     made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
     if "function" not in made:
         raise InvalidRequest(
@@ -34,6 +41,33 @@ def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
     return made
 
 
+def _of_responses(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a function as OpenAI's Responses API writes it, without `function` around it, as LangChain reads one."""
+    if tool.get("type") != "function" or "function" in tool:
+        return tool
+    return {key: value for key, value in tool.items() if key != "type"}
+
+
+def to_allowed(choice: Any, tools: list[Tool]) -> list[Tool]:
+    """Return the tools that a choice leaves: OpenAI's `allowed_tools` names some, which no local server reads."""
+    if not _is_of_allowed(choice):
+        return tools
+    listed = cast("Sequence[Mapping[str, Any]]", _allowed(choice).get("tools") or ())
+    names = [_named(each) for each in listed]
+    for name in names:
+        to_tool_choice(name, tools)
+    return [tool for tool in tools if tool["function"]["name"] in names]
+
+
+def _is_of_allowed(choice: Any) -> bool:
+    return isinstance(choice, Mapping) and cast("Mapping[str, Any]", choice).get("type") == "allowed_tools"
+
+
+def _allowed(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what `allowed_tools` says, in the form of chat completions or in that of the Responses API."""
+    return cast("Mapping[str, Any]", choice.get("allowed_tools") or choice)
+
+
 def to_tool_choice(choice: Any, tools: Sequence[Tool]) -> str | None:
     """Return a tool choice as the core takes it: `auto`, `none`, `required`, a tool's name, or `None`.
 
@@ -41,7 +75,9 @@ def to_tool_choice(choice: Any, tools: Sequence[Tool]) -> str | None:
     """
     if choice is None or choice is False:
         return None
-    if isinstance(choice, Mapping):
+    if _is_of_allowed(choice):
+        choice = _allowed(choice).get("mode") or "auto"
+    elif isinstance(choice, Mapping):
         choice = _named(cast("Mapping[str, Any]", choice))
     if choice is True or choice == "any":
         choice = "required"
