@@ -126,7 +126,7 @@ class OpenAI:
 
 
 def _whole(script: bytes) -> dict[str, Any]:
-    """Return the text and the calls of a stream as the one document that comes of not streaming."""
+    """Return the thoughts, the text and the calls of a stream as the one document that comes of not streaming."""
     events: list[dict[str, Any]] = [
         json.loads(event[6:]) for event in script.split(b"\n\n") if event.startswith(b"data: {")
     ]
@@ -135,9 +135,11 @@ def _whole(script: bytes) -> dict[str, Any]:
     for piece in (piece for delta in deltas for piece in delta.get("tool_calls", ())):
         call = made.setdefault(piece["index"], {**piece, "function": {**piece["function"], "arguments": ""}})
         call["function"]["arguments"] += piece["function"]["arguments"]
-    message = {"role": "assistant", "content": "".join(delta.get("content") or "" for delta in deltas)}
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(delta.get("content") or "" for delta in deltas)}
+    if thoughts := "".join(delta.get("reasoning_content") or "" for delta in deltas):
+        message["reasoning_content"] = thoughts
     if made:
-        message = {"role": "assistant", "content": None, "tool_calls": list(made.values())}
+        message |= {"content": None, "tool_calls": list(made.values())}
     choice = {"index": 0, "finish_reason": "tool_calls" if made else "stop", "message": message}
     return {**events[-1], "object": "chat.completion", "created": 1, "choices": [choice]}
 
@@ -200,10 +202,12 @@ class Ollama:
         return Reply(self._line({"content": "Hello"}), content_type=NDJSON, endless=True)
 
     def _whole(self, script: bytes) -> Reply:
-        """Return the text and the calls of a stream as the one document that comes of not streaming."""
+        """Return the thoughts, the text and the calls of a stream as the one document that comes of not streaming."""
         lines: list[dict[str, Any]] = [json.loads(line) for line in script.splitlines()]
         said: list[dict[str, Any]] = [line["message"] for line in lines]
         message: dict[str, Any] = {"role": "assistant", "content": "".join(each["content"] for each in said)}
+        if thoughts := "".join(each.get("thinking", "") for each in said):
+            message["thinking"] = thoughts
         if made := [call for each in said for call in each.get("tool_calls", ())]:
             message["tool_calls"] = made
         return Reply.json({**lines[-1], "message": message})

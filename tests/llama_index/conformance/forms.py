@@ -11,6 +11,8 @@ from llama_index.core.llms import LLM
 
 WHOLE = ("chat", "achat", "complete", "acomplete")
 STREAMED = ("stream_chat", "astream_chat", "stream_complete", "astream_complete")
+CHATS = ("chat", "achat", "stream_chat", "astream_chat")
+WITH_TOOLS = ("chat_with_tools", "achat_with_tools", "stream_chat_with_tools", "astream_chat_with_tools")
 
 
 def pieces(llm: LLM, form: str, *asked: Any, **options: Any) -> list[Any]:
@@ -34,5 +36,15 @@ async def _apieces(
 
 
 def answers(llm: LLM, form: str, question: str) -> list[Any]:
-    """Return what comes of asking a question, which a chat takes as a message."""
-    return pieces(llm, form, [ChatMessage(question)] if form.endswith("chat") else question)
+    """Return what comes of asking a question."""
+    return pieces(llm, form, asked(form, question))
+
+
+def asked(form: str, question: str) -> Any:
+    """Return a question as a form takes it: a chat as a message, a completion as a text."""
+    return [ChatMessage(question)] if form.endswith("chat") else question
+
+
+def text_of(answer: Any) -> str:
+    """Return the text of a chat's or of a completion's answer."""
+    return (answer.message.content or "") if hasattr(answer, "message") else answer.text

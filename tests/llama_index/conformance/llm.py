@@ -19,7 +19,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
-from .forms import STREAMED, WHOLE, answers, pieces
+from .forms import CHATS, STREAMED, WHOLE, WITH_TOOLS, answers, pieces
 from .looking import extra, raw
 from .pictures import png
 
@@ -87,7 +87,8 @@ class LLMConformance(Made):
         assert inspect.iscoroutine(asked)
         text = ""
         async for chunk in await asked:
-            text += chunk.delta or ""
+            assert isinstance(chunk.delta, str)
+            text += chunk.delta
             assert (chunk.message.content or "") == text
         assert text
 
@@ -170,12 +171,12 @@ class ThinkingConformance(Made):
     """For a model that thinks before it answers."""
 
     def test_thinking_is_kept_apart_whole_and_streamed(self) -> None:
-        whole = self.make().chat(self.messages).message
-        chunks = list(self.make().stream_chat(self.messages))
-        for message in (whole, chunks[-1].message):
-            assert any(isinstance(block, ThinkingBlock) and block.content for block in message.blocks)
-            assert "<think>" not in (message.content or "")
-        assert any(extra(chunk).get("thinking_delta") for chunk in chunks)
+        for form in CHATS:
+            chunks = pieces(self.make(), form, self.messages)
+            message = chunks[-1].message
+            assert any(isinstance(block, ThinkingBlock) and block.content for block in message.blocks), form
+            assert "<think>" not in (message.content or ""), form
+            assert form in WHOLE or any(extra(chunk).get("thinking_delta") for chunk in chunks), form
 
 
 class ToolConformance(Made):
@@ -236,7 +237,7 @@ class ParallelToolConformance(ToolConformance):
         several = llm.chat_with_tools([WEATHER], self.parallel_question, allow_parallel_tool_calls=True)
         calls = llm.get_tool_calls_from_response(several)
         assert len({call.tool_id for call in calls}) == len(calls) == 2
-        for form in ("stream_chat_with_tools", "astream_chat_with_tools"):
+        for form in WITH_TOOLS:
             one = pieces(self.make(), form, [WEATHER], self.parallel_question, tool_required=True)[-1]
             assert len(llm.get_tool_calls_from_response(one)) == 1, form
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator
@@ -25,7 +27,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from .dialects import OPENAI, Dialect, OpenAI, Script
-from .forms import STREAMED, WHOLE, answers, pieces
+from .forms import CHATS, STREAMED, WHOLE, WITH_TOOLS, answers, asked, pieces, text_of
 from .looking import extra, raw
 from .pictures import png
 from .server import Reply, ScriptedServer
@@ -44,12 +46,28 @@ def get_weather(city: str) -> str:
     return city
 
 
-WEATHER = FunctionTool.from_defaults(get_weather)
+def search(query: str) -> str:
+    """Search the web."""
+    return query
+
+
+WEATHER, SEARCH = FunctionTool.from_defaults(get_weather), FunctionTool.from_defaults(search)
 LISBON = ("get_weather", {"city": "Lisbon"})
 OSLO = ("get_weather", {"city": "Oslo"})
 UNBOUND = (None, "auto", "none")
-WITH_TOOLS = ("stream_chat_with_tools", "astream_chat_with_tools")
 OBJECTS = ("structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict")
+
+
+def is_bound(body: Any) -> bool:
+    """Tell whether a request makes the model call a tool: by its choice, or by a schema where there is no choice."""
+    return body.get("tool_choice") not in UNBOUND or bool(body.get("format"))
+
+
+def may_call(body: Any, name: str) -> bool:
+    """Tell whether a request lets the model call a tool: it is offered, and no other one is chosen."""
+    offered = [tool["function"]["name"] for tool in body["tools"]]
+    chosen = [other for other in offered if json.dumps(other) in json.dumps(body.get("tool_choice"))]
+    return name in (chosen or offered)
 
 
 def raised(llm: LLM, form: str) -> Exception | None:
@@ -96,13 +114,25 @@ class WireConformance(ABC):
 
     def test_reasoning_is_kept_in_every_form(self) -> None:
         script = self.dialect.text("Yes", ".", reasoning=["Let me", " see."])
-        for form in ("stream_chat", "astream_chat"):
+        for form in CHATS:
             with self.playing(script) as (llm, _):
                 chunks = pieces(llm, form, HELLO)
-            assert "".join(extra(chunk).get("thinking_delta") or "" for chunk in chunks) == "Let me see."
             thinking = [block for block in chunks[-1].message.blocks if isinstance(block, ThinkingBlock)]
-            assert [block.content for block in thinking] == ["Let me see."]
-            assert chunks[-1].message.content == "Yes."
+            assert [block.content for block in thinking] == ["Let me see."], form
+            assert chunks[-1].message.content == "Yes.", form
+            if form in STREAMED:
+                assert "".join(extra(chunk).get("thinking_delta") or "" for chunk in chunks) == "Let me see.", form
+
+    def test_a_stream_grows_by_its_deltas_in_every_form(self) -> None:
+        for form in STREAMED:
+            with self.playing(self.dialect.text("Yes", ", it", " is.", reasoning=["Hm."])) as (llm, _):
+                chunks = answers(llm, form, "Hello")
+            assert all(isinstance(chunk.delta, str) for chunk in chunks), form
+            text = ""
+            for chunk in chunks:
+                text += chunk.delta
+                assert text_of(chunk) == text, form
+            assert text == "Yes, it is.", form
 
     def test_counts_are_asked_for_and_kept(self) -> None:
         for form in (*WHOLE, *STREAMED):
@@ -120,20 +150,34 @@ class WireConformance(ABC):
             with self.playing(self.dialect.failing()) as (llm, _):
                 assert "out of memory" in str(raised(llm, form)), form
 
-    def test_stopping_early_hangs_up_at_once(self) -> None:
-        with self.playing(self.dialect.endless()) as (llm, server):
-            stream = llm.stream_chat(HELLO)
+    def test_stopping_early_hangs_up_at_once_in_every_form(self) -> None:
+        for form in STREAMED:
+            with self.playing(self.dialect.endless()) as (llm, server):
+                assert asyncio.run(self.hangs_up(llm, form, server)), form
+
+    async def hangs_up(self, llm: LLM, form: str, server: ScriptedServer) -> bool:
+        """Read one piece of an endless stream, close it, and tell whether that hangs up."""
+        method: Any = getattr(llm, form)
+        if form.startswith("a"):
+            stream = await method(asked(form, "Hello"))
+            await anext(stream)
+            await stream.aclose()
+        else:
+            stream = method(asked(form, "Hello"))
             next(stream)
             stream.close()
-            assert server.asked(self.dialect.path)[0].disconnected.wait(2)
+        hung_up = await asyncio.to_thread(server.asked(self.dialect.path)[0].disconnected.wait, 2)
+        if callable(aclose := getattr(llm, "aclose", None)):
+            await cast("Any", aclose())
+        return hung_up
 
     def test_a_server_that_is_not_there_is_told_within_two_seconds(self) -> None:
-        with self.dialect.server(b"") as server:
-            gone = server.base_url
-        started = time.monotonic()
-        with pytest.raises(Exception):  # noqa: B017, PT011
-            self.make(gone).chat(HELLO)
-        assert time.monotonic() - started < 2
+        with socket.socket() as nobody:  # it has the port, and does not listen
+            nobody.bind(("127.0.0.1", 0))
+            started = time.monotonic()
+            with pytest.raises(Exception):  # noqa: B017, PT011
+                self.make(f"http://127.0.0.1:{nobody.getsockname()[1]}").chat(HELLO)
+            assert time.monotonic() - started < 2
 
     def test_a_generation_is_not_sent_twice(self) -> None:
         failing = Reply.json({"error": {"message": "broken", "code": 400}}, 400)
@@ -161,14 +205,22 @@ class WireConformance(ABC):
                 last = pieces(llm, form, [WEATHER], "Weather?", allow_parallel_tool_calls=False)[-1]
                 assert len(llm.get_tool_calls_from_response(last)) == 1, form
 
-    def test_a_required_tool_is_required_in_streams_too(self) -> None:
+    def test_a_required_tool_is_required_in_every_form(self) -> None:
         for form in WITH_TOOLS:
             with self.playing(self.dialect.calls(LISBON)) as (llm, server):
                 pieces(llm, form, [WEATHER], "Weather?", tool_required=True)
-                body = self.sent(server)
-                assert body.get("tool_choice") not in UNBOUND or body.get("format"), f"{form}: nothing makes it call"
+                assert is_bound(self.sent(server)), f"{form}: nothing makes it call"
 
-    def test_a_picture_in_a_tools_result_is_sent(self) -> None:
+    def test_a_named_tool_is_asked_for_in_every_form(self) -> None:
+        for form in WITH_TOOLS:
+            with self.playing(self.dialect.calls(LISBON)) as (llm, server):
+                pieces(llm, form, [SEARCH, WEATHER], "Weather?", tool_choice="get_weather")
+                body = self.sent(server)
+                assert is_bound(body), f"{form}: nothing makes it call"
+                assert may_call(body, "get_weather"), form
+                assert not may_call(body, "search"), f"{form}: it may call another one"
+
+    def test_a_picture_in_a_tools_result_is_sent_in_every_form(self) -> None:
         call = ToolCallBlock(tool_call_id="a", tool_name="draw", tool_kwargs={})
         blocks: Any = [TextBlock(text="Here."), ImageBlock(image=png(0, 0, 255))]
         history = [
@@ -176,9 +228,10 @@ class WireConformance(ABC):
             ChatMessage(role="assistant", blocks=[call]),
             ChatMessage(role="tool", blocks=blocks, additional_kwargs={"tool_call_id": "a"}),
         ]
-        with self.playing(self.dialect.text("Blue.")) as (llm, server):
-            list(llm.stream_chat(history))
-            assert "iVBORw0KGgo" in json.dumps(self.sent(server)["messages"])
+        for form in CHATS:
+            with self.playing(self.dialect.text("Blue.")) as (llm, server):
+                pieces(llm, form, history)
+                assert "iVBORw0KGgo" in json.dumps(self.sent(server)["messages"]), form
 
     # ---------------------------------------------------------------------------------------------------------- objects
 
