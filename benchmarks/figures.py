@@ -44,7 +44,7 @@ def chat(client: str, do: str, model: str, tokens: float, times: int = 1) -> Mea
 
 
 def per_token() -> list[Row]:
-    """P1: a 2,000-token answer, its events coalesced on the wire."""
+    """P1: a 2,000-token answer, its events coalesced on the wire: delivered token by token, and as they arrive."""
     pairs = [
         ("P1", "ChatVessel", "ChatOpenAI", (1 / 6, 1 / 7)),
         ("P1", "ChatVessel on Ollama", "ChatOllama", (0.6, 0.6)),
@@ -55,9 +55,14 @@ def per_token() -> list[Row]:
     ]
     return [
         Row(
-            figure, f"µs a token, {do}", chat(ours, do, "text-2000", 2000, 2), chat(peer, do, "text-2000", 2000, 2), aim
+            figure,
+            f"µs a token, {do}",
+            chat(client, do, "text-2000", 2000, 2),
+            chat(peer, do, "text-2000", 2000, 2),
+            aim,
         )
         for figure, ours, peer, aims in pairs
+        for client in (f"{ours}, apart", ours)
         for do, aim in zip(("stream", "astream"), aims, strict=True)
     ]
 

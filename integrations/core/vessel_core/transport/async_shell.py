@@ -19,6 +19,7 @@ from vessel_core.transport.fast import fast_transport
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
+from vessel_core.transport.reads import areads
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
 
@@ -180,7 +181,7 @@ class _Pieces:
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._take = incoming.taker()
-        self._stream = aiter(cast("httpx.AsyncByteStream", incoming.response.stream))
+        self._stream = areads(cast("httpx.AsyncByteStream", incoming.response.stream))
 
     def __aiter__(self) -> Self:
         return self

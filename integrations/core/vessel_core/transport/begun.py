@@ -9,6 +9,7 @@ import httpx
 
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.reads import areads, reads
 
 
 def begin_body(incoming: Incoming) -> bytes:
@@ -16,7 +17,7 @@ def begin_body(incoming: Incoming) -> bytes:
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.SyncByteStream", incoming.response.stream)
-    pieces = iter(body)
+    pieces = reads(body)
     with mapped(incoming.stage):
         first = next(pieces, b"")
     incoming.response.stream = _Begun(first, pieces, body)
@@ -28,7 +29,7 @@ async def abegin_body(incoming: Incoming) -> bytes:
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.AsyncByteStream", incoming.response.stream)
-    pieces = aiter(body)
+    pieces = areads(body)
     try:
         first = await anext(pieces, b"")
     except httpx.TransportError as error:

@@ -19,6 +19,7 @@ from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
+from vessel_core.transport.reads import reads
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
 
@@ -72,7 +73,7 @@ class Transport:
             incoming.wait_patiently()
         take = incoming.taker()
         with mapped(incoming.stage):
-            for data in cast("httpx.SyncByteStream", incoming.response.stream):
+            for data in reads(cast("httpx.SyncByteStream", incoming.response.stream)):
                 yield take(data)
         incoming.forget()
 

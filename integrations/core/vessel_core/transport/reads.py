@@ -1,0 +1,122 @@
+"""The body of a reply, one piece for all that a network read brings.
+
+httpx hands on one HTTP chunk at a time, through five generators, and servers make a chunk of each token: what had arrived
+together came apart again, and that was half of a token's cost. Here h11, which checks what comes as it does for httpx, is asked
+until it needs the next read. A body that httpx's own HTTP/1.1 doesn't bring is iterated as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Self
+
+import h11
+import httpcore
+import httpx
+
+MOST = 64 * 1024
+"""How many bytes a read may bring, as with httpx."""
+
+
+def reads(body: httpx.SyncByteStream) -> Iterator[bytes]:
+    """Return the pieces of a body."""
+    source = _Source.under(body)
+    return iter(body) if source is None else _reads(source)
+
+
+def areads(body: httpx.AsyncByteStream) -> AsyncIterator[bytes]:
+    """Return the pieces of a body, async."""
+    source = _Source.under(body)
+    return aiter(body) if source is None else _AsyncReads(source)
+
+
+class _Source:
+    """Where a body comes from: what the `network` brings is given to `state`, which says what it means."""
+
+    __slots__ = ("_fault", "_open", "_state", "network", "seconds")
+
+    def __init__(self, state: h11.Connection, network: Any, seconds: float | None) -> None:
+        self.network = network
+        self.seconds = seconds
+        self._state = state
+        self._open = True
+        self._fault: httpx.TransportError | None = None
+
+    @classmethod
+    def under(cls, body: object) -> Self | None:
+        """Return it if httpx's own HTTP/1.1 brings this body: how that is built is nobody's business, and hasn't changed since
+        httpcore 1.0."""
+        stream = getattr(getattr(body, "_httpcore_stream", None), "_stream", None)
+        connection = getattr(stream, "_connection", None)
+        state, network = getattr(connection, "_h11_state", None), getattr(connection, "_network_stream", None)
+        request = getattr(stream, "_request", None)
+        if not isinstance(state, h11.Connection) or network is None or request is None:
+            return None
+        return cls(state, network, request.extensions.get("timeout", {}).get("read"))
+
+    def here(self) -> bytes:
+        """Return what has come since the last call."""
+        came: list[bytes] = []
+        try:
+            while self._open:
+                event = self._state.next_event()
+                if isinstance(event, h11.Data):
+                    came.append(event.data)
+                elif event is h11.NEED_DATA:
+                    break
+                else:
+                    self._open = False
+        except h11.RemoteProtocolError as error:
+            self._open = False
+            self._fault = httpx.RemoteProtocolError(str(error))
+        return b"".join(came)
+
+    def wants(self) -> bool:
+        """Tell whether there is more to read; raise what came in place of it."""
+        if self._fault is not None:
+            raise self._fault
+        return self._open
+
+    def take(self, data: bytes) -> None:
+        """Take what a read brought, nothing if the connection was closed."""
+        self._state.receive_data(data)
+
+
+def _reads(source: _Source) -> Iterator[bytes]:
+    while True:
+        if data := source.here():
+            yield data
+        if not source.wants():
+            return
+        try:
+            source.take(source.network.read(MOST, timeout=source.seconds))
+        except (httpcore.ReadTimeout, httpcore.ReadError) as error:
+            raise _of_httpx(error) from error
+
+
+class _AsyncReads:
+    """No generator: a loop that ends closes all of them at once, those in use by others too."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        source = self._source
+        while not (data := source.here()):
+            if not source.wants():
+                raise StopAsyncIteration
+            try:
+                source.take(await source.network.read(MOST, timeout=source.seconds))
+            except (httpcore.ReadTimeout, httpcore.ReadError) as error:
+                raise _of_httpx(error) from error
+        return data
+
+
+def _of_httpx(error: httpcore.ReadTimeout | httpcore.ReadError) -> httpx.TransportError:
+    kind = httpx.ReadTimeout if isinstance(error, httpcore.ReadTimeout) else httpx.ReadError
+    return kind(str(error))

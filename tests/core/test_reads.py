@@ -1,0 +1,125 @@
+"""Bodies that httpx's own connections bring: all of one read is one piece, and nothing else is different."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from vessel_core import AsyncClient, Client, Delta, Message
+from vessel_core.errors import StreamInterrupted
+from vessel_core.transport.reads import areads, reads
+
+from tests.fake_server import FakeServer, Response, llamacpp_server
+
+HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def text(word: str) -> bytes:
+    return b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % word.encode()
+
+
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+CHUNKS = b"".join(chunk(event) for event in (text("a"), text("b"), text("c"), FINISH, DONE))
+ANSWER = Response(raw=HEAD + CHUNKS + b"0\r\n\r\n")
+"""An answer each of whose events is a chunk, all of them in one segment."""
+
+
+@pytest.fixture(autouse=True)
+def by_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESSEL_FAST", "0")
+
+
+async def streamed(server: FakeServer, *, asked: bool, together: bool = True, times: int = 1) -> list[list[Delta]]:
+    """Return the deltas of an answer, of several if they are asked for one after the other."""
+    options: dict[str, Any] = {"base_url": server.base_url, "model": "m", "together": together}
+    if asked:
+        async with AsyncClient("llamacpp", **options) as client:
+            return [[delta async for delta in client.stream(HELLO)] for _ in range(times)]
+    with Client("llamacpp", **options) as client:
+        return [list(client.stream(HELLO)) for _ in range(times)]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("together", [True, False])
+async def test_chunks_that_one_read_brings_are_one_delta_unless_they_were_not_to_be(
+    asked: bool, together: bool
+) -> None:
+    with llamacpp_server(ANSWER) as server:
+        (deltas,) = await streamed(server, asked=asked, together=together)
+    texts = [delta.text for delta in deltas if delta.text]
+    assert texts == (["a", "bc"] if together else ["a", "b", "c"])  # the first tells what it is
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_connection_whose_whole_answer_came_at_once_is_used_again(asked: bool) -> None:
+    with llamacpp_server(Response.stream(text("a"), text("b") + FINISH + DONE)) as server:
+        before = server.connections
+        await streamed(server, asked=asked, times=3)
+        assert server.connections == before + 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("broken", [b"no size\r\n", b""], ids=["a chunk that is none", "an end too early"])
+async def test_what_came_before_a_fault_in_the_same_read_is_handed_on(asked: bool, broken: bytes) -> None:
+    raw = HEAD + chunk(text("a")) + chunk(text("b")) + broken
+    with llamacpp_server(Response(raw=raw, cut="fin")) as server:
+        with pytest.raises(StreamInterrupted) as caught:
+            await streamed(server, asked=asked)
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "ab"
+
+
+BYTES = bytes(range(256))
+WORDS = b"onetwothree"
+BODIES = [
+    pytest.param(Response.stream(b"one", b"two", b"three"), WORDS, id="chunked"),
+    pytest.param(Response(body=WORDS), WORDS, id="of known length"),
+    pytest.param(Response(pieces=[b"one", b"two", b"three"], framing="close"), WORDS, id="ended by the connection"),
+    pytest.param(Response(), b"", id="empty"),
+    pytest.param(
+        Response(raw=HEAD + b"".join(chunk(b"%c" % byte) for byte in BYTES) + b"0\r\n\r\n"), BYTES, id="of single bytes"
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "whole"), BODIES)
+def test_a_body_comes_whole(body: Response, whole: bytes) -> None:
+    with FakeServer({("GET", "/"): body}) as server, httpx.HTTPTransport() as pool:
+        response = pool.handle_request(httpx.Request("GET", server.base_url))
+        stream: Any = response.stream
+        assert b"".join(reads(stream)) == whole
+        response.close()
+
+
+@pytest.mark.parametrize(("body", "whole"), BODIES)
+async def test_a_body_comes_whole_async(body: Response, whole: bytes) -> None:
+    with FakeServer({("GET", "/"): body}) as server:
+        async with httpx.AsyncHTTPTransport() as pool:
+            response = await pool.handle_async_request(httpx.Request("GET", server.base_url))
+            stream: Any = response.stream
+            assert b"".join([data async for data in areads(stream)]) == whole
+            await response.aclose()
+
+
+class Plain(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body out of no network."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from (b"one", b"two")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+
+async def test_a_body_of_another_transport_is_iterated_as_it_is() -> None:
+    assert list(reads(Plain())) == [b"one", b"two"]
+    assert [piece async for piece in areads(Plain())] == [b"one", b"two"]
