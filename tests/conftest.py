@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
-from vessel_core.retry import HOSTS
+from vessel_core.retry import host_of
 
 settings.register_profile("vessel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vessel")  # how long an example takes says how busy the machine is
@@ -27,4 +27,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def new_hosts() -> None:
     """No test knows what another one learnt of a port that was given out twice: one that answered is tried for longer."""
-    HOSTS.clear()
+    host_of.cache_clear()

@@ -26,7 +26,7 @@ from vessel_core.errors import (
     StreamInterrupted,
     VesselError,
 )
-from vessel_core.retry import HOSTS, Host, Retries, Send, Wait, attempts, host_of
+from vessel_core.retry import Host, Retries, Send, Wait, attempts, host_of
 from vessel_core.types import Timeout
 from vessel_core.wire import Call, Reply
 
@@ -203,7 +203,15 @@ def test_good_replies_fill_the_budget_again_up_to_its_size() -> None:
 def test_clients_of_one_host_share_what_is_known_of_it() -> None:
     assert host_of("http://a:1") is host_of("http://a:1")
     assert host_of("http://a:1") is not host_of("http://a:2")
-    assert set(HOSTS) == {"http://a:1", "http://a:2"}
+
+
+def test_of_ever_new_hosts_the_oldest_is_forgotten_and_one_in_use_is_not() -> None:
+    used, oldest = host_of("http://used:1"), host_of("http://oldest:1")
+    for port in range(5000):
+        host_of(f"http://a:{port}")
+        assert host_of("http://used:1") is used
+    assert host_of("http://oldest:1") is not oldest
+    assert host_of.cache_info().currsize <= 1000
 
 
 # ------------------------------------------------------------------------------------------------------------ loading

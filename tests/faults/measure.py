@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from xml.etree import ElementTree
 
 import pytest
 from vessel_core import Timeout, retry
-from vessel_core.retry import HOSTS
+from vessel_core.retry import host_of
 
 from tests.faults.catalogue import endless, error, ok, says
 from tests.faults.drivers import DRIVERS, EVENTS, answered
@@ -134,12 +135,13 @@ MEASURES: dict[str, Callable[[], dict[str, Any]]] = {
 
 def main() -> None:
     """Measure what is named, or all, and write the page."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # begun in the background, Ctrl-C would be ignored
     for name in sys.argv[1:] or MEASURES:
-        HOSTS.clear()
+        host_of.cache_clear()
         found = MEASURES[name]()
         print(name, {key: value for key, value in found.items() if key != "cells"}, flush=True)
         remember(name, found)
-        HOSTS.clear()
+        host_of.cache_clear()
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ def fuzz(name: str, until: str, folder: Path) -> bool:
     (found := folder / name).mkdir(parents=True, exist_ok=True)
     arguments = [
         until,
-        "-max_len=1024",
+        "-max_len=512",
         "-timeout=10",
         "-rss_limit_mb=1024",
         "-print_final_stats=1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from vessel_core.errors import (
     ConnectTimeout,
@@ -80,13 +81,13 @@ class Host:
         return True
 
 
-HOSTS: dict[str, Host] = {}
-"""By a server's root: every client of this process shares what is known of it."""
-
-
+@lru_cache(maxsize=512)
 def host_of(root: str) -> Host:
-    """Return what is known of the host of a server."""
-    return HOSTS.setdefault(root, Host())
+    """Return what is known of the host of a server, by its root: every client of this process shares it.
+
+    What was asked for longest ago is forgotten, so that a gateway to ever new servers doesn't grow.
+    """
+    return Host()
 
 
 @dataclass(frozen=True, slots=True)

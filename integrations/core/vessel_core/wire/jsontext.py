@@ -54,6 +54,8 @@ def cut_off(data: bytes) -> bool:
 
 def _deeper_than(limit: int, text: str) -> bool:
     """Tell whether more than `limit` brackets are open at once, those inside strings counted too."""
+    if text.count("[") + text.count("{") <= limit:
+        return False
     depth = 0
     for bracket in re.finditer(r"[\[\]{}]", text):
         depth += 1 if bracket[0] in "[{" else -1
