@@ -118,11 +118,11 @@ async def test_a_large_body_is_sent_without_a_warning() -> None:
         assert len(server.requests[-1].body) > 2_000_000
 
 
-def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word() -> None:
+@pytest.mark.parametrize("kept", ["", "kept"])
+def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word(kept: str) -> None:
     with llamacpp_server(transcript("llamacpp/text.sse")) as server:
-        done = subprocess.run(
-            [sys.executable, "-c", DROPPED, server.base_url], capture_output=True, text=True, check=True
-        )
+        arguments = [sys.executable, "-c", DROPPED + (KEPT if kept else ""), server.base_url]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("Hello\n", "")
 
 
@@ -132,4 +132,11 @@ from vessel_core import AsyncClient
 client = AsyncClient("llamacpp", base_url=sys.argv[1], model="m")
 loop = asyncio.new_event_loop()
 print(loop.run_until_complete(client.chat([{"role": "user", "content": "Hello"}])).text)
+"""
+
+KEPT = """
+import os
+from vessel_core.transport import fast
+loop.close()
+os.client, sys.kept = client, (os, fast)  # it goes when its own module is empty already
 """

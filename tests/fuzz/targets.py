@@ -103,7 +103,8 @@ def documents(data: bytes) -> None:
         _ours(read)
     assert str(error_from(Reply(chosen(STATUSES, data), body=data)))
     text = data.decode("latin-1")
-    assert (retry_after({"retry-after": text, "date": text}) or 0.0) >= 0.0
+    for headers in ({"retry-after": text, "date": text}, {"retry-after-ms": text}):
+        assert (retry_after(headers) or 0.0) >= 0.0
 
 
 def arguments(data: bytes) -> None:

@@ -369,6 +369,7 @@ def test_quirk_19_a_page_is_shown_by_its_words() -> None:
         ({"retry-after": "Mon, 23 Nov 2026 10:00:07 GMT"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "1.2.3"}, None),
+        ({"retry-after": "Mon, 23 Nov 2026 10:00:" + "3" * 40 + " GMT", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, None),
         ({}, None),
     ],
 )

@@ -12,7 +12,6 @@ import io
 import os
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -104,9 +103,12 @@ class FastTransport(httpx.AsyncBaseTransport):
         await self._session.close()
 
     def __del__(self) -> None:
-        """Drop connections that a loop left open without a word, as httpx does: aiohttp would log each."""
-        with suppress(Exception):
-            connector: Any = self._session.connector
+        """Drop connections that a loop left open without a word, as httpx does: aiohttp would log each.
+
+        Nothing of this module is named: when the interpreter ends, it may be empty already.
+        """
+        connector: Any = self._session.connector
+        if connector is not None:
             self._session.detach()
             connector._conns.clear()  # noqa: SLF001 - it logs what it finds there
 

@@ -179,7 +179,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         is_number = value.strip().replace(".", "").isdigit()
         return max(0.0, float(value)) if is_number else _until(value, headers.get("date"))
-    except (ValueError, TypeError):  # a date that isn't one, or one without a time zone beside one with
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+    ):  # no date, one of huge numbers, one without a time zone beside one with
         return None
 
 
