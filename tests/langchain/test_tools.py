@@ -181,12 +181,12 @@ def test_parallel_calls_can_be_forbidden_and_a_second_call_is_dropped() -> None:
         assert sent(server)["parallel_tool_calls"] is False
 
 
-def test_calls_come_in_one_order_streamed_or_not_whichever_has_arguments() -> None:
+async def test_calls_come_in_one_order_streamed_or_not_whichever_has_arguments() -> None:
     with llamacpp_server(calling(("now", ""), ("multiply", '{"a": 1}'))) as server:
         model = chat(server).bind_tools([OPENAI, multiply])
-        streamed, whole = reduce(add, model.stream("x")), model.invoke("x")
-    for message in (streamed, whole):
-        assert isinstance(message, AIMessage)
+        asked = [model.invoke("x"), joined(model.stream("x")), await model.ainvoke("x")]
+        asked.append(joined([chunk async for chunk in model.astream("x")]))
+    for message in asked:
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [("now", {}), ("multiply", {"a": 1})]
 
 
