@@ -201,9 +201,37 @@ def test_a_forced_call_of_another_tool_or_one_that_is_cut_off_is_an_error() -> N
         check(ChatReply(tool_calls=[CALL]), tool_choice="get_time", **forced)
     with pytest.raises(InvalidOutput, match="A tool had to be called, and the answer was cut off before: 'Let me'"):
         check(ChatReply(text="Let me", finish="length"), tool_choice="required", **forced)
+    nobody: ToolCall = {"id": "a", "type": "function", "function": {"name": "pay", "arguments": "{}"}}
+    with pytest.raises(InvalidOutput, match="A tool had to be called, and the model called pay"):
+        check(ChatReply(tool_calls=[nobody]), tool_choice="required", **forced)
+    check(ChatReply(tool_calls=[nobody, CALL]), tool_choice="required", **forced)
     cut = InvalidToolCall("a", "get_weather", '{"city": "Par', "the arguments are cut off")
     with pytest.raises(InvalidOutput, match="The call of get_weather can't be run: the arguments are cut off"):
         check(ChatReply(invalid_tool_calls=[cut]), tool_choice="required", **forced)
+
+
+UNFIT = '{"city": 7}'
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ("get_weather", UNFIT),
+        ("get_weather", f'{{"name": "get_weather", "arguments": {UNFIT}}}'),
+        ("required", f'{{"name": "get_weather", "arguments": {UNFIT}}}'),
+    ],
+)
+def test_a_forced_call_on_ollama_that_does_not_fit_names_the_field_and_keeps_the_text(
+    connect: Connect, choice: str, text: str
+) -> None:
+    with ollama_server([line({"role": "assistant", "content": text}), last()]) as server:
+        client = connect("ollama", base_url=server.base_url, model="x")
+        with pytest.raises(
+            InvalidOutput, match="call of get_weather does not fit its schema: city is 7, and not"
+        ) as caught:
+            client.chat([HELLO], tools=[WEATHER, TIME], tool_choice=choice)
+    assert caught.value.partial is not None
+    assert (caught.value.partial.text, caught.value.partial.tool_calls) == (text, [])
 
 
 # -------------------------------------------------------------------------------------------------- a schema and tools

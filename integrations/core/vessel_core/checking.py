@@ -8,6 +8,7 @@ from typing import Any
 
 from vessel_core.errors import InvalidOutput
 from vessel_core.types import ChatReply, ChatRequest
+from vessel_core.wire.forcing import forced_tools, misfit_of_call
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.schemas import misfit
 
@@ -15,6 +16,7 @@ Check = Callable[[ChatReply], None]
 """Raises `InvalidOutput`, with the answer in `partial`, if it is not what was asked for."""
 
 NOT_BOUND = "This server may not bind answers; try another one."
+AGAIN = "Ask again, or a larger model."
 NOT_FORCED = (
     "Where it takes a schema, `quirks={'forced_by_schema': True}` holds the model to the call. Another server may not "
     "force tools (Ollama does since 0.5): take another model, or ask without forcing one."
@@ -42,7 +44,7 @@ def check_of(request: ChatRequest) -> Check | None:
     Calls beside a schema are no answer yet, and are checked where they are run. A refusal is an answer in no form.
     """
     if must_call(request):
-        return partial(_check, partial(_no_call, request.tool_choice))
+        return partial(_check, partial(_no_call, request))
     if wants_json(request):
         return partial(_check, partial(_no_json, request.response_format or {}))
     return None
@@ -54,10 +56,11 @@ def _check(fault: Callable[[ChatReply], tuple[str, str] | None], reply: ChatRepl
             raise InvalidOutput(wrong[0], hint=wrong[1], partial=reply)
 
 
-def _no_call(choice: str | None, reply: ChatReply) -> tuple[str, str] | None:
+def _no_call(request: ChatRequest, reply: ChatReply) -> tuple[str, str] | None:
     """Return what is wrong with an answer that should be a call, and what to do."""
+    choice, tools = request.tool_choice, forced_tools(request)
     called = [call["function"]["name"] for call in reply.tool_calls]
-    if called if choice == "required" else choice in called:
+    if any(tool["function"]["name"] in called for tool in tools):
         return None
     for call in reply.invalid_tool_calls:
         if choice in ("required", call.name):
@@ -69,6 +72,8 @@ def _no_call(choice: str | None, reply: ChatReply) -> tuple[str, str] | None:
             f"{what} had to be called, and the answer was cut off before: {reply.text[-80:]!r}.",
             "Raise `max_tokens`.",
         )
+    if not called and (wrong := misfit_of_call(reply.text, tools)) is not None:
+        return wrong, AGAIN
     wrote = f"called {', '.join(called)}" if called else f"wrote {reply.text[:200]!r}"
     return f"{what} had to be called, and the model {wrote}.", NOT_FORCED
 
@@ -91,4 +96,4 @@ def _no_json(form: Mapping[str, Any], reply: ChatReply) -> tuple[str, str] | Non
         return f"The answer is no JSON object: {reply.text[:200]!r}.", NOT_BOUND
     schema = form.get("json_schema", {}).get("schema")
     fault = misfit(document, schema) if schema is not None else None
-    return None if fault is None else (f"The answer does not fit the schema: {fault}.", "Ask again, or a larger model.")
+    return None if fault is None else (f"The answer does not fit the schema: {fault}.", AGAIN)

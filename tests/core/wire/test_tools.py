@@ -66,6 +66,21 @@ def test_a_call_that_the_choice_of_tool_rules_out_can_not_be_run(
     assert {call.name: call.error for call in reply.invalid_tool_calls} == said_of_the_others
 
 
+@pytest.mark.parametrize("arguments", ["{}", ""])
+def test_where_one_call_may_come_it_is_the_one_that_was_forced(arguments: str) -> None:
+    pieces = [
+        piece(0, "a", "get_weather", PARIS),
+        piece(1, "b", "get_time", arguments),
+        piece(2, "c", "get_time", "{}"),
+    ]
+    fields: dict[str, Any] = {"tools": [WEATHER, tool("get-time")], "tool_choice": "get-time"}
+    reply = in_a_stream(*pieces, **fields, parallel_tool_calls=False)
+    assert calls(reply) == [("get-time", "{}")]
+    assert [(call.name, call.error) for call in reply.invalid_tool_calls] == [
+        ("get_weather", "get-time was to be called")
+    ]
+
+
 def test_the_first_piece_of_a_call_has_its_id_and_whole_name() -> None:
     first = ToolCallAssembler().feed([piece(0, "a", "get_weather", "{")])[0]
     assert (first.index, first.id, first.name, first.arguments) == (0, "a", "get_weather", "{")

@@ -58,7 +58,21 @@ def _named_call(tool: Tool) -> dict[str, Any]:
 
 
 def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | None:
-    """Return the tool and the arguments in an answer bound by `call_schema`, `None` if it is no call."""
+    """Return the tool and the arguments in an answer bound by `call_schema`, `None` if it is no call, or one that misfits."""
+    found = _read(text, tools)
+    if found is None or misfit(found[1], parameters_of(found[0])):
+        return None
+    return found[0]["function"]["name"], found[1]
+
+
+def misfit_of_call(text: str, tools: Sequence[Tool]) -> str | None:
+    """Say how a text that is a call of one of the tools does not fit its schema; `None` if it is none, or fits."""
+    found = _read(text, tools)
+    fault = misfit(found[1], parameters_of(found[0])) if found else None
+    return f"The call of {found[0]['function']['name']} does not fit its schema: {fault}." if found and fault else None
+
+
+def _read(text: str, tools: Sequence[Tool]) -> tuple[Tool, dict[str, Any]] | None:
     try:
         document = loads(text)
     except ValueError:
@@ -67,7 +81,7 @@ def read_call(text: str, tools: Sequence[Tool]) -> tuple[str, dict[str, Any]] | 
         name, arguments = _call(mapping(document), tools)
         tool = next((tool for tool in tools if tool["function"]["name"] == name), None)
         if tool is not None and isinstance(arguments, dict):
-            return None if misfit(arguments, parameters_of(tool)) else (name, dict(mapping(arguments)))
+            return tool, dict(mapping(arguments))
     return None
 
 

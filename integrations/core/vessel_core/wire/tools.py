@@ -63,10 +63,10 @@ class ToolCallAssembler:
     at `call_0` in each); a call without such an id gets `call_` and 24 hex digits.
 
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
-    quirk 69) is put back. With `parallel=False` only the first call is let through (quirk 68); `dropped` counts the others.
-    Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of another can't be run.
-    The arguments of one call may have `limit` characters. `repair` and `cumulative` are the quirks `repair_arguments` (63)
-    and `cumulative_arguments` (61).
+    quirk 69) is put back. Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of
+    another can't be run. With `parallel=False` no call is let through after the first that may be run (quirk 68); `dropped`
+    counts those. The arguments of one call may have `limit` characters. `repair` and `cumulative` are the quirks
+    `repair_arguments` (63) and `cumulative_arguments` (61).
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ToolCallAssembler:
     @property
     def dropped(self) -> int:
         """How many calls came beyond the one allowed."""
-        return 0 if self._parallel else max(0, len(self._calls) - 1)
+        return len(self._calls) - len(self._allowed())
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -124,8 +124,8 @@ class ToolCallAssembler:
                 deltas.append(ToolCallDelta(call.index, error=error))
             if not call.name:
                 deltas.append(ToolCallDelta(call.index, error="the call has no tool name"))
-            elif self._callable is not None and call.name not in self._callable:
-                wanted = " or ".join(self._callable) or "no tool"
+            elif not self._may_run(call.name):
+                wanted = " or ".join(self._callable or ()) or "no tool"
                 deltas.append(ToolCallDelta(call.index, error=f"{wanted} was to be called"))
         return one_a_call(deltas)
 
@@ -166,7 +166,7 @@ class ToolCallAssembler:
             call.held = self._repair or arguments.lstrip().startswith(('"', "n"))
             call.said = bool(arguments.strip())
         call.arguments.append(arguments)
-        if call.index > 0 and not self._parallel:
+        if not self._parallel and call not in self._allowed():
             return
         if not call.announced:
             if not call.name:
@@ -176,7 +176,16 @@ class ToolCallAssembler:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
 
     def _allowed(self) -> list[_OpenCall]:
-        return self._calls if self._parallel else self._calls[:1]
+        if self._parallel:
+            return self._calls
+        may_run = (at for at, call in enumerate(self._calls, 1) if self._may_run(self._declared_name(call.name)))
+        return self._calls[: next(may_run, len(self._calls))]
+
+    def _may_run(self, name: str) -> bool:
+        return self._callable is None or name in self._callable
+
+    def _declared_name(self, name: str) -> str:
+        return name if name in self._names else self._declared.get(_loose(name), name)
 
     def _which(self, index: int | None, call_id: str, name: str, arguments: str) -> _OpenCall:
         """Return the call a piece belongs to, a new one if it starts one."""
@@ -210,8 +219,7 @@ class ToolCallAssembler:
 
     def _announce(self, call: _OpenCall) -> ToolCallDelta:
         call.announced = True
-        if call.name not in self._names:
-            call.name = self._declared.get(_loose(call.name), call.name)
+        call.name = self._declared_name(call.name)
         taken = not call.id or call.id in self._ids or _COUNTED.fullmatch(call.id)
         given = f"call_{uuid.uuid4().hex[:24]}" if taken else call.id  # the server may repeat its own: quirk 53
         self._ids.add(given)
