@@ -238,9 +238,28 @@ def test_a_picture_or_a_sound_is_not_sent_to_a_model_known_to_take_none(connect:
         client = connect(base_url=server.base_url)
         assert (client.capabilities().vision, client.capabilities().audio) == (False, False)
         for part, what in ((picture, "pictures"), (sound, "audio")):
-            with pytest.raises(Unsupported, match=f"takes no {what}"):
+            with pytest.raises(Unsupported, match=f"takes no {what}") as caught:
                 client.chat([{"role": "user", "content": [part]}])
+            assert "--mmproj" in str(caught.value)
         assert server.asked("/v1/chat/completions") == []
+
+
+def test_a_model_of_ollama_gets_no_advice_that_is_llama_cpps(connect: Connect) -> None:
+    picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    sound: Any = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    with ollama_server() as server:
+        client = connect("ollama", base_url=server.base_url)
+        client.capabilities()
+        for part, advice in (
+            (picture, r"takes no pictures[^\n]*\nUse one that does\.$"),
+            (sound, "server that hands audio on"),
+        ):
+            with pytest.raises(Unsupported, match=advice) as caught:
+                client.chat([{"role": "user", "content": [part]}])
+            assert "--mmproj" not in str(caught.value)
+        with pytest.raises(InvalidMedia, match=r"takes no audio[\s\S]*server that hands audio on"):
+            connect("ollama", base_url=server.base_url, model="other").chat([{"role": "user", "content": [sound]}])
+        assert server.asked("/api/chat") == []
 
 
 @pytest.mark.parametrize("backend", ["vllm", "sglang", "mlx", "textgen"])

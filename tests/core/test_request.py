@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -53,6 +54,22 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 def test_an_option_of_a_wrong_type_is_refused_by_name(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(options))):
         checked_options(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"logit_bias": {5: float("-inf")}}, "logit_bias[5]=-inf: Input should be a finite number or False.\n"),
+        ({"logit_bias": {5: 1.0, 6: "x"}}, "logit_bias[6]='x': Input should be a valid number or False.\n"),
+        ({"temperature": float("nan")}, "temperature=nan: Input should be a finite number.\n"),
+        ({"reasoning": "xhigh"}, "should be a valid boolean or 'none', 'minimal', 'low', 'medium', 'high' or 'max'.\n"),
+        ({"stop": ["a", 7]}, "stop=7: Input should be a valid string.\n"),
+    ],
+)
+def test_an_option_of_a_wrong_value_is_told_what_it_could_be(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(said)) as caught:
+        checked_options(options)
+    assert ("A token that must never come has `False`" in str(caught.value)) is ("logit_bias" in options)
 
 
 def test_an_option_the_server_has_not_got_is_refused_by_name() -> None:

@@ -28,6 +28,12 @@ logger = logging.getLogger("vessel_core")
 LONG_PROMPT = 1000
 """Tokens up to which no server cuts a prompt, so that nothing has to be asked."""
 
+PROJECTOR = "Use one that does, or start llama-server with the model's projector (`--mmproj FILE`)."
+OTHERS = {
+    "image_url": "Use one that does.",
+    "input_audio": "Use one that does, on a server that hands audio on to its model, as llama.cpp's does.",
+}
+
 
 def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
     """Choose the model, refuse what the server is known not to have, and put the turns as its template takes them."""
@@ -71,10 +77,8 @@ def _refuse_media(target: Target, request: ChatRequest) -> None:
         ("input_audio", "audio", seen.capabilities.audio),
     ):
         if takes is False and any(_holds(message.get("content"), kind) for message in request.messages):
-            raise Unsupported(
-                f"The model {seen.id!r} takes no {what}.",
-                hint="Use one that does, or start llama-server with the model's projector (`--mmproj FILE`).",
-            )
+            own = "apply_template" in target.server.backend.features
+            raise Unsupported(f"The model {seen.id!r} takes no {what}.", hint=PROJECTOR if own else OTHERS[kind])
 
 
 def _holds(content: object, kind: str) -> bool:

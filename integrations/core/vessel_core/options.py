@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, Strict, with_config
 from typing_extensions import TypedDict
+
+from vessel_core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from pydantic_core import ValidationError
 
 Reasoning = bool | Literal["none", "minimal", "low", "medium", "high", "max"]
 
@@ -14,7 +19,7 @@ Bias = Annotated[Annotated[float, Strict()] | Literal[False], Field(union_mode="
 """What is added to a token's chance, or `False`: it is never written."""
 
 
-@with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+@with_config(ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False))
 class ChatOptions(TypedDict, total=False):
     """Sampling and control, spelled one way for every server. Absent or `None` means the server's own default.
 
@@ -132,3 +137,18 @@ class EmbedOptions(TypedDict, total=False):
 
 
 OPTION_NAMES = frozenset(ChatOptions.__annotations__)
+
+NEVER = "A token that must never come has `False` in place of a bias."
+
+
+def wrong_option(given: Mapping[str, Any], error: ValidationError) -> InvalidRequest:
+    """Name an option that is wrong, and all that it could be."""
+    errors = error.errors()
+    wrong = max(errors, key=lambda each: len(each["loc"]))
+    name, *inside = wrong["loc"]
+    where = f"{name}[{inside[0]!r}]" if inside and isinstance(given[str(name)], Mapping) else name
+    same = (each["msg"] for each in errors if each["loc"][:-1] == wrong["loc"][:-1] and each["input"] is wrong["input"])
+    first, *others = (said.replace(", unable to interpret input", "") for said in same)
+    wanted = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
+    hint = NEVER if name == "logit_bias" else "`ChatOptions` says what each option takes."
+    return InvalidRequest(f"{where}={wrong['input']!r}: {wanted}.", hint=hint)

@@ -12,7 +12,7 @@ from pydantic_core import ValidationError
 from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported, did_you_mean
 from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
-from vessel_core.options import ChatOptions
+from vessel_core.options import ChatOptions, wrong_option
 from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Timeout, Tool, ToolCall
 from vessel_core.wire import Quirks
 from vessel_core.wire.arguments import arguments_text
@@ -113,10 +113,7 @@ def checked_options(options: Mapping[str, Any]) -> ChatOptions:
     try:
         return _options().validate_python(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise InvalidRequest(
-            f"{first['loc'][0]}={first['input']!r}: {first['msg']}.", hint="`ChatOptions` says what each option takes."
-        ) from None
+        raise wrong_option(given, error) from None
 
 
 def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> None:

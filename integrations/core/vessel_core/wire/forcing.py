@@ -47,7 +47,7 @@ def _named_call(tool: Tool) -> dict[str, Any]:
     # References point from the root of a schema, so they would be lost one level down.
     properties = {
         "name": {"type": "string", "enum": [tool["function"]["name"]]},
-        "arguments": inline_refs(parameters_of(tool)),
+        "arguments": inline_refs(parameters_of(tool), tool["function"]["name"]),
     }
     return {
         "type": "object",

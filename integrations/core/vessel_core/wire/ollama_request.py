@@ -76,7 +76,8 @@ def _format(request: ChatRequest) -> Any:
 def _tool(tool: Tool) -> dict[str, Any]:
     """Return a tool with what Ollama's lossy schema type would drop written another way."""
     function = tool["function"]
-    written: dict[str, Any] = {"name": function["name"], "parameters": _kept(inline_refs(parameters_of(tool)))}
+    parameters = _kept(inline_refs(parameters_of(tool), function["name"]))
+    written: dict[str, Any] = {"name": function["name"], "parameters": parameters}
     if description := function.get("description"):
         written["description"] = description
     return {"type": "function", "function": written}
@@ -143,7 +144,10 @@ def _function(call: Mapping[str, Any]) -> dict[str, Any]:
 def _image(part: ContentPart, quirks: Quirks) -> str:
     """Return a picture as bare base64, the one form Ollama takes."""
     if part["type"] != "image_url":
-        raise InvalidMedia("Ollama's API takes no audio in a message.")
+        raise InvalidMedia(
+            "Ollama's API takes no audio in a message.",
+            hint="Use a server that hands audio on to its model, as llama.cpp's does.",
+        )
     url = part["image_url"]["url"]
     if url.lower().startswith(("http://", "https://")):
         raise InvalidMedia(

@@ -25,17 +25,17 @@ def without_root_ref(schema: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def inline_refs(schema: Mapping[str, Any]) -> dict[str, Any]:
+def inline_refs(schema: Mapping[str, Any], name: str = "") -> dict[str, Any]:
     """Return a JSON schema with its `$ref`s into itself written out: Ollama drops them. A cycle ends in `{}`.
 
-    Types that hold each other grow beyond measure: one with more than `MOST_PARTS` parts is an `InvalidRequest`.
+    Types that hold each other grow beyond measure: more than `MOST_PARTS` parts are an `InvalidRequest` with the tool's `name`.
     """
     parts = count()
 
     def inlined(node: Any, seen: tuple[str, ...]) -> Any:
         if next(parts) > MOST_PARTS:
             raise InvalidRequest(
-                f"With its references written out, a schema has more than {MOST_PARTS:,} parts.",
+                f"With its references written out, the schema of {name!r} has more than {MOST_PARTS:,} parts.",
                 hint="Its types hold each other in too many ways: leave some of them out, or name the parts by an id.",
             )
         if isinstance(node, list | tuple):
