@@ -19,7 +19,7 @@ from vessel_core.errors import AuthFailed, InvalidConfig
 
 from tests.core.corpora import asked, corpus, read
 from tests.core.hosting import until_met
-from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, vector_of
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
 RUN = """
 import sys
@@ -243,6 +243,34 @@ def test_a_run_that_had_ended_may_be_run_again(tmp_path: Path, ending: str) -> N
             bulk(source, to, client=alive(server), progress=False, model="another")
     assert "--overwrite" in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", to.name]
+
+
+def marks(folder: Path) -> dict[str, tuple[int, int]]:
+    """What changes when anything in a folder is written, made or removed."""
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in (folder, *folder.iterdir())}
+
+
+@pytest.mark.parametrize("task", ["embed", "chat"])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_run_that_had_ended_and_has_nothing_new_changes_nothing_on_the_disk(
+    tmp_path: Path, ending: str, task: Any
+) -> None:
+    source, to = corpus(tmp_path / "i.jsonl", 6), tmp_path / f"o.{ending}"
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = alive(server)
+        bulk(source, to, client=client, task=task, progress=False)
+        before = marks(tmp_path)
+        for retry_errors in (False, True):
+            again = bulk(source, to, client=client, task=task, progress=False, retry_errors=retry_errors)
+            assert again.skipped == 6
+            assert marks(tmp_path) == before
+        with pytest.raises(InvalidConfig, match="not the one"):
+            bulk(source, to, client=client, task=task, progress=False, model="another")
+        with pytest.raises(InvalidConfig, match="has 2 rows"):
+            bulk(
+                [{"id": f"row-{at}", "text": f"text {at}"} for at in "01"], to, client=client, task=task, progress=False
+            )
+        assert marks(tmp_path) == before
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])

@@ -15,9 +15,20 @@ from vessel_core.errors import InvalidConfig, InvalidRequest, VesselError
 from vessel_core.ray import BatchWorker
 
 from tests.core.corpora import asked, corpus, read
+from tests.core.hosting import until_met
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
 LOADING = Response.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
+
+
+def answer_of(model: str) -> Response:
+    """A whole answer, which says what model wrote it."""
+    text = transcript("llamacpp/text.sse")
+    return Response.stream(text.replace(b'"model":"plain.gguf"', f'"model":"{model}"'.encode()))
+
+
+def answering(*models: str) -> dict[tuple[str, str], Any]:
+    return {("POST", "/v1/chat/completions"): [answer_of(model) for model in models]}
 
 
 def alive(*servers: FakeServer) -> Client:
@@ -139,3 +150,43 @@ def test_answers_of_a_model_by_another_name_are_not_gone_on_with(tmp_path: Path,
                 continue
             bulk(source, to, client=client, task="chat", progress=False)
             assert bulk(source, to, client=client, task="chat", progress=False).skipped == 6
+
+
+@pytest.mark.parametrize("model", [None, "mine"])
+def test_a_server_that_answers_by_another_name_meanwhile_ends_a_run(tmp_path: Path, model: str | None) -> None:
+    """llama.cpp says in each answer what it has, whatever was asked for."""
+    to = tmp_path / "o.jsonl"
+    with llamacpp_server(routes=answering(*["plain.gguf"] * 3, "other.gguf")) as server:
+        with pytest.raises(InvalidConfig, match=r"'other\.gguf', and 'plain\.gguf' answered before"):
+            bulk(
+                corpus(tmp_path / "i.jsonl", 6),
+                to,
+                client=alive(server),
+                task="chat",
+                model=model,
+                concurrency=1,
+                progress=False,
+            )
+    assert [row["id"] for row in read(to)] == ["row-0", "row-1", "row-2"]
+
+
+@pytest.mark.parametrize("task", ["embed", "chat"])
+def test_a_worker_notices_another_model_from_one_batch_to_the_next(task: Any) -> None:
+    with llamacpp_server(routes=answering("plain.gguf", "other.gguf")) as server:
+        worker = BatchWorker("llamacpp", base_url=server.base_url, task=task)
+        assert worker({"text": ["one"]})["error"] == [None]
+        server.routes["POST", "/v1/embeddings"] = Response.json({"data": [{"index": 0, "embedding": [1.0, 2.0]}]})
+        with pytest.raises(InvalidConfig, match="Another model"):
+            worker({"text": ["two"]})
+
+
+def test_hosts_may_call_one_model_differently_in_their_answers(tmp_path: Path) -> None:
+    with (
+        llamacpp_server(answer_of("plain.gguf")) as one,
+        llamacpp_server(answer_of("copy.gguf"), model="copy.gguf") as other,
+    ):
+        client = alive(one, other)
+        until_met(client)
+        report = bulk(corpus(tmp_path / "i.jsonl"), tmp_path / "o.jsonl", client=client, task="chat", progress=False)
+        assert min(len(server.asked("/v1/chat/completions")) for server in (one, other)) > 0
+    assert (report.rows, report.errors) == (20, 0)

@@ -101,21 +101,22 @@ class BatchWorker:
             if not hasattr(self._made, "runner"):
                 self._made.runner = asyncio.Runner()
                 weakref.finalize(self, _close, self._made.runner)
-                self._made.client = self._client()
-            return self._made.runner.run(self._asked(self._made.client, given))
+                self._made.rows = self._rows()
+            return self._made.runner.run(self._asked(self._made.rows, given))
         with ThreadPoolExecutor(1) as beside:  # in a notebook, or an async actor
-            return beside.submit(asyncio.run, self._asked(self._client(), given)).result()
+            return beside.submit(asyncio.run, self._asked(self._rows(), given)).result()
 
-    def _client(self) -> AsyncClient:
+    def _rows(self) -> _Rows:
         key = os.environ.get(self._api_key_env) if self._api_key_env else None
         if self._api_key_env and not key:
             raise InvalidConfig(
                 f"The variable {self._api_key_env!r} holds no key here.", hint="Set it on each machine."
             )
-        return AsyncClient(self._backend, **{**self._connection, "api_key": key})
+        client = AsyncClient(self._backend, **{**self._connection, "api_key": key})
+        return _Rows(client, self._task, self._options, self._patience, self._concurrency, otherwise=16)
 
-    async def _asked(self, client: AsyncClient, given: Sequence[Any]) -> dict[str, list[Any]]:
-        rows = _Rows(client, self._task, self._options, self._patience, self._concurrency, len(given))
+    async def _asked(self, rows: _Rows, given: Sequence[Any]) -> dict[str, list[Any]]:
+        rows.begin(len(given))
         wanted: list[Item] = []
         for number, value in enumerate(given):
             item = Item(number, "", prompt_of(value, self._system), {}, wrong_in(value, self._column))
@@ -124,7 +125,8 @@ class BatchWorker:
             else:
                 rows.note(item, {})
         await rows.all(batches_of(iter(wanted), lambda: self._batch_size))
-        return rows.columns
+        found, rows.columns = rows.columns, {}
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_made"}
@@ -148,18 +150,12 @@ def _close(runner: asyncio.Runner) -> None:
 class _Rows(Asking):
     """What is found of a batch goes into columns."""
 
-    def __init__(
-        self,
-        client: AsyncClient,
-        task: Task,
-        options: Mapping[str, Any],
-        patience: float,
-        concurrency: int | None,
-        count: int,
-    ) -> None:
-        super().__init__(client, task, options, patience, concurrency=concurrency, otherwise=16)
-        names = [*COLUMNS[task], "error", "attempts"]
-        self.columns: dict[str, list[Any]] = {name: [None] * count for name in names}
+    columns: dict[str, list[Any]]
+
+    def begin(self, count: int) -> None:
+        """Take a batch of so many rows."""
+        names = [*COLUMNS[self.task], "error", "attempts"]
+        self.columns = {name: [None] * count for name in names}
 
     def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
         values = {**found, "error": item.error, "attempts": item.attempts}

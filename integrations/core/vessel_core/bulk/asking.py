@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from vessel_core.async_client import AsyncClient
+from vessel_core.backends.base import same_model
 from vessel_core.errors import (
     AuthFailed,
     BadRequest,
@@ -108,28 +109,27 @@ def batches_of(items: Iterator[Item], size: Callable[[], int]) -> Iterator[list[
         yield batch
 
 
+@dataclass(eq=False)
 class Asking(ABC):
     """Workers that take rows from one iterator. What is found of a row is given to `note`, and `after` is called behind each
-    batch."""
+    batch.
 
-    def __init__(
-        self,
-        client: AsyncClient,
-        task: Task,
-        options: Mapping[str, Any],
-        patience: float,
-        *,
-        concurrency: int | None,
-        otherwise: int,
-    ) -> None:
-        self._concurrency = concurrency
-        self._otherwise = otherwise
-        self._client = client
-        self._options = options
-        self._patience = patience
-        self._ask: Callable[[list[Item]], Awaitable[None]] = self._embed if task == "embed" else self._chat
-        self._heard = time.monotonic()
+    `concurrency` requests are under way at once; where that is `None`, what the limits of several hosts allow, or `otherwise`.
+    A server that is away is waited for until nothing has come for `patience` seconds. All answers are of the model that the
+    first one is of, also from one call of `all` to the next.
+    """
+
+    client: AsyncClient
+    task: Task
+    options: Mapping[str, Any]
+    patience: float
+    concurrency: int | None
+    otherwise: int
+
+    def __post_init__(self) -> None:
+        self._ask: Callable[[list[Item]], Awaitable[None]] = self._embed if self.task == "embed" else self._chat
         self._witness: tuple[Any, Sequence[float]] | None = None
+        self._answering: str | None = None
         self._lost = self._lost_now()
 
     @abstractmethod
@@ -140,13 +140,12 @@ class Asking(ABC):
         """Do what is to be done behind a batch."""
 
     def room(self) -> int:
-        """Return how many requests may be under way: what was said, or what the limits of several hosts allow, which are known
-        only once each has said its slots, or `otherwise`."""
-        return self._concurrency or sum(host.limit for host in self._client.hosts()) or self._otherwise
+        """Return how many requests may be under way; the limits of hosts are known only once each has said its slots."""
+        return self.concurrency or sum(host.limit for host in self.client.hosts()) or self.otherwise
 
     async def all(self, batches: Iterator[list[Item]]) -> None:
         """Work on every batch. The first error that concerns them all ends it."""
-        self._workers = 1
+        self._workers, self._heard = 1, time.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work(group, batches))
@@ -176,7 +175,7 @@ class Asking(ABC):
                 if isinstance(error, OF_ALL) and not (again and self._doubtful()):
                     raise
                 if _is_away(error):
-                    if time.monotonic() - self._heard > self._patience:
+                    if time.monotonic() - self._heard > self.patience:
                         raise
                     await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)] * (0.5 + random.random() / 2))  # noqa: S311
                     waits += 1
@@ -196,7 +195,7 @@ class Asking(ABC):
 
     def _doubtful(self) -> bool:
         """Tell whether other hosts may answer what those that were asked refused."""
-        states = {host.state for host in self._client.hosts()}
+        states = {host.state for host in self.client.hosts()}
         return {"ready", "aside"} <= states
 
     async def _halves(self, batch: list[Item]) -> None:
@@ -209,7 +208,7 @@ class Asking(ABC):
         texts = [item.prompt for item in batch]
         vectors: Sequence[Sequence[float] | None]
         try:
-            vectors = (await self._client.embed(texts, batch_size=len(texts), **self._options)).rows
+            vectors = (await self.client.embed(texts, batch_size=len(texts), **self.options)).rows
         except InputTooLarge as error:
             vectors = error.vectors or [None] * len(batch)
             said = error.message.removeprefix(f"texts[{error.index}]: ")
@@ -227,7 +226,7 @@ class Asking(ABC):
             return
         width = len(self._witness[1])
         if any(vector is not None and len(vector) != width for vector in vectors):
-            raise another_model()
+            raise another_model("embeds the same text otherwise")
         if (lost := self._lost_now()) != self._lost:
             await self.compare()
             self._lost = lost
@@ -236,23 +235,32 @@ class Asking(ABC):
         """Embed a text again whose vector is known; raise `InvalidConfig` if it comes out otherwise."""
         if self._witness is not None:
             text, vector = self._witness
-            (found,) = (await self._client.embed([text], **self._options)).rows
+            (found,) = (await self.client.embed([text], **self.options)).rows
             if cosine(found, vector) < ALIKE:
-                raise another_model()
+                raise another_model("embeds the same text otherwise")
+
+    def _check_name(self, name: str | None) -> None:
+        """Raise `InvalidConfig` if one server answers by another name than before; several may call one model differently,
+        and are compared before they are used."""
+        if name and self.client.target.pool is None:
+            self._answering = self._answering or name
+            if not same_model(name, self._answering):
+                raise another_model(f"is {name!r}, and {self._answering!r} answered before")
 
     def _lost_now(self) -> int:
-        return self._client.target.retries.host.lost
+        return self.client.target.retries.host.lost
 
     async def _chat(self, batch: list[Item]) -> None:
         (item,) = batch
-        reply = await self._client.chat(messages_of(item.prompt), **self._options)
+        reply = await self.client.chat(messages_of(item.prompt), **self.options)
+        self._check_name(reply.model)
         self.note(item, _of_reply(reply))
 
 
-def another_model() -> InvalidConfig:
-    """Return the error of vectors that do not belong together."""
+def another_model(how: str) -> InvalidConfig:
+    """Return the error of vectors or answers that do not belong together."""
     return InvalidConfig(
-        "Another model wrote this output: it embeds the same text otherwise.",
+        f"Another model wrote this output: the one that answers now {how}.",
         hint="Start the server with the model that it was begun with, and run again; or begin anew with an empty output.",
     )
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from vessel_core.bulk.lines import HEAD, HEAD_BYTES, is_torn_head
 from vessel_core.bulk.rows import Source, is_parquet
-from vessel_core.bulk.tables import lines_of, whole_or_not, write_parquet
+from vessel_core.bulk.tables import Finished, whole_or_not, write_parquet
 from vessel_core.errors import InvalidConfig, VesselError
 
 NOT_DONE = -1
@@ -33,24 +33,25 @@ class Journal:
         self._path = to.with_name(f"{to.name}.part.jsonl") if is_parquet(to) else to
         self._places = array("q")
         self._in_order = True
+        self._file = -1
+        self._finished: Finished | None = None
         self._restored = False  # its lines are those of a Parquet file that is there
         self.done: int = 0
 
     def open(self, *, overwrite: bool = False, retry_errors: bool = False) -> Self:
-        """Begin, or go on where an earlier run ended; raise `InvalidConfig` for a file that is none of ours."""
+        """Begin, or go on where an earlier run ended; raise `InvalidConfig` for a file that is none of ours.
+
+        Where that run was finished, nothing on the disk changes before there is something to write.
+        """
         try:
             if is_parquet(self._to) and self._to.exists() and not overwrite and not self._path.exists():
-                self._restore()
-            self._file = os.open(self._path, MODE, 0o644)
-        except OSError as error:
-            raise InvalidConfig(f"{self._path} can't be written: {error.strerror or error}.") from error
-        try:
-            self._lock()
-            if overwrite:
-                os.ftruncate(self._file, 0)
-            self._end = self._scan()
-            os.ftruncate(self._file, self._end)  # a torn line
-            if retry_errors:
+                self._finished = Finished(self._to)
+                self.done = self._finished.rows
+                if retry_errors and self._finished.has_errors():
+                    self._take_up(self._finished)
+            else:
+                self._begin(overwrite=overwrite)
+            if retry_errors and self._finished is None:
                 kept = [place for place in self._places if place != NOT_DONE and not self._failed(place)]
                 if len(kept) < self.done:
                     self._rewrite(kept)
@@ -59,12 +60,28 @@ class Journal:
             raise
         return self
 
-    def _restore(self) -> None:
-        """Go on with a run that had ended."""
+    def _begin(self, *, overwrite: bool = False) -> None:
+        try:
+            self._file = os.open(self._path, MODE, 0o644)
+        except OSError as error:
+            raise InvalidConfig(f"{self._path} can't be written: {error.strerror or error}.") from error
+        self._lock()
+        if overwrite:
+            os.ftruncate(self._file, 0)
+        self.done = 0
+        self._end = self._scan()
+        if self._end < os.fstat(self._file).st_size:
+            os.ftruncate(self._file, self._end)  # a torn line
+
+    def _take_up(self, finished: Finished) -> None:
+        """Make the lines of a finished output again: there is more to write."""
+        self._finished = None
+        finished.close()
         beside = self._path.with_name(f"{self._path.name}.new")
-        with whole_or_not(beside, self._path), beside.open("wb") as file:
-            file.writelines(lines_of(self._to))
+        with _kept(self._path), whole_or_not(beside, self._path), beside.open("wb") as file:
+            file.writelines(finished.lines())
         self._restored = True
+        self._begin()
 
     def _lock(self) -> None:
         try:
@@ -107,25 +124,44 @@ class Journal:
     @property
     def _shown(self) -> Path:
         """The file whose lines these are, as the user knows it."""
-        return self._to if self._restored else self._path
+        return self._to if self._restored or self._finished else self._path
+
+    @property
+    def _rows(self) -> int:
+        return self._finished.rows if self._finished else len(self._places)
 
     def has(self, row: int, key: str) -> bool:
-        """Tell whether a row is done; raise `InvalidConfig` if what is done in its place is another one."""
-        if row >= len(self._places) or self._places[row] == NOT_DONE:
+        """Tell whether a row is done; raise `InvalidConfig` if what is done in its place is another one. Rows are asked for in
+        their order."""
+        if row >= self._rows:
             return False
-        found = self._head(self._places[row])
-        if found is None or found[2].decode() != key:
+        if self._finished:
+            found = self._finished.head(row)["key"]
+        elif self._places[row] == NOT_DONE:
+            return False
+        else:
+            head = self._head(self._places[row])
+            found = head and head[2].decode()
+        if found != key:
             raise InvalidConfig(
                 f"Row {row} of the source is not the one that {self._shown} holds: source, model or options have changed.",
                 hint=f"{ANEW} Name the model if the servers call it differently.",
             )
         return True
 
-    def vector_of(self, row: int) -> Sequence[float] | None:
-        """Return the vector that a row which is done has, if it has one."""
+    def failed(self, row: int) -> bool:
+        """Tell whether a row that is done has an error."""
+        if self._finished:
+            return self._finished.head(row)["error"] is not None
+        return self._failed(self._places[row])
+
+    def vector_of(self, row: int) -> Sequence[float]:
+        """Return the vector of a row that was embedded."""
+        if self._finished:
+            self._take_up(self._finished)
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(self._places[row])
-            return json.loads(file.readline()).get("embedding")
+            return json.loads(file.readline())["embedding"]
 
     def _head(self, place: int) -> Match[bytes] | None:
         os.lseek(self._file, place, os.SEEK_SET)
@@ -137,6 +173,8 @@ class Journal:
 
     def write(self, lines: Sequence[tuple[int, bytes]]) -> None:
         """Add whole lines of rows."""
+        if self._finished:
+            self._take_up(self._finished)
         self._restored = False
         data = memoryview(b"".join(line for _, line in lines))
         with _kept(self._path):
@@ -152,8 +190,10 @@ class Journal:
 
     def finish(self, rows: int, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
         """Put the rows into order, or into the Parquet file, once all of them are done."""
-        if len(self._places) > rows:
+        if self._rows > rows:
             raise InvalidConfig(f"The source has {rows} rows, and {self._shown} more: it was another one.", hint=ANEW)
+        if self._finished:
+            return
         if is_parquet(self._to):
             if not self._restored:
                 with _kept(self._to):
@@ -164,6 +204,8 @@ class Journal:
 
     def close(self) -> None:
         """Let others write."""
+        if self._finished:
+            self._finished.close()
         if self._restored:
             self._path.unlink(missing_ok=True)
         with suppress(OSError):

@@ -104,7 +104,7 @@ async def abulk(
     rows = checked_rows(source, column, keep if id_column == ID else kept, kept)
     name = await _model_id(client, model, task)
     same = json.dumps([name, task, system, options], sort_keys=True, default=str)
-    run = _Run(client, task, {**options, "model": model}, patience, concurrency=concurrency, otherwise=4)
+    run = _Run(client, task, {**options, "model": model}, patience, concurrency, otherwise=4)
     with ExitStack() as stack:
         journal = run.journal = Journal(path).open(overwrite=overwrite, retry_errors=retry_errors)
         stack.callback(journal.close)
@@ -153,13 +153,13 @@ def _items(
 class _Run(Asking):
     """One run: what is found goes to a journal."""
 
-    def __init__(
-        self, client: AsyncClient, task: Task, options: Mapping[str, Any], patience: float, **at_once: Any
-    ) -> None:
-        super().__init__(client, task, options, patience, **at_once)
+    journal: Journal
+    show: Callable[[int, int, int], None]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._lines: list[tuple[int, bytes]] = []
-        self.journal: Journal
-        self.show: Callable[[int, int, int], None]
+        self._embedded: Item | None = None
         self.rows = self.skipped = self.errors = 0
 
     def items(self, items: Iterator[Item]) -> Iterator[Item]:
@@ -168,7 +168,8 @@ class _Run(Asking):
             self.rows += 1
             if self.journal.has(item.row, item.key):
                 self.skipped += 1
-                self._note_witness(item)
+                if self._embedded is None and item.error is None and not self.journal.failed(item.row):
+                    self._embedded = item
                 if self.skipped % 1024 == 0:
                     self.show(self.skipped, self.skipped, 0)
             elif item.error is not None:
@@ -182,19 +183,17 @@ class _Run(Asking):
         under_way = BATCH * BATCH if total is None else max(BATCH, total // REPEATED)
         return max(1, min(BATCH, under_way // self.room()))
 
-    def _note_witness(self, item: Item) -> None:
-        if self._witness is None and item.error is None and (vector := self.journal.vector_of(item.row)) is not None:
-            self._witness = (item.prompt, vector)
-
     async def of_same_model(self, batches: Iterator[list[Item]]) -> Iterator[list[Item]]:
         """Return the batches, once a text that an earlier run embedded is embedded alike; raise `InvalidConfig` if not."""
         first: list[list[Item]] = []
-        if self.journal.done:
+        if self.task == "embed" and self.journal.done:
             for batch in batches:
                 first.append(batch)
-                if self._witness is not None or len(first) == BATCHES_TO_WITNESS:
+                if self._embedded is not None or len(first) == BATCHES_TO_WITNESS:
                     break
-        if first:
+        if first and self._embedded is not None:
+            vector = await asyncio.to_thread(self.journal.vector_of, self._embedded.row)
+            self._witness = (self._embedded.prompt, vector)
             await self.compare()
         return chain(first, batches)
 

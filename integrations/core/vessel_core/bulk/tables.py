@@ -126,13 +126,40 @@ def _chunks(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
         yield chunk
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """Yield the lines that an output was made of; raise `InvalidConfig` for a file that is none."""
-    with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
-        first = ["row", "key", "error", "attempts"]
-        names = file.schema_arrow.names
-        if names[:4] != first:
-            raise InvalidConfig(f"{path} holds rows that no bulk run wrote.", hint="Give another name for the output.")
-        for batch in file.iter_batches(batch_size=CHUNK):
-            for row in batch.to_pylist():
-                yield line_of(row, row.pop("embedding", None))
+class Finished:
+    """A Parquet output that is whole, of which only what is asked for is read; raises `InvalidConfig` for a file that is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
+            if file.schema_arrow.names[:4] != ["row", "key", "error", "attempts"]:
+                raise InvalidConfig(
+                    f"{path} holds rows that no bulk run wrote.", hint="Give another name for the output."
+                )
+            self.rows: int = file.metadata.num_rows
+        self._heads = self._read("key", "error")
+        self._at, self._head = -1, dict[str, Any]()
+
+    def head(self, row: int) -> Mapping[str, Any]:
+        """Return the `key` and `error` of a row; they are asked for in their order."""
+        while self._at < row:
+            self._at, self._head = self._at + 1, next(self._heads)
+        return self._head
+
+    def has_errors(self) -> bool:
+        """Tell whether a row has failed."""
+        return any(row["error"] is not None for row in self._read("error"))
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the lines that it was made of."""
+        for row in self._read():
+            yield line_of(row, row.pop("embedding", None))
+
+    def close(self) -> None:
+        """Let the file be replaced."""
+        self._heads.close()
+
+    def _read(self, *columns: str) -> Generator[dict[str, Any]]:
+        with pyarrow("pyarrow.parquet").ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=CHUNK, columns=columns or None):
+                yield from batch.to_pylist()
