@@ -106,6 +106,39 @@ def test_real_servers_of_one_file_by_two_names_are_both_used() -> None:
         assert min(host.answered for host in client.hosts()) > 2
 
 
+def test_real_servers_that_rank_are_both_used() -> None:
+    """What they embed is the score, and then whatever the memory held: nothing to compare them by."""
+    with LocalServer.demo("rerank", parallel=2) as one, LocalServer.demo("rerank", parallel=2, alias="copy") as other:
+        client = Client("llamacpp", base_url=[one.base_url, other.base_url])
+        until_met(client)
+        for _ in range(8):
+            assert [found.index for found in client.rerank("a boat", ["Rain fell.", "A boat."])] == [1, 0]
+        assert {host.state for host in client.hosts()} == {"ready"}
+        assert min(host.answered for host in client.hosts()) > 2
+
+
+def test_models_that_rank_differently_are_told_apart(connect: Connect) -> None:
+    scores: list[list[float]] = [[0.9, 0.7, -0.8, -0.9], [-0.1, 0.2, -0.9, 0.8]]
+    ranked = [[{"index": at, "relevance_score": each} for at, each in enumerate(given)] for given in scores]
+    first, second = [{("POST", "/v1/rerank"): Response.json({"results": each})} for each in ranked]
+    with llamacpp_server(routes=first) as one, llamacpp_server(routes=second) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        (aside,) = [host for host in client.hosts() if host.state == "aside"]
+        assert "ranks texts otherwise" in str(aside.error)
+
+
+def test_what_the_only_host_that_fits_lacks_is_said_with_the_hosts_that_were_not_asked(connect: Connect) -> None:
+    with llamacpp_server() as one, llamacpp_server(routes=named("ranking.gguf", n_embd=16)) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        (aside,) = [host for host in client.hosts() if host.state == "aside"]
+        with pytest.raises(VesselError) as caught:
+            client.rerank("a boat", ["A boat.", "Rain fell."])
+        assert caught.value.hint is not None
+        assert f"Not asked: {aside.base_url}. It does not fit the other hosts: it has" in caught.value.hint
+
+
 @pytest.mark.parametrize("name", ["a-tuned.gguf", "a.gguf"])
 def test_models_that_differ_in_nothing_they_say_are_told_apart_by_what_they_embed(connect: Connect, name: str) -> None:
     routes: dict[tuple[str, str], Any] = {("POST", "/v1/embeddings"): otherwise}
@@ -119,7 +152,7 @@ def test_models_that_differ_in_nothing_they_say_are_told_apart_by_what_they_embe
         until_met(client)
         found = client.embed([f"text {number}" for number in range(8)], batch_size=1).vectors
         (aside,) = [host for host in client.hosts() if host.state == "aside"]
-        assert "embeds a text otherwise" in str(aside.error)
+        assert "embeds or ranks texts otherwise" in str(aside.error)
         assert len({len(vector) == 4 and vector[2] for vector in found}) == 1  # of one model, whichever was first
 
 
@@ -136,7 +169,7 @@ def test_a_name_alone_is_not_believed(connect: Connect) -> None:
         until_met(client)
         assert len({len(vector) for vector in client.embed(["text"] * 8, batch_size=1).vectors}) == 1
         (aside,) = [host for host in client.hosts() if host.state == "aside"]
-        assert "embeds a text otherwise" in str(aside.error)
+        assert "embeds or ranks texts otherwise" in str(aside.error)
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -152,7 +185,7 @@ def test_a_host_that_has_another_model_after_a_rest_is_not_used(
         (one, other)[which].routes["POST", "/v1/embeddings"] = otherwise
         assert client.embed(texts, batch_size=1).vectors == before
         until(lambda: bool(client.models()) and client.hosts()[which].state == "aside")
-        assert "embeds a text otherwise" in str(client.hosts()[which].error)
+        assert "embeds or ranks texts otherwise" in str(client.hosts()[which].error)
 
 
 def test_vectors_of_two_widths_are_not_handed_out_as_one_result(connect: Connect) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vessel_core.errors import VesselError
+from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.hosts import PoolHost, is_hosts_fault, may_be_hosts_fault
 from vessel_core.wire import Call
 
@@ -49,6 +49,9 @@ def retried(hosts: Sequence[PoolHost], tried: frozenset[str], error: VesselError
     for host in hosts:
         if host.address.root in tried:
             host.forgive()
+        if host.state == "aside" and isinstance(host.error, InvalidConfig):
+            unasked = f"Not asked: {host.address.root}. {host.error.message}"
+            error.hint = error.hint if unasked in (error.hint or "") else f"{error.hint or ''} {unasked}".strip()
     return None
 
 

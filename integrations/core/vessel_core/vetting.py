@@ -30,11 +30,14 @@ from vessel_core.types import ModelInfo, ModelKind
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.jsontext import dumps
 from vessel_core.wire.reading import mapping
+from vessel_core.wire.rerank import decode_rerank, encode_rerank
 
 logger: logging.Logger = logging.getLogger("vessel_core")
 
 KINDS: tuple[ModelKind, ...] = ("chat", "embedding", "rerank")
 SAMPLE = ["A small boat rests in the harbour of an old town."]
+QUERY = "Where is the boat?"
+RANKED = [*SAMPLE, "The boat.", "Rain fell for a week.", "Nobody knows where it went."]
 ALIKE = 0.99
 """The cosine from which on two vectors of one text are of one model, whatever its quantisation."""
 
@@ -163,7 +166,7 @@ def _prove(target: Target, measure: Measure, host: PoolHost, wanted: ModelInfo, 
             *(host.address.root, found.id, first, wanted.id),
         )
     elif cosine(here, before) < ALIKE:
-        raise _differs(f"its {found.id!r} embeds a text otherwise than {wanted.id!r} at {first}")
+        raise _differs(f"its {found.id!r} embeds or ranks texts otherwise than {wanted.id!r} at {first}")
 
 
 def _at_first(flow: Flow[Sequence[float] | None]) -> Flow[Sequence[float] | None]:
@@ -174,23 +177,37 @@ def _at_first(flow: Flow[Sequence[float] | None]) -> Flow[Sequence[float] | None
 
 
 def _vector(target: Target, model: ModelInfo, *, told: bool) -> Flow[Sequence[float] | None]:
-    """Return the vector of a text, `None` where there are no embeddings; if it is `told` which model it is, a server that
-    has no time needn't say."""
+    """Return the vector of a text, or of a model for ranking the scores of some; `None` where there are neither. If it is
+    `told` which model it is, a server that has no time needn't say."""
     unknown = (model.vocabulary, model.embedding_length, model.parameters, model.size) == (None,) * 4
     if model.kind == "chat" and target.server.backend is not LLAMACPP and not unknown:
         return None
+    for ask in (_scores, _embedding) if target.server.backend is LLAMACPP else (_embedding,):
+        try:
+            return (yield from ask(target, model))
+        except (AuthFailed, ModelLoading):
+            raise
+        except (ServerBusy, ServerTimeout):
+            if told:
+                return None
+            raise
+        except (ResponseError, Unsupported):
+            continue
+    return None
+
+
+def _scores(target: Target, model: ModelInfo) -> Flow[Sequence[float]]:
+    """Return how some texts are ranked. What llama.cpp embeds with a model for ranking is one score, and then whatever the
+    memory held: it is asked this first, and refuses without work what it was not started for."""
+    reply = yield encode_rerank(QUERY, RANKED, model.id, None)
+    ranked = decode_rerank(reply.body, len(RANKED), None)
+    return [one.score for one in sorted(ranked, key=lambda one: one.index)]
+
+
+def _embedding(target: Target, model: ModelInfo) -> Flow[Sequence[float]]:
     dialect = target.server.backend.dialect
-    try:
-        call = dialect.encode_embed(SAMPLE, model=model.id, dimensions=None, options={}, quirks=target.quirks)
-        return dialect.decode_embed((yield call).body, len(SAMPLE), None).rows[0]
-    except (AuthFailed, ModelLoading):
-        raise
-    except (ServerBusy, ServerTimeout):
-        if told:
-            return None
-        raise
-    except (ResponseError, Unsupported):
-        return None
+    call = dialect.encode_embed(SAMPLE, model=model.id, dimensions=None, options={}, quirks=target.quirks)
+    return dialect.decode_embed((yield call).body, len(SAMPLE), None).rows[0]
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
