@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, Self
 import httpx
 from vessel_core import AsyncClient, Client
 from vessel_core.bulk import bulk
+from vessel_core.vetting import SAMPLE
 
 FAULTS = ("killed", "hang", "busy")
 
@@ -155,12 +157,7 @@ async def one_fault(what: str, hosts: list[Host], count: int, back: list[Host]) 
         ended = await ask_all(client, count, 24, {count * 3 // 10: fail, count * 6 // 10: mend})
         await asyncio.wait([watcher], timeout=10)
         again = watcher.result() - times["mended"] if watcher.done() else float("nan")
-    texts: dict[str, int] = {}
-    for host in {host.url: host for host in [*hosts, *back]}.values():
-        with suppress(httpx.HTTPError):
-            for text, often in host.counts()["texts"].items():
-                texts[text] = texts.get(text, 0) + often
-    twice = sum(often > 1 for often in texts.values())
+    twice = sum(often > 1 for often in asked_of({host.url: host for host in [*hosts, *back]}.values()).values())
     before = sum(times["failed"] - 3 <= at < times["failed"] for at in ended) / 3
     after = sum(times["failed"] + 2 <= at < times["failed"] + 5 for at in ended) / 3
     seconds = [sum(times["failed"] + at <= end < times["failed"] + at + 1 for end in ended) for at in range(-2, 12)]
@@ -169,6 +166,17 @@ async def one_fault(what: str, hosts: list[Host], count: int, back: list[Host]) 
         f"faults: {what}: {len(ended)} of {count} answered, {twice} of them by two hosts; {before:.0f}/s before, "
         f"{after:.0f}/s from 2 s after it: {after / (before * 2 / 3):.0%} of what two hosts did; taken back after {again:.1f} s"
     )
+
+
+def asked_of(hosts: Iterable[Host]) -> Counter[str]:
+    """Return how often each text was asked, without the one that hosts are compared by."""
+    texts = Counter[str]()
+    for host in hosts:
+        with suppress(httpx.HTTPError):
+            texts.update(host.counts()["texts"])
+    for text in SAMPLE:
+        del texts[text]
+    return texts
 
 
 async def returned(client: AsyncClient, times: dict[str, float]) -> float:
@@ -262,7 +270,7 @@ def kills(times: int = 20, rows: int = 10_000) -> None:
             child.kill()
             child.wait()
             subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-            again = one.asked() + other.asked() - rows
+            again = asked_of([one, other]).total() - rows
             found = [json.loads(line) for line in to.read_text().splitlines()]
             whole += [row["id"] for row in found] == [f"row-{at}" for at in range(rows)] and all(
                 row["embedding"] for row in found
