@@ -106,10 +106,10 @@ def broken_stream_server() -> Iterator[LocalServer]:
 
 @pytest.fixture(scope="session")
 def lora_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Like `chat_server`, with an adapter that makes the model write nothing but `!`; its scale is 0."""
-    adapter = tmp_path_factory.mktemp("lora") / "shouting.gguf"
-    write_adapter(adapter)
-    with LocalServer.demo(lora={adapter: 0.0}) as server:
+    """Like `chat_server`, with an adapter that makes the model write nothing but `!`; its scale is 0. It keeps its slots."""
+    folder = tmp_path_factory.mktemp("lora")
+    write_adapter(adapter := folder / "shouting.gguf")
+    with LocalServer.demo(lora={adapter: 0.0}, slot_save_path=folder) as server:
         yield server
 
 

@@ -10,6 +10,7 @@ from vessel_core.backends import BACKENDS, OLLAMA, find_backend
 from vessel_core.backends.base import find_model, get_json, items, same_model, try_json
 from vessel_core.errors import (
     AuthFailed,
+    BadRequest,
     InvalidConfig,
     InvalidMedia,
     InvalidRequest,
@@ -71,6 +72,37 @@ def test_one_request_scales_an_adapter_for_itself(connect: Connect, lora_server:
     assert "!" not in client.chat([HELLO], max_tokens=4).text
 
 
+def test_what_a_slot_has_read_is_kept_in_a_file_and_put_back(connect: Connect, lora_server: LocalServer) -> None:
+    client = connect(base_url=lora_server.base_url)
+    read = client.chat([HELLO], max_tokens=2, id_slot=1).usage
+    saved = client.save_slot(1, "hello.bin")
+    assert read is not None
+    assert (saved["id_slot"], saved["filename"], saved["n_saved"]) == (1, "hello.bin", read.total_tokens - 1)
+    assert client.erase_slot(1)["n_erased"] == saved["n_saved"]
+    assert client.erase_slot(1)["n_erased"] == 0
+    assert client.restore_slot(1, "hello.bin")["n_restored"] == saved["n_saved"]
+    assert client.erase_slot(1)["n_erased"] == saved["n_saved"]
+    with pytest.raises(BadRequest, match="Invalid filename"):
+        client.save_slot(1, "../hello.bin")
+    with pytest.raises(BadRequest, match="Unable to restore slot"):
+        client.restore_slot(1, "nobody.bin")
+
+
+def test_the_slots_of_a_router_are_those_of_a_model(connect: Connect) -> None:
+    said = Response.json({"id_slot": 0, "n_erased": 3})
+    with llamacpp_server(routes={("POST", "/slots/0"): said}) as server:
+        client = connect(base_url=server.base_url)
+        assert client.erase_slot(0, model="b")["n_erased"] == 3
+        client.save_slot(0, "a.bin", model="b")
+        client.restore_slot(0, "a.bin")
+        asked = [(request.query, request.json()) for request in server.asked("/slots/0")]
+    assert asked == [
+        ("action=erase", {"model": "b"}),
+        ("action=save", {"model": "b", "filename": "a.bin"}),
+        ("action=restore", {"model": "plain.gguf", "filename": "a.bin"}),
+    ]
+
+
 def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> None:
     off = Response.json(
         {"error": {"code": 501, "message": "Start it with `--metrics`", "type": "not_supported_error"}}, 501
@@ -80,10 +112,11 @@ def test_what_a_server_was_started_without_is_unsupported(connect: Connect) -> N
         ("GET", "/metrics"): off,
         ("GET", "/lora-adapters"): adapters,
         ("POST", "/lora-adapters"): off,
+        ("POST", "/slots/0"): off,
     }
     with llamacpp_server(routes=routes) as server:
         client = connect(base_url=server.base_url)
-        for ask in (client.metrics, lambda: client.scale_lora({0: 1.0})):
+        for ask in (client.metrics, lambda: client.scale_lora({0: 1.0}), lambda: client.erase_slot(0)):
             with pytest.raises(Unsupported):
                 ask()
 

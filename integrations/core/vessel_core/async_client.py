@@ -229,6 +229,18 @@ class AsyncClient:
         """Return the state of each slot (llama.cpp)."""
         return await self._of_model(model, "slots", "show its slots")
 
+    async def save_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+        """Keep what a slot has read in a file of the server's folder (llama.cpp, started with `--slot-save-path`)."""
+        return await self._of_model(model, "save_slot", "save a slot", slot, file)
+
+    async def restore_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+        """Put what `save_slot` kept into a slot: a prompt that begins so is read from there on (llama.cpp)."""
+        return await self._of_model(model, "restore_slot", "restore a slot", slot, file)
+
+    async def erase_slot(self, slot: int, *, model: str | None = None) -> Mapping[str, Any]:
+        """Forget what a slot has read (llama.cpp, started with `--slot-save-path`)."""
+        return await self._of_model(model, "erase_slot", "erase a slot", slot)
+
     async def metrics(self, *, model: str | None = None) -> dict[str, float]:
         """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
         return await self._of_model(model, "metrics", "show its metrics")

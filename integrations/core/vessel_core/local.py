@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     chat_template: str | None
     api_key: str | None
     reasoning_format: ReasoningFormat | None
+    slot_save_path: str | Path | None
     sse_ping_interval: int | None
     warmup: bool
     check_tensors: bool
@@ -62,12 +63,12 @@ class Options(TypedDict, total=False):
 class LocalServer:
     """A llama.cpp server in a child process: a context manager, sync and async, or `start` and `stop`.
 
-    `model` is a GGUF file, `mmproj` its image encoder, and `lora` maps adapter files to their scales. `alias` is the
-    name the server lists (by default the file's). `context_length` is in tokens, for all `parallel` requests
-    together; `batch_size` limits one embedding input, in tokens. `embeddings` serves `/v1/embeddings` as well, with
-    `pooling` if the file doesn't say; `rerank` serves `/v1/rerank`. `chat_template` is Jinja text that replaces the
-    file's. `sse_ping_interval` and `start_timeout` are in seconds. Port 0 lets the system pick one. Construction does
-    no I/O; `start` raises `ServerStartError`.
+    `model` is a GGUF file, `mmproj` its image encoder, and `lora` maps adapter files to their scales. `alias` is the name the
+    server lists (by default the file's). `context_length` is in tokens, for all `parallel` requests together; `batch_size`
+    limits one embedding input, in tokens. `embeddings` serves `/v1/embeddings` as well, with `pooling` if the file doesn't say;
+    `rerank` serves `/v1/rerank`. `chat_template` is Jinja text that replaces the file's. `slot_save_path` is the folder of
+    `Client.save_slot`. `sse_ping_interval` and `start_timeout` are in seconds. Port 0 lets the system pick one. Construction
+    does no I/O; `start` raises `ServerStartError`.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class LocalServer:
         chat_template: str | None = None,
         api_key: str | None = None,
         reasoning_format: ReasoningFormat | None = None,
+        slot_save_path: str | Path | None = None,
         sse_ping_interval: int | None = None,
         warmup: bool = False,
         check_tensors: bool = False,
@@ -115,6 +117,7 @@ class LocalServer:
             "rerank": rerank,
             "chat_template": chat_template,
             "reasoning_format": reasoning_format,
+            "slot_save_path": f"{slot_save_path}/" if slot_save_path else "",
             "sse_ping_interval": sse_ping_interval,
             "warmup": warmup,
             "check_tensors": check_tensors,

@@ -64,6 +64,8 @@ def _parameters(xllamacpp: Any, config: dict[str, Any]) -> Any:
         parameters.chat_template = config["chat_template"]
     parameters.api_keys = [config["api_key"]] if config["api_key"] else []
     parameters.use_jinja = True
+    if config["slot_save_path"]:
+        parameters.slot_save_path = config["slot_save_path"]
     parameters.warmup = config["warmup"]
     parameters.check_tensors = config["check_tensors"]
     parameters.endpoint_metrics = parameters.endpoint_slots = True

@@ -33,7 +33,10 @@ from vessel_core.wire.completion import CompletionRequest, CutStream
 from vessel_core.wire.turns import arranged
 
 OF_ONE_HOST = frozenset(
-    {"load", "unload", "pull", "create", "copy", "delete", "slots", "metrics", "lora_adapters", "scale_lora"}
+    {
+        *("load", "unload", "pull", "create", "copy", "delete", "metrics", "lora_adapters", "scale_lora"),
+        *("slots", "save_slot", "restore_slot", "erase_slot"),
+    }
 )
 """The operations that concern one host, and can't be asked of several."""
 

@@ -39,8 +39,9 @@ class ChatOptions(TypedDict, total=False):
     `samplers` (names in order, or their letters), `min_keep`, `ignore_eos`; `grammar` is GBNF.
 
     llama.cpp's control: `cache_prompt`, `id_slot`, `lora` (adapter id → scale), `num_keep` and `num_discard` (tokens),
-    `cache_reuse` (tokens), `max_predict_ms`, `chat_template_kwargs`, `reasoning_format`, `reasoning_budget_tokens`,
-    `reasoning_budget_message`, `continue_final_message`, `add_generation_prompt`, `return_progress`, `timings_per_token`.
+    `cache_reuse` (tokens), `max_predict_ms`, `chat_template_kwargs`, `reasoning_budget_tokens`, `reasoning_budget_message`,
+    `reasoning_format` (`"none"` leaves a thought in the text), `continue_final_message`, `add_generation_prompt`,
+    `return_progress`, `timings_per_token`.
 
     Ollama's: `num_ctx` (tokens), `keep_alive` (seconds or `"5m"`), `num_keep`, `num_batch`, `num_gpu` (layers), `main_gpu`,
     `use_mmap`, `num_thread`, `draft_num_predict`, `truncate` and `shift` (whether a prompt, or an answer, that is too long

@@ -90,6 +90,21 @@ def slots(model: str | None) -> Flow[list[Mapping[str, Any]]]:
     return items((yield from get_json(_path_for("/slots", model))), "data")
 
 
+def save_slot(slot: int, file: str, model: str | None) -> Flow[Mapping[str, Any]]:
+    """Keep what a slot has read in a file; return how many tokens and bytes that is."""
+    return (yield from get_json(f"/slots/{slot}?action=save", method="POST", body=_for(model, filename=file)))
+
+
+def restore_slot(slot: int, file: str, model: str | None) -> Flow[Mapping[str, Any]]:
+    """Put what was kept in a file into a slot; return how many tokens and bytes that is."""
+    return (yield from get_json(f"/slots/{slot}?action=restore", method="POST", body=_for(model, filename=file)))
+
+
+def erase_slot(slot: int, model: str | None) -> Flow[Mapping[str, Any]]:
+    """Forget what a slot has read; return how many tokens that was."""
+    return (yield from get_json(f"/slots/{slot}?action=erase", method="POST", body=_for(model)))
+
+
 def metrics(model: str | None) -> Flow[dict[str, float]]:
     """Return the server's counters by name (it must be started with `--metrics`)."""
     reply = yield Call("GET", _path_for("/metrics", model))
@@ -177,9 +192,12 @@ FEATURES: Mapping[str, Any] = {
     "completion_stream": completion_stream,
     "count_chat": count_chat,
     "detokenize": detokenize,
+    "erase_slot": erase_slot,
     "load": load,
     "lora_adapters": lora_adapters,
     "metrics": metrics,
+    "restore_slot": restore_slot,
+    "save_slot": save_slot,
     "scale_lora": scale_lora,
     "slots": slots,
     "tokenize": tokenize,
