@@ -16,6 +16,7 @@ import pytest
 from vessel_core import Routing, Timeout
 from vessel_core.errors import InvalidConfig
 
+from tests.core.hosting import until
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
 TEXT = transcript("llamacpp/text.sse")
@@ -34,6 +35,7 @@ class Face:
     aask: Callable[[Any, str], Awaitable[str]]
     embed: Callable[[Any, list[str]], list[list[float]]]
     aembed: Callable[[Any, list[str]], Coroutine[Any, Any, list[list[float]]]]
+    rank: Callable[[Any, list[str]], list[str]]
     stored: Callable[[Any], Any]
 
     def several(self, model: Any, *questions: str) -> list[str]:
@@ -97,6 +99,28 @@ def test_embeddings_are_spread_over_the_hosts(face: Face) -> None:
         texts = [f"text {number}" for number in range(8)]
         assert face.embed(model, texts) == [vector_of(text) for text in texts]
         assert asyncio.run(face.aembed(model, texts)) == [vector_of(text) for text in texts]
+
+
+def ranked(request: Request) -> Response:
+    """The longer a document is, the better."""
+    documents = request.json()["documents"]
+    return Response.json({"results": [{"index": at, "relevance_score": len(it)} for at, it in enumerate(documents)]})
+
+
+def test_rankings_are_spread_over_the_hosts(face: Face) -> None:
+    texts = ["a boat", "a boat in the harbour"]
+    with (
+        llamacpp_server(routes={("POST", "/v1/rerank"): ranked}) as one,
+        llamacpp_server(routes={("POST", "/v1/rerank"): ranked}) as other,
+    ):
+        model = face.rerank(backend="llamacpp", base_url=[one.base_url, other.base_url])
+
+        def both() -> bool:
+            assert face.rank(model, texts) == texts[::-1]
+            asked = [[each.json()["documents"] for each in server.asked("/v1/rerank")] for server in (one, other)]
+            return all(texts in each for each in asked)
+
+        until(both)
 
 
 def test_an_answer_whose_host_dies_in_the_middle_is_begun_anew_on_another_one(face: Face) -> None:

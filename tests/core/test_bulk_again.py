@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -243,6 +244,24 @@ def test_a_run_that_had_ended_may_be_run_again(tmp_path: Path, ending: str) -> N
             bulk(source, to, client=alive(server), progress=False, model="another")
     assert "--overwrite" in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", to.name]
+
+
+def test_what_replaces_a_file_is_on_the_disk_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+
+    def fsync(file: int) -> None:
+        assert os.fstat(file).st_size > 0
+        synced.add(os.fstat(file).st_ino)
+
+    monkeypatch.setattr("vessel_core.bulk.tables.os.fsync", fsync)
+    source, to = corpus(tmp_path / "i.jsonl", 6), tmp_path / "o.parquet"
+    with llamacpp_server() as server:
+        bulk(source, to, client=alive(server), progress=False)
+        assert to.stat().st_ino in synced
+        corpus(source, 9)
+        bulk(source, to, client=alive(server), progress=False)
+    assert to.stat().st_ino in synced
+    assert len(synced) >= 2
 
 
 def marks(folder: Path) -> dict[str, tuple[int, int]]:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.load import dumps
 from langchain_vessel import ChatVessel, VesselEmbeddings, VesselRerank
 
@@ -16,6 +17,10 @@ from tests.hosts_table import Face, asked, chatting_together
 
 def stored(model: Any) -> Any:
     return type(model)(**json.loads(dumps(model))["kwargs"])
+
+
+def rank(model: VesselRerank, texts: list[str]) -> list[str]:
+    return [found.page_content for found in model.compress_documents([Document(text) for text in texts], "a boat")]
 
 
 async def aask(chat: ChatVessel, question: str) -> str:
@@ -33,6 +38,7 @@ def face() -> Face:
         aask=aask,
         embed=lambda model, texts: model.embed_documents(texts),
         aembed=lambda model, texts: model.aembed_documents(texts),
+        rank=rank,
         stored=stored,
     )
 

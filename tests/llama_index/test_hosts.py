@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
 from llama_index.postprocessor.vessel import VesselRerank
@@ -15,6 +16,11 @@ from tests.hosts_table import Face
 
 def stored(model: Any) -> Any:
     return model.__class__.from_dict(model.to_dict())
+
+
+def rank(model: VesselRerank, texts: list[str]) -> list[str]:
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in texts]
+    return [found.text for found in model.postprocess_nodes(nodes, query_str="a boat")]
 
 
 async def aask(llm: Vessel, question: str) -> str:
@@ -32,6 +38,7 @@ def face() -> Face:
         aask=aask,
         embed=lambda model, texts: model.get_text_embedding_batch(texts),
         aembed=lambda model, texts: model.aget_text_embedding_batch(texts),
+        rank=rank,
         stored=stored,
     )
 

@@ -232,7 +232,6 @@ class Journal:
                 head = HEAD.match(line)
                 assert head is not None  # noqa: S101 - it was when it was noted
                 self.write([(int(head[1]), line)])
-            os.fsync(self._file)
 
 
 @contextmanager

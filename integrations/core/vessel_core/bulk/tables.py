@@ -7,6 +7,7 @@ rows; what fits none is written as text.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -41,9 +42,11 @@ def write_parquet(lines: Lines, to: Path, kinds: Mapping[str, str], kept: Sequen
 
 @contextmanager
 def whole_or_not(beside: Path, to: Path) -> Generator[None]:
-    """Put a new file in the place of another one once it is written; what is not written whole is removed."""
+    """Put a new file in the place of another one once it is on the disk; what is not written whole is removed."""
     try:
         yield
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
         beside.replace(to)
     except BaseException:
         beside.unlink(missing_ok=True)
