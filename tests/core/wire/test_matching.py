@@ -27,6 +27,9 @@ from vessel_core.wire.matching import matches
         (r"^\u0041\x42$", ["AB"], ["ab"]),
         (r"^\p{L}$", ["é"], ["1"]),
         ("b", ["abc"], ["ac"]),
+        (r"^(?=.*[A-Z])(?=.*\d)(?!.*\s).{8,}$", ["Abcdefg1"], ["abcdefg1", "Abcdefgh", "Abc defg1", "Abcd1"]),
+        (r"^(?!admin$|root$)(?=(a|r))\w+$", ["admins", "root_"], ["admin", "root", "bob", "a b"]),
+        (r"^(?=[)]\))", ["))"], [")", "a))"]),
     ],
 )
 def test_a_pattern_means_what_it_means_in_javascript(pattern: str, fits: list[str], faults: list[str]) -> None:
@@ -34,7 +37,24 @@ def test_a_pattern_means_what_it_means_in_javascript(pattern: str, fits: list[st
     assert [matches(pattern, text) for text in faults] == [False] * len(faults)
 
 
-@pytest.mark.parametrize("pattern", ["(", r"(?=a)b", r"(a)\1", r"\Z", "[]a]", "[^]", r"\cA", r"((a{999}){999}){999}"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(",
+        r"(?=a)b",
+        r"^(?=a",
+        r"^(?=b)?b",
+        r"^(?=a)a|b",
+        r"^a(?!c)b",
+        r"^(?=a\b(?!c))",
+        r"(a)\1",
+        r"\Z",
+        "[]a]",
+        "[^]",
+        r"\cA",
+        r"((a{999}){999}){999}",
+    ],
+)
 def test_of_a_pattern_that_cannot_be_told_nothing_is_said(pattern: str) -> None:
     assert matches(pattern, "b") is None
 

@@ -23,6 +23,8 @@ SPELLED = [
     (r"^\D\W\S$", r"^[^0-9\"\\\x00-\x1F][^A-Za-z0-9_\"\\\x00-\x1F][^ \"\\\x00-\x1F]$"),
     (r"^[\D][^\D][\s\S]$", r"^[^0-9\"\\\x00-\x1F][0-9][^\"\\\x00-\x1F]$"),
     (r"^[\Da]$", r"^[\Da]$"),
+    (r"^(?=.*\d)(?!.*\s)\w{3}$", r"^[A-Za-z0-9_]{3}$"),
+    (r"^a(?=b)b$", r"^a(?=b)b$"),
     (r"^[^a].$", r"^[^a\"\\\x00-\x1F][^\"\\\x00-\x1F]$"),
     (r"^[\w\-.]+@\w+\.[a-z]{2,}$", r"^[A-Za-z0-9_.-]+@[A-Za-z0-9_]+\.[a-z]{2,}$"),
     (r"^[^\-a]$", r"^[^a\"\\\x00-\x1F-]$"),
@@ -44,7 +46,7 @@ SPELLED = [
     ("", ""),
     (r"^a$|^b$", r"^a$|^b$"),
     (r"^\ba$", r"^\ba$"),
-    (r"^(?=a)a$", r"^(?=a)a$"),
+    (r"^(?=a)a$", r"^a$"),
     (r"^(a)\1$", r"^(a)\1$"),
     ("^[A-Z]+$", "^[A-Z]+$"),
     ("^[", "^["),
@@ -77,7 +79,16 @@ def test_patterns_of_tools_and_of_answers_are_spelled_out_in_both_dialects() -> 
 
 REAL = [
     *(r"^\d{3}$", r"^\D{3}$", r"^\W{3}$", r"^\S{3}$", r"^.{3}$", r"^[^0-9]{3}$", r"^[\s\S]{2}$", r"^[^\D]{2}$"),
-    *(r"^a\/b$", r'^"x"$', r"^\\a$", r"^[\w\-]{2}@x$", r"^[a-z]{2,4}?$", "a|b", r"^\x41{2}$"),
+    *(
+        r"^a\/b$",
+        r'^"x"$',
+        r"^\\a$",
+        r"^[\w\-]{2}@x$",
+        r"^[a-z]{2,4}?$",
+        "a|b",
+        r"^\x41{2}$",
+        r"^(?=a)(?!.*d)a[bc]{2}$",
+    ),
 ]
 
 
@@ -103,7 +114,11 @@ def plain(text: str) -> bool:
 @example(r"^\D\W\S$", "aé\xa0")
 @given(
     st.sampled_from(
-        [pattern for pattern, made in SPELLED if made.endswith("$") and "s" not in pattern and made != pattern]
+        [
+            pattern
+            for pattern, made in SPELLED
+            if made.endswith("$") and not re.search(r"s|\(\?", pattern) and made != pattern
+        ]
     ),
     st.text(max_size=6),
 )

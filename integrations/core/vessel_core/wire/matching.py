@@ -1,12 +1,14 @@
 r"""Whether a text matches a JSON schema's pattern, in a time that grows with the text alone.
 
 Patterns are JavaScript's, where `\d` and `\w` are ASCII's. Python's own matcher takes years for `^(a+)+$`, and the text is a
-model's; Rust's, which pydantic brings, never does. It knows no look-arounds and no references back.
+model's; Rust's, which pydantic brings, never does. It knows no look-arounds and no references back. Look-aheads at the start,
+as passwords have them, are matched one by one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
@@ -30,6 +32,12 @@ _SAME = frozenset("tnrfvxupP")
 
 def matches(pattern: str, text: str) -> bool | None:
     """Tell whether a pattern is found in a text; `None` where that can't be told."""
+    aheads, rest = look_aheads(pattern)
+    if aheads:
+        found = [matches(f"^(?:{inside})", text) for inside, _ in aheads]
+        told = [each if each is None else each is wanted for each, (_, wanted) in zip(found, aheads, strict=True)]
+        told.append(matches(rest, text))
+        return False if False in told else None if None in told else True
     compiled = _compiled(pattern)
     if compiled is None:
         return None
@@ -38,6 +46,43 @@ def matches(pattern: str, text: str) -> bool | None:
     except ValidationError as error:
         return False if error.errors()[0]["type"] == "string_pattern_mismatch" else None
     return True
+
+
+@lru_cache(maxsize=256)
+def look_aheads(pattern: str) -> tuple[list[tuple[str, bool]], str]:
+    """Part a pattern such as `^(?=.*A)(?!.*B)C` into what must follow its start, or must not, and the rest: `^C`."""
+    pieces: list[str] = _PIECES.findall(pattern)
+    aheads: list[tuple[str, bool]] = []
+    at = 1
+    while pieces[:1] == ["^"] and pieces[at : at + 2] == ["(", "?"] and pieces[at + 2 : at + 3] in (["="], ["!"]):
+        end = _end_of_group(pieces, at)
+        aheads.append(("".join(pieces[at + 3 : end]), pieces[at + 2] == "="))
+        at = end + 1
+    rest = pieces[at:]
+    closed, repeated = at <= len(pieces), rest[:1] and rest[0] in "?*+{"
+    if not aheads or not closed or repeated or has_choices(rest):
+        return [], pattern  # what may be left out, or is of one of the choices only, says nothing of all texts
+    return aheads, "^" + "".join(rest)
+
+
+def _end_of_group(pieces: Sequence[str], start: int) -> int:
+    """Return where the group ends that begins at a place: behind the last piece if it never does."""
+    depth = 0
+    for at in range(start, len(pieces)):
+        depth += (pieces[at] == "(") - (pieces[at] == ")")
+        if depth == 0:
+            return at
+    return len(pieces)
+
+
+def has_choices(pieces: Sequence[str]) -> bool:
+    """Tell whether there is a `|` outside of groups."""
+    depth = 0
+    for piece in pieces:
+        depth += piece.startswith("(") - (piece == ")")
+        if piece == "|" and depth == 0:
+            return True
+    return False
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,9 @@
 r"""Patterns of a JSON schema, written so that the grammars of llama.cpp bind an answer by them.
 
 Its converter drops a pattern that holds `\d`, `\D`, `\/` or no anchors, without a word, and lets `.` and `[^a]` match the
-quote that ends the JSON text, after which it answers 500 to itself (all measured). What can't be written otherwise (`\b`,
-look-arounds, references back) goes as it is: `matching` then checks the answer by what of it can be told.
+quote that ends the JSON text, after which it answers 500 to itself (all measured). Look-aheads at the start are left out, and
+what can't be written otherwise (`\b`, other look-arounds, references back) goes as it is: `matching` then checks the answer by
+what of it can be told.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
+
+from vessel_core.wire.matching import has_choices, look_aheads
 
 _RANGES: Mapping[str, str] = {"d": "0-9", "w": "A-Za-z0-9_", "s": " "}
 """A line break or tab would have to be escaped in JSON, which a grammar made of a pattern doesn't know."""
@@ -39,28 +42,18 @@ def spelled_patterns(schema: Any) -> Any:
 
 
 def spelled(pattern: str) -> str:
-    """Return a pattern that matches the same texts, but for those that JSON would have to escape."""
-    pieces: list[str] = _PIECES.findall(pattern)
+    """Return a pattern that matches the same texts, but for those that JSON would have to escape or a look-ahead rules out."""
+    pieces: list[str] = _PIECES.findall(look_aheads(pattern)[1])
     if "[" in pieces or any(map(_BEYOND.fullmatch, pieces)) or any(piece in ("^", "$") for piece in pieces[1:-1]):
         return pattern
     starts, ends = pieces[:1] == ["^"], pieces[-1:] == ["$"]
     inner = pieces[starts : len(pieces) - ends]
-    if not inner or (starts is not ends and _has_choices(inner)):
+    if not inner or (starts is not ends and has_choices(inner)):
         return pattern  # an anchor is of one of the choices only
     body = "".join(map(_written, _without_haste(inner)))
     if starts and ends:
         return f"^{body}$"
     return f"^{'' if starts else _ANY + '*'}({body}){'' if ends else _ANY + '*'}$"
-
-
-def _has_choices(pieces: Sequence[str]) -> bool:
-    """Tell whether there is a `|` outside of groups."""
-    depth = 0
-    for piece in pieces:
-        depth += piece.startswith("(") - (piece == ")")
-        if piece == "|" and depth == 0:
-            return True
-    return False
 
 
 def _without_haste(pieces: Sequence[str]) -> list[str]:
