@@ -5,8 +5,11 @@ The claims are the targets' own: nothing is raised but our errors, and cut anywh
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -70,3 +73,31 @@ def test_a_target_takes_every_seed(name: str) -> None:
 def test_a_target_takes_any_bytes(name: str, data: bytes) -> None:
     """A target asserts what must hold, and raises where it doesn't."""
     TARGETS[name](data)
+
+
+ODD: list[Any] = [
+    *(None, True, 0, -1, 1.5, 10**400, -(10**400), 1e308, math.nan, math.inf, "", "a", "\ud800", "9" * 400),
+    *([], [None], [[]], [{}], [10**400], {}, {"a": 1}, {"error": "x"}),
+]
+DOCUMENTS = [path for path in SEEDS if path.name.startswith("document-") and path.read_bytes().startswith(b"{")]
+
+
+def altered(value: Any) -> Iterator[Any]:
+    """Yield a JSON value with something odd in each of its places in turn."""
+    yield from ODD
+    if isinstance(value, dict | list):
+        inner = cast("Any", value)
+        for place in list(inner if isinstance(value, dict) else range(len(inner))):
+            for other in altered(inner[place]):
+                copy = inner.copy()
+                copy[place] = other
+                yield copy
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_may_hold_anything_anywhere(path: Path) -> None:
+    for number, document in enumerate(altered(json.loads(path.read_bytes()))):
+        data = json.dumps(document).encode() + b"\n" * (number % CHOICES)
+        TARGETS["documents"](data)
+        TARGETS["ollama_chat"](data)
+        TARGETS["openai_chat"](b"data: " + data + b"\n\n")

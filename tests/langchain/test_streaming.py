@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -266,6 +267,23 @@ async def test_a_call_that_was_cut_off_is_never_executable(output_version: str, 
         assert (invalid["name"], invalid["id"]) == ("delete", "call-x0"), way
         assert str(invalid["args"]).startswith(arguments), way
         assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
+
+
+@pytest.mark.parametrize("arguments", ['{"a":' * 3000, '{"a":' * 3000 + "1" + "}" * 3000], ids=["open", "closed"])
+async def test_arguments_too_deep_to_be_read_are_no_call_and_no_error(arguments: str) -> None:
+    with llamacpp_server(calling(("delete", arguments))) as server:
+        for way, message in (await every_way(model(server))).items():
+            assert (message.tool_calls, len(message.invalid_tool_calls)) == ([], 1), way
+
+
+def test_a_long_piece_of_arguments_that_is_no_json_costs_no_seconds() -> None:
+    """LangChain's own completion takes a minute of CPU for the first of these two pieces."""
+    with llamacpp_server(calling(("delete", '{"a": ' + '"b" ' * 60_000))) as server:
+        chat = model(server)
+        began = time.process_time()
+        pieces = [piece for each in chat.stream("x") for piece in each.tool_call_chunks]
+        assert time.process_time() - began < 1.0
+    assert sum(len(piece["args"] or "") for piece in pieces) > 240_000
 
 
 async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:

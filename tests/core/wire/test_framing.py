@@ -15,7 +15,7 @@ from vessel_core.errors import (
 )
 from vessel_core.types import ChatReply
 from vessel_core.wire.framing import EventStream, Lines
-from vessel_core.wire.jsontext import dumps, loads
+from vessel_core.wire.jsontext import MAX_DEPTH, dumps, loads
 
 from tests.core.wire.play import (
     DONE,
@@ -274,8 +274,15 @@ def test_json_is_read_with_what_servers_write_against_the_rules() -> None:
     assert loads('"\\ud83d"') == "\ufffd"
     assert loads('"\\ud83d\\ude00 \\\\ud83d"') == "😀 \\ud83d"
     assert loads("[NaN, Infinity]")[1] == float("inf")
-    with pytest.raises(ValueError, match="deeper than"):
-        loads("[" * 100_000)
+
+
+@pytest.mark.parametrize("inner", ["1", "NaN", '"\\ud83d"'], ids=["plain", "NaN", "a lone surrogate"])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_json_may_have_so_many_levels_and_no_more(inner: str, opened: str, closed: str) -> None:
+    loads(opened * MAX_DEPTH + inner + closed * MAX_DEPTH)
+    for levels in (MAX_DEPTH + 1, 1000, 100_000):
+        with pytest.raises(ValueError, match="deeper than 200 levels"):
+            loads(opened * levels + inner + closed * levels)
 
 
 def test_json_is_written_without_what_servers_fail_on() -> None:

@@ -67,7 +67,7 @@ def test_a_ranking_of_fewer_documents_than_were_to_be_ranked_is_an_error() -> No
         decoded([{"index": 0, "score": 1}], count=3, top_n=2)
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), 10**400, True])
 def test_a_score_that_is_no_number_is_an_error(score: float) -> None:
     with pytest.raises(ProtocolError, match="document 0 the score"):
         decoded([{"index": 0, "score": score}], count=1)

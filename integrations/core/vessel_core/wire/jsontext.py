@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-MAX_DEPTH = 128
+MAX_DEPTH = 200
+"""Levels a document may have: pydantic-core's own bound, which can't be set."""
 
 # An escaped backslash, a surrogate pair, or a surrogate that stands alone.
 _SURROGATES = re.compile(

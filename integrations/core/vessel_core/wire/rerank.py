@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ from vessel_core.errors import InvalidRequest, ProtocolError
 from vessel_core.types import Ranked
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import json_body
-from vessel_core.wire.reading import mapping, place
+from vessel_core.wire.reading import mapping, number, place
 
 
 def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Call:
@@ -36,11 +35,12 @@ def decode_rerank(body: bytes, count: int, top_n: int | None) -> list[Ranked]:
     ranked: list[Ranked] = []
     for item in cast("list[Any]", found):
         fields = mapping(item)
-        index, score = place(fields.get("index")), fields.get("relevance_score", fields.get("score"))
-        if index is None or not isinstance(score, int | float) or not 0 <= index < count:
+        index, given = place(fields.get("index")), fields.get("relevance_score", fields.get("score"))
+        if index is None or not isinstance(given, int | float) or not 0 <= index < count:
             raise ProtocolError(f"The ranking holds {str(item)[:100]!r}, which ranks none of the {count} documents.")
-        if not math.isfinite(score):
-            raise ProtocolError(f"The ranking gives document {index} the score {score}.", hint="See the server's log.")
+        if (score := number(given)) is None:
+            said = str(given)[:20]
+            raise ProtocolError(f"The ranking gives document {index} the score {said}.", hint="See the server's log.")
         ranked.append(Ranked(index, float(score)))
     if len({one.index for one in ranked}) != len(ranked):
         raise ProtocolError("The ranking holds a document twice.")
