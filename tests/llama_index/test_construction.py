@@ -51,8 +51,8 @@ def test_construction_does_no_io(made: Callable[..., Any], monkeypatch: pytest.M
         ({"base_ulr": "http://localhost:1"}, "did you mean 'base_url'"),
         ({"backend": "olama"}, "There is no backend 'olama'"),
         ({"base_url": "localhost:8080"}, "no scheme"),
-        ({"base_url": "http://localhost:1", "api_base": "http://localhost:2"}, "given 'base_url' twice"),
-        ({"timeout": 9, "client_kwargs": {"timeout": 3}}, "given 'timeout' twice"),
+        ({"base_url": "http://localhost:1", "api_base": "http://localhost:2"}, "'base_url' of .* is given twice"),
+        ({"timeout": 9, "client_kwargs": {"timeout": 3}}, "'timeout' of .* is given twice, with different values"),
         ({"headers": {"X-A": "1"}, "default_headers": {"X-A": "2"}}, "given twice, with different values"),
         ({"timeout": -1.0}, "not above 0"),
         ({"base_url": ["http://a:b@one", "http://two"]}, "make an object for each"),
@@ -63,6 +63,13 @@ def test_what_cant_be_right_is_refused_with_what_to_do(
 ) -> None:
     with pytest.raises(InvalidConfig, match=said):
         made(**arguments)
+
+
+@pytest.mark.parametrize("made", CLASSES)
+def test_what_is_said_twice_alike_is_said_once(made: Callable[..., Any]) -> None:
+    """LM Studio's class has both names of the time."""
+    assert made(timeout=9.0, request_timeout=9.0).timeout == 9.0
+    assert made(base_url="http://localhost:1", api_base="http://localhost:1").base_url == "http://localhost:1"
 
 
 @pytest.mark.parametrize("made", CLASSES)
@@ -85,7 +92,7 @@ def test_the_model_may_be_set_by_the_name_of_other_classes() -> None:
 
 
 def test_a_wrong_type_is_pydantics_error_which_does_not_repeat_it() -> None:
-    for wrong in ({"temperature": "sk-1"}, {"api_key": ["sk-1"]}):
+    for wrong in ({"temperature": "sk-1"}, {"api_key": ["sk-1"]}, {"context_window": 0}, {"context_window": -2}):
         with pytest.raises(ValidationError, match=next(iter(wrong))) as caught:
             Vessel(**cast("Any", wrong))
         assert "sk-1" not in str(caught.value)

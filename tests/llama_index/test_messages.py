@@ -25,6 +25,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.schema import ImageDocument
 from llama_index.llms.vessel import Vessel
 from llama_index.llms.vessel.messages import to_wire
+from pydantic import BaseModel
 from vessel_core.errors import InvalidMedia, InvalidRequest
 
 from tests.fake_server import ollama_server
@@ -91,23 +92,50 @@ def test_a_document_in_a_data_url_is_read_and_an_empty_one_is_empty() -> None:
         one(DocumentBlock(url="data:text/plain;base64,@@@"))
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["data:text/plain,a%20test,%20caf%C3%A9", "DATA:text/plain;charset=utf-8,a test, café", "data:,a test, caf%c3%a9"],
+)
+def test_a_document_in_a_data_url_of_text_is_read(url: str) -> None:
+    assert one(DocumentBlock(url=url))["content"] == "a test, café"
+
+
+def test_a_text_that_could_be_base64_stays_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "test.txt"
+    file.write_text("test")
+    blocks = [
+        DocumentBlock(data=b"test", document_mimetype="text/plain"),
+        DocumentBlock(data=io.BytesIO(b"test")),
+        DocumentBlock(path=file),
+        DocumentBlock(url="data:text/plain;base64,dGVzdA=="),
+        DocumentBlock(url="data:text/plain,test"),
+    ]
+    assert [one(block)["content"] for block in blocks] == ["test"] * 5
+
+
 def test_what_other_classes_kept_of_the_thinking_is_sent_along() -> None:
     said = ChatMessage("4", role="assistant", additional_kwargs={"reasoning_content": "2 + 2"})
     assert to_wire([said])[0].get("reasoning") == "2 + 2"
     assert "reasoning" not in to_wire([said], send_reasoning=False)[0]
 
 
-async def test_messages_from_an_iterator_are_sent_in_all_four_forms() -> None:
+class Place(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("structured", [False, True])
+async def test_messages_from_an_iterator_are_sent_in_all_four_forms(structured: bool) -> None:
     messages = [ChatMessage("Be brief.", role="system"), ChatMessage("Hello")]
 
     def once() -> Any:
         return (message for message in messages)
 
-    with scripted(answer("Hi.")) as (llm, server):
-        llm.chat(once())
-        list(llm.stream_chat(once()))
-        await llm.achat(once())
-        [each async for each in await llm.astream_chat(once())]
+    with scripted(answer('{"name": "Oslo"}')) as (llm, server):
+        asked = llm.as_structured_llm(Place) if structured else llm
+        asked.chat(once())
+        list(asked.stream_chat(once()))
+        await asked.achat(once())
+        [each async for each in await asked.astream_chat(once())]
         await llm.aclose()
         assert [len(sent(server, at)["messages"]) for at in range(4)] == [2] * 4
 

@@ -83,6 +83,7 @@ def test_what_is_printed_and_dumped_is_what_is_read(show: Callable[[LLMMetadata]
         llm.close()
 
 
+@pytest.mark.usefixtures("nothing_left_open")
 def test_what_is_built_before_the_first_answer_has_the_real_window(small_context_server: LocalServer) -> None:
     index: Any = VectorStoreIndex(nodes=[], embed_model=MockEmbedding(2))
 
@@ -95,6 +96,12 @@ def test_what_is_built_before_the_first_answer_has_the_real_window(small_context
     assert chat_engine._memory.token_limit == 1024 - 256
     memory: Any = ChatMemoryBuffer
     assert memory.from_defaults(llm=made()).token_limit == 768
+
+
+def test_the_window_of_minus_one_of_ollamas_class_is_asked_for(small_context_server: LocalServer) -> None:
+    llm = Vessel(backend="llamacpp", base_url=small_context_server.base_url, context_window=-1)
+    assert llm.metadata.context_window == 1024
+    llm.close()
 
 
 def test_a_given_window_is_not_asked_for() -> None:
@@ -117,6 +124,7 @@ async def test_in_an_event_loop_nothing_is_waited_for(caplog: pytest.LogCaptureF
         (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
         assert "4096" in warning.message
         assert "await aconnect()" in warning.message
+        assert "Memories" in warning.message
         await llm.aconnect()
         assert llm.metadata.context_window == 2048
         await llm.aclose()

@@ -99,8 +99,6 @@ class ServerConnection(BaseModel):
                 raise InvalidConfig(f"{cls.__name__} has no argument {name!r}{close}", hint=cls._hint(name))
             if value is None:
                 continue
-            if ours in known and ours != "headers":
-                raise InvalidConfig(f"{cls.__name__} was given {ours!r} twice: as {name!r} as well.")
             known[ours] = joined(known.get(ours), value, f"{ours!r} of {cls.__name__}")
         return known
 

@@ -20,7 +20,9 @@ from vessel_core.owned import owned
 
 logger: logging.Logger = logging.getLogger("vessel_core")
 
-#: What is assumed of the context window while nobody has said it: what Ollama and LM Studio allocate by default.
+#: What is assumed of the context window while nobody has said it: what Ollama and LM Studio allocate by default. Too small,
+#: it makes a memory forget and an engine ask in several parts, and is warned of at once; too large, a conversation would end
+#: in an error much later, or at Ollama be cut without one.
 UNKNOWN_CONTEXT = 4096
 
 #: How long may be waited for what only makes the metadata better, in seconds.
@@ -119,7 +121,8 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
             ("has not told it", "") if info else ("was not asked yet", "Call connect() or await aconnect() first. ")
         )
         logger.warning(
-            "The context window is assumed to be %s tokens: the server %s. %sIt can be given: context_window=….",
+            "The context window is assumed to be %s tokens: the server %s. Memories and engines made now go by that. "
+            "%sIt can be given: context_window=….",
             UNKNOWN_CONTEXT,
             asked,
             do,

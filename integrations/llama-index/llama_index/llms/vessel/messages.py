@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from io import IOBase
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import unquote_to_bytes
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -157,6 +158,10 @@ def decoded(data: bytes) -> bytes:
 
 
 def _inside(url: str) -> bytes:
+    """Return what a data URL holds, as base64 or as a text."""
+    head, comma, text = url.partition(",")
+    if comma and not head.lower().endswith(";base64"):
+        return unquote_to_bytes(text)
     try:
         return base64.b64decode(data_url_parts(url)[1], validate=True)
     except binascii.Error as error:
@@ -177,25 +182,38 @@ def _document(block: DocumentBlock, root: Path | None) -> ContentPart:
             f"The document's path {block.path[:60]!r} is a text, which is never opened as a file.",
             hint="Pass pathlib.Path(…), or the document's data.",
         )
-    url = str(block.url or "")
-    if block.data is None and block.path is None and url and not url.startswith("data:"):
-        raise InvalidMedia("A document's URL is not fetched.", hint="Fetch it yourself and pass its data.")
-    data = _inside(url) if url.startswith("data:") else block.data
-    source = _media(data, block.path, None, "document", root)
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            source = file.read(MAX_FILE + 1)
-    data: Any = source.read(MAX_FILE + 1) if isinstance(source, IOBase) else source
-    try:
-        text = cast("bytes", data).decode() if len(data) <= MAX_FILE else None
-    except UnicodeDecodeError:
-        text = None
-    if text is None or "\0" in text:
+    text = _text(_document_bytes(block, root))
+    if text is None and (block.document_mimetype or "").startswith("text/") and isinstance(block.data, bytes):
+        text = _text(block.data)  # "test" is base64 too, and LlamaIndex takes it for that
+    if text is None:
         raise InvalidMedia(
             f"The document {block.title!r} ({block.document_mimetype}) is no text, and local servers read nothing else.",
             hint="Extract its text first, with one of LlamaIndex's readers.",
         )
     return {"type": "text", "text": f"{block.title}:\n{text}" if block.title != "input_document" else text}
+
+
+def _document_bytes(block: DocumentBlock, root: Path | None) -> bytes:
+    """Return what a document holds, of one that is too long a little more than may be sent."""
+    url = str(block.url or "")
+    if block.data is None and block.path is None and url:
+        if url[:5].lower() != "data:":
+            raise InvalidMedia("A document's URL is not fetched.", hint="Fetch it yourself and pass its data.")
+        return _inside(url)
+    source = _media(block.data, cast("Path | None", block.path), None, "document", root)
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(MAX_FILE + 1)
+    return source.read(MAX_FILE + 1) if isinstance(source, IOBase) else source
+
+
+def _text(data: bytes) -> str | None:
+    """Return the text in some bytes, `None` if they are none or too many."""
+    try:
+        text = data.decode() if len(data) <= MAX_FILE else None
+    except UnicodeDecodeError:
+        return None
+    return None if text is None or "\0" in text else text
 
 
 # ---------------------------------------------------------------------------------------------------------- tool calls

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from llama_index.core.tools.types import BaseTool
 from llama_index.llms.vessel.connection import CONNECTION_ALIASES, WITHOUT_MEANING, ServerConnection
 from llama_index.llms.vessel.tools import chosen_tool, tool_spec
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.merging import merged
 from vessel_core.request import OPTION_NAMES, ChatFields
@@ -77,7 +77,9 @@ class VesselOptions(ServerConnection):
     extra_body: dict[str, Any] = Field(default_factory=dict[str, Any], description="Merged into the JSON body.")
     additional_kwargs: dict[str, Any] = Field(default_factory=dict[str, Any], description="More options, by name.")
 
-    context_window: int | None = Field(default=None, description="In tokens, where you know better than the server.")
+    context_window: int | None = Field(
+        default=None, gt=0, description="In tokens, where you know better than the server."
+    )
     is_chat_model: bool = True
     is_function_calling_model: bool | None = Field(default=None, description="Whether it calls tools; asked if None.")
     send_reasoning: bool = Field(default=True, description="Send the thinking of earlier answers along.")
@@ -95,6 +97,12 @@ class VesselOptions(ServerConnection):
     @model_name.setter
     def model_name(self, name: str | None) -> None:
         self.model = name
+
+    @field_validator("context_window", mode="before")
+    @classmethod
+    def _asked_for(cls, tokens: Any) -> Any:
+        """Take -1, by which Ollama's class asks its server, as left out."""
+        return None if tokens == -1 else tokens
 
     @field_serializer("image_root")
     def _root_text(self, root: Path | None) -> str | None:

@@ -23,6 +23,7 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.program.function_program import get_function_tool
 from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
+from llama_index.llms.vessel.messages import conversation
 from llama_index.llms.vessel.tools import tool_spec
 from pydantic import BaseModel, ValidationError
 from vessel_core import ChatReply
@@ -167,19 +168,27 @@ class VesselStructuredLLM(StructuredLLM):
     """What `Vessel.as_structured_llm` returns: each answer is the JSON of an object, and `raw` the object.
 
     While one streams, the message holds the object so far as JSON, and `delta` what the model wrote: core's own class has
-    neither deltas nor streamed completions.
+    neither deltas nor streamed completions, and loses messages that an iterator gives.
     """
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the object."""
+        return super().chat(conversation(messages), **kwargs)
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Return the object."""
+        return await super().achat(conversation(messages), **kwargs)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Return the object as it comes."""
-        messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
+        messages = self.llm._extend_messages(conversation(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
         by_call = is_called_for(self.llm)
         responses = self.llm.stream_chat(messages, **structured_options(self.output_cls, kwargs, by_call=by_call))
         return self._shown(objects_of(self.output_cls, responses, by_call=by_call))
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Return the object as it comes."""
-        messages = self.llm._extend_messages(list(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
+        messages = self.llm._extend_messages(conversation(messages))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as core does
         by_call = is_called_for(self.llm)
         responses = await self.llm.astream_chat(
             messages, **structured_options(self.output_cls, kwargs, by_call=by_call)
