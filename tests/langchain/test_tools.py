@@ -130,7 +130,7 @@ CHOICES: list[tuple[Any, list[str], str | None]] = [
 def test_a_choice_goes_as_a_string_and_a_named_tool_goes_alone(
     make: Callable[..., FakeServer], choice: Any, names: list[str], wire: str | None
 ) -> None:
-    with make(calling(("multiply", '{"a": 1, "b": 2}'))) as server:
+    with make(calling((names[-1], "{}"))) as server:
         ChatVessel(base_url=server.base_url).bind_tools([search, multiply], tool_choice=choice).invoke("x")
         body = sent(server)
     assert [each["function"]["name"] for each in body["tools"]] == names
@@ -317,6 +317,13 @@ async def test_arguments_that_are_json_in_a_json_string_are_the_same_invoked_and
     for message in asked:
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [("multiply", {"a": 6, "b": 7})]
         assert message.invalid_tool_calls == []
+
+
+def test_half_a_character_in_arguments_is_the_same_invoked_and_streamed() -> None:
+    with llamacpp_server(calling(("now", r'{"city": "\ud83d"}'))) as server:
+        model = chat(server).bind_tools([OPENAI])
+        for message in (model.invoke("x"), joined(model.stream("x"))):
+            assert [call["args"] for call in message.tool_calls] == [{"city": "\ufffd"}]
 
 
 def joined(chunks: Iterable[Any]) -> Any:

@@ -258,6 +258,37 @@ def test_quirk_62_a_call_cut_off_before_its_arguments_is_no_call_without_paramet
     assert [(call.name, finish in call.error) for call in reply.invalid_tool_calls] == [("delete_all", True)]
 
 
+@pytest.mark.parametrize(
+    "text", [r'"a\ud83d"', r'"\ude00b"', r'"\ud83d\ud83d\ude00"', r'"\\ud83d\\\ud83d"', r'"\n\u00e9\ud83d\n"']
+)
+def test_quirk_45_half_a_character_in_arguments_is_the_same_however_they_are_cut(text: str) -> None:
+    whole = f'{{"city": {text}}}'
+    wanted = [("get_weather", json.dumps(parse_arguments(whole)))]
+    for at in range(1, len(whole)):
+        for repair in (False, True):
+            pieces = [piece(0, "a", "get_weather", whole[:at]), piece(0, None, None, whole[at:])]
+            reply = assembled(*pieces, repair=repair)
+            assert [(name, json.dumps(json.loads(said))) for name, said in calls(reply)] == wanted, at
+    assert (
+        calls(assembled(piece(0, "a", "get_weather"), *(piece(0, None, None, each) for each in whole)))[0][1]
+        == calls(assembled(piece(0, "a", "get_weather", whole)))[0][1]
+    )
+
+
+def test_quirk_45_a_piece_that_only_begins_an_escape_says_nothing_yet() -> None:
+    calls = ToolCallAssembler()
+    calls.feed([piece(0, "a", "get_weather", '{"city": "')])
+    assert [calls.feed([piece(0, None, None, each)]) for each in (r"\u", "d83d")] == [[], []]
+    assert calls.feed([piece(0, None, None, r'\ude00"}')]) == [ToolCallDelta(0, arguments=r'\ud83d\ude00"}')]
+
+
+def test_quirk_45_half_an_escape_at_the_end_is_part_of_what_was_cut_off() -> None:
+    (call,) = in_a_stream(
+        piece(0, "a", "get_weather", r'{"city": "a\ud8'), end=[chunk({}, "length")]
+    ).invalid_tool_calls
+    assert call.arguments == r'{"city": "a\ud8'
+
+
 @pytest.mark.parametrize("arguments", [" ", '{"city": "Par'])
 def test_a_call_at_which_the_stream_broke_off_is_none_that_can_be_run(arguments: str) -> None:
     whole = chunk({"tool_calls": [piece(0, "a", "get_weather", PARIS)]})

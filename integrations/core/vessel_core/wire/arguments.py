@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, cast
 
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import loads, without_lone_surrogates
 
 
 def arguments_text(arguments: Any) -> str:
@@ -14,6 +14,19 @@ def arguments_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
     return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+
+
+# An escape whose end is still to come, the second half of a surrogate pair included.
+_OPEN_ESCAPE = re.compile(
+    r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z"
+)
+
+
+def whole_escapes(text: str) -> tuple[str, str]:
+    """Return the text without halves of characters, which no two readers read alike, and what may yet become a whole one."""
+    found = _OPEN_ESCAPE.search(text)
+    end = found.start(1) if found else len(text)
+    return without_lone_surrogates(text[:end]), text[end:]
 
 
 def unwrapped_arguments(text: str) -> str:

@@ -29,8 +29,12 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         if _deeper_than(MAX_DEPTH, text):
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
-        whole = _SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
-        return json.loads(whole, parse_constant=float if nan else _refused)
+        return json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
+
+
+def without_lone_surrogates(text: str) -> str:
+    """Return JSON text in which the escape of half a character is one of U+FFFD."""
+    return _SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
 
 
 def _refused(constant: str) -> float:

@@ -15,6 +15,7 @@ from vessel_core.wire.arguments import (
     mended_arguments,
     parse_arguments,
     unwrapped_arguments,
+    whole_escapes,
 )
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import place
@@ -35,7 +36,7 @@ SHORTEST_REPEAT = 3
 class _OpenCall:
     """A call whose pieces are still coming."""
 
-    __slots__ = ("announced", "arguments", "held", "id", "index", "name", "said", "server_index", "size")
+    __slots__ = ("announced", "arguments", "escape", "held", "id", "index", "name", "said", "server_index", "size")
 
     def __init__(self, index: int, server_index: int | None) -> None:
         self.index = index
@@ -46,6 +47,7 @@ class _OpenCall:
         self.held = False
         self.said = False
         self.arguments: list[str] = []
+        self.escape = ""  # the beginning of one, at the end of what has come
         self.size = 0
 
     def complete(self) -> bool:
@@ -112,7 +114,9 @@ class ToolCallAssembler:
         for call in self._allowed():
             if not call.announced:
                 deltas.append(self._announce(call))
-            text = "".join(call.arguments)
+            text = "".join([*call.arguments, call.escape])
+            if call.escape and not call.held:
+                deltas.append(ToolCallDelta(call.index, arguments=call.escape))
             if call.held:
                 text, wrong = self._whole(text)
                 deltas.append(ToolCallDelta(call.index, arguments=text, repaired=wrong))
@@ -154,7 +158,7 @@ class ToolCallAssembler:
 
     def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
         if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
-            arguments = arguments[len(said) :]  # quirk 61
+            arguments, call.escape = arguments[len(said) :], ""  # quirk 61
         call.size += len(arguments)
         if call.size > self._limit:
             raise ResponseTooLarge(
@@ -165,6 +169,8 @@ class ToolCallAssembler:
             # Quirk 59: JSON in a JSON string is unwrapped when it is whole. Quirk 60: a bare null is no arguments.
             call.held = self._repair or arguments.lstrip().startswith(('"', "n"))
             call.said = bool(arguments.strip())
+        if call.escape or "\\" in arguments:
+            arguments, call.escape = whole_escapes(call.escape + arguments)
         call.arguments.append(arguments)
         if not self._parallel and call not in self._allowed():
             return
@@ -172,7 +178,7 @@ class ToolCallAssembler:
             if not call.name:
                 return
             deltas += [self._announce(one) for one in self._calls[: call.index + 1] if one.name and not one.announced]
-        elif not call.held:
+        elif arguments and not call.held:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
 
     def _allowed(self) -> list[_OpenCall]:
