@@ -26,6 +26,7 @@ SSE = [
 ]
 CHAT = "".join(f"data: {json.dumps(event)}\n\n" for event in SSE).encode() + b"data: [DONE]\n\n"
 BUSY = json.dumps({"error": {"message": "no slot", "code": 503, "type": "unavailable_error"}}).encode()
+NO_RANKING = json.dumps({"error": {"message": "no ranking", "code": 501, "type": "not_supported_error"}}).encode()
 
 
 class Host:
@@ -54,6 +55,8 @@ class Host:
             return None
         if self.mode == "busy":
             return 503, "application/json", BUSY
+        if path == "/v1/rerank":
+            return 501, "application/json", NO_RANKING
         if method == "GET":
             return 200, "application/json", json.dumps(self.about(path)).encode()
         return await self.work(path, body)

@@ -128,6 +128,16 @@ def test_models_that_rank_differently_are_told_apart(connect: Connect) -> None:
         assert "ranks texts otherwise" in str(aside.error)
 
 
+@pytest.mark.parametrize("status", [200, 403, 500], ids=str)
+def test_a_proxy_that_lets_nobody_rank_is_no_reason_to_leave_a_host_out(connect: Connect, status: int) -> None:
+    refused = Response(status, {"content-type": "text/html"}, b"<html>No</html>")
+    routes: dict[tuple[str, str], Any] = {("POST", "/v1/rerank"): refused}
+    with llamacpp_server(routes=routes) as one, llamacpp_server(routes=routes) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        assert {host.state for host in client.hosts()} == {"ready"}
+
+
 def test_what_the_only_host_that_fits_lacks_is_said_with_the_hosts_that_were_not_asked(connect: Connect) -> None:
     with llamacpp_server() as one, llamacpp_server(routes=named("ranking.gguf", n_embd=16)) as other:
         client = connect(base_url=[one.base_url, other.base_url])

@@ -101,20 +101,20 @@ def test_a_worker_and_the_driver_are_killed_and_each_row_is_there_once(tmp_path:
 
 def test_one_actor_keeps_a_host_busy(cluster: None) -> None:
     with Host(16, 50) as host:
-        rows = ray.data.from_items([{"text": f"text {number}"} for number in range(256)])
+        rows = ray.data.from_items([{"text": f"text {number}"} for number in range(128)])
         arguments = {"backend": "llamacpp", "base_url": host.url, "batch_size": 1, "concurrency": 16}
         size = ray.data.ActorPoolStrategy(size=1)
         since = time.monotonic()
-        found = rows.map_batches(BatchWorker, fn_constructor_kwargs=arguments, batch_size=256, compute=size).take_all()
+        found = rows.map_batches(BatchWorker, fn_constructor_kwargs=arguments, batch_size=128, compute=size).take_all()
         ours = host.counts()["most"], time.monotonic() - since
-    assert len(found) == 256
+    assert len(found) == 128
     with Host(16, 50) as host:
-        asking = HttpRequestProcessorConfig(url=f"{host.url}/v1/embeddings", batch_size=256, concurrency=1)
+        asking = HttpRequestProcessorConfig(url=f"{host.url}/v1/embeddings", batch_size=128, concurrency=1)
         ask = build_processor(
             asking, preprocess=lambda row: {"payload": {"input": [row["text"]]}}, postprocess=lambda row: row
         )
         since = time.monotonic()
-        assert len(ask(rows).take_all()) == 256
+        assert len(ask(rows).take_all()) == 128
         rays = host.counts()["most"], time.monotonic() - since
     print(f"in flight and seconds: BatchWorker {ours}, HttpRequestProcessor {rays}")
     assert ours[0] >= 10 * rays[0]  # it asks the rows of a batch one after the other

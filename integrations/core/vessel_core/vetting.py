@@ -16,6 +16,7 @@ from vessel_core.errors import (
     InvalidConfig,
     ModelLoading,
     ModelNotFound,
+    ProtocolError,
     ResponseError,
     ServerBusy,
     ServerTimeout,
@@ -182,17 +183,19 @@ def _vector(target: Target, model: ModelInfo, *, told: bool) -> Flow[Sequence[fl
     unknown = (model.vocabulary, model.embedding_length, model.parameters, model.size) == (None,) * 4
     if model.kind == "chat" and target.server.backend is not LLAMACPP and not unknown:
         return None
-    for ask in (_scores, _embedding) if target.server.backend is LLAMACPP else (_embedding,):
+    asks = (_scores, _embedding) if target.server.backend is LLAMACPP else (_embedding,)
+    for ask in asks:
         try:
             return (yield from ask(target, model))
-        except (AuthFailed, ModelLoading):
+        except ModelLoading:
             raise
         except (ServerBusy, ServerTimeout):
             if told:
                 return None
             raise
-        except (ResponseError, Unsupported):
-            continue
+        except (ProtocolError, ResponseError, Unsupported) as error:
+            if ask is asks[-1] and isinstance(error, AuthFailed | ProtocolError):
+                raise
     return None
 
 
