@@ -92,6 +92,30 @@ async def test_a_flood_of_interim_replies_is_given_up_by_their_number() -> None:
                 await client.chat(HELLO)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("endless", [b"0" * 2**22, b"5;" + b"a" * 2**22], ids=["size", "extension"])
+@pytest.mark.parametrize("begun", [b"", *text("Hello")])
+async def test_a_body_that_never_gets_to_its_content_is_given_up(begun: bytes, endless: bytes) -> None:
+    first = b"%x\r\n%s\r\n" % (len(begun), begun) if begun else b""
+    with llamacpp_server(Response(raw=CHUNKED + first + endless)) as server:
+        async with client_of(server) as client:
+            with pytest.raises(StreamInterrupted, match="without any content") as caught:
+                await client.chat(HELLO)
+    assert (caught.value.partial.text if caught.value.partial else "") == ("Hello" if begun else "")
+
+
+async def test_large_chunks_and_many_small_ones_have_no_end_of_their_own() -> None:
+    many = b"".join(b"1\r\n%c\r\n" % byte for byte in b": " + b"a" * 400_000 + b"\n\n")
+    large = b": " + b"a" * 2**22 + b"\n\n"
+    last = b"".join(text("Hi")) + END
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (large, last))
+    with llamacpp_server(Response(raw=CHUNKED + many + chunks + b"0\r\n\r\n")) as server:
+        async with client_of(server) as client:
+            assert (await client.chat(HELLO)).text == "Hi"
+
+
 async def test_a_head_may_be_as_large_as_with_httpx() -> None:
     long = {"X-Long": "x" * 20_000} | {f"X-{number}": "x" for number in range(200)}
     answer = Response(200, {"content-type": "text/event-stream", **long}, pieces=[*text("Hi"), END])

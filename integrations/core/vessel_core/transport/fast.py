@@ -44,6 +44,9 @@ MOST_HEADERS = 256
 MOST_INTERIM = 100
 """How many replies of the kind of `103 Early Hints` one read may bring: reading a million of them takes seconds."""
 
+LONGEST_FRAMING = 1024 * 1024
+"""Bytes of a body that may come in a row without any content: the size of a chunk has no end of its own to aiohttp."""
+
 
 class FastTransport(httpx.AsyncBaseTransport):
     """The connections of one event loop."""
@@ -152,15 +155,30 @@ def _connector_type() -> type[aiohttp.TCPConnector]:
     from aiohttp.http_exceptions import BadHttpMessage
 
     class Telling(ResponseHandler):
-        """A connection that tells of a broken reply at once, and takes no endless row of interim ones."""
+        """A connection that tells of a broken reply at once, and takes no endless row of interim ones or head of a chunk."""
+
+        _content: int | None = None
+        _framing = 0
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            content = self._payload.total_bytes if self._payload is not None else None
+            self._framing = self._framing + len(data) if content == self._content else 0
+            self._content = content
+            if content is not None and self._framing > LONGEST_FRAMING:
+                self._refuse(f"more than {LONGEST_FRAMING} bytes of a body without any content")
 
         def feed_data(self, data: Any, size: int = 0) -> None:
             if len(self) < MOST_INTERIM:
                 super().feed_data(data, size)
-            elif self.transport is not None:
-                self.transport.abort()
+            else:
                 self._buffer.clear()
-                self.set_exception(BadHttpMessage(f"more than {MOST_INTERIM} interim replies at once"))
+                self._refuse(f"more than {MOST_INTERIM} interim replies at once")
+
+        def _refuse(self, why: str) -> None:
+            if self.transport is not None:
+                self.transport.abort()
+                self.set_exception(BadHttpMessage(why))
 
         def set_exception(self, exc: BaseException, *cause: Any, **named: Any) -> None:
             """Tell it to who reads the body too: aiohttp itself leaves that one waiting."""
