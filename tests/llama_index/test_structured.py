@@ -45,7 +45,7 @@ BY_ANSWER, BY_CALL = PydanticProgramMode.DEFAULT, PydanticProgramMode.FUNCTION
 async def test_an_object_comes_in_all_four_ways(
     llm: Vessel, output_cls: type[BaseModel], mode: PydanticProgramMode
 ) -> None:
-    llm.pydantic_program_mode = mode
+    llm.pydantic_program_mode, llm.together = mode, False
     assert type(await asyncio.to_thread(llm.structured_predict, output_cls, PROMPT, country="Peru")) is output_cls
     assert type(await llm.astructured_predict(output_cls, PROMPT, country="Peru")) is output_cls
     streamed = await asyncio.to_thread(lambda: list(llm.stream_structured_predict(output_cls, PROMPT, country="Peru")))

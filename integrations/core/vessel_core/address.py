@@ -108,7 +108,8 @@ def without_logins(urls: str | Sequence[str]) -> tuple[str | list[str], SecretSt
 
 def _split(text: str, source: str) -> SplitResult:
     try:
-        if any(character.isspace() or unicodedata.category(character) in _UNSEEN for character in text):
+        plain = text.isascii() and text.isprintable() and " " not in text
+        if not plain and any(character.isspace() or unicodedata.category(character) in _UNSEEN for character in text):
             raise ValueError("it holds white space or control characters")
         if len(text) > _LONGEST:
             raise ValueError(f"it is longer than {_LONGEST} characters")

@@ -321,3 +321,11 @@ def test_what_came_before_a_line_above_the_limit_is_handed_on() -> None:
         assert events.feed(data) == [b"ab"]
         with pytest.raises(ResponseTooLarge):
             events.close()
+
+
+def test_a_byte_order_mark_stands_at_the_very_start_or_is_none() -> None:
+    marked = b"\xef\xbb\xbfdata: 2\n\n"
+    assert EventStream().feed(marked) == [b"2"]
+    stream = EventStream()
+    assert stream.feed(b"data: 1\n\n") == [b"1"]
+    assert stream.feed(marked) == []

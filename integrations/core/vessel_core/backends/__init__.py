@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from vessel_core.backends.base import Backend, Evidence, Flow, parse_backend
 from vessel_core.backends.compatible import BACKEND as COMPATIBLE
@@ -41,6 +42,7 @@ BACKENDS: tuple[Backend, ...] = (
 """The first three are looked for at their default addresses; the last one takes every OpenAI-compatible server."""
 
 
+@lru_cache(64)
 def find_backend(name: str) -> Backend:
     """Return the backend of that name, in any of its spellings; raise `InvalidConfig` if there is none."""
     return parse_backend(name, BACKENDS)

@@ -24,13 +24,16 @@ LINE_COST = 48
 
 
 class Lines:
-    """Bytes in, whole lines out, without their ends. `limit` bounds one line, in bytes."""
+    """Bytes in, whole lines out, without their ends. `limit` bounds one line, in bytes.
+
+    Once it has `started` no byte order mark is left out any more.
+    """
 
     def __init__(self, limit: int = MAX_LINE) -> None:
         self._limit = limit
         self._held = bytearray()
         self._skip_newline = False
-        self._started = False
+        self.started: bool = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes; raise `ResponseTooLarge` above the limit."""
@@ -38,7 +41,7 @@ class Lines:
             return []
         if b"\r" in data or self._skip_newline:
             data = self._only_newlines(data)
-        if not self._started:
+        if not self.started:
             data = self._without_bom(data)
         if b"\n" not in data:
             self._hold(data)
@@ -61,8 +64,8 @@ class Lines:
         return [*lines[:long], b""]
 
     def at_start(self) -> bool:
-        """Tell whether the next byte begins a line, and none of the first bytes are awaited."""
-        return self._started and not self._held and not self._skip_newline
+        """Tell whether the next byte begins a line."""
+        return not self._held and not self._skip_newline
 
     def close(self) -> bytes:
         """Return the last line if it had no end."""
@@ -93,7 +96,7 @@ class Lines:
         if len(data) < len(BOM) and BOM.startswith(data):
             self._held += data
             return b""
-        self._started = True
+        self.started = True
         return data.removeprefix(BOM)
 
 
@@ -118,6 +121,7 @@ class EventStream:
         if data.startswith(b"data: ") and data.endswith(b"\n\n") and self._between() and len(data) <= self._limit:
             events = data[6:-2].split(b"\n\ndata: ")
             if data.count(b"\n") == 2 * len(events) and b"\r" not in data:
+                self._lines.started = True
                 return events  # whole events of one line each, as they nearly always come
         payloads: list[bytes] = []
         for line in self._lines.feed(data):
