@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -187,3 +189,18 @@ def test_what_one_model_is_loaded_with_is_not_asked_for_by_another_object() -> N
         plain.invoke("x")
         asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
     assert asked == [512, None]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, ChatVessel.model_copy])
+def test_what_a_copy_is_loaded_with_is_not_asked_for_by_its_original(
+    copied: Callable[[ChatVessel], ChatVessel],
+) -> None:
+    with ollama_server(ollama_lines({"content": "Hi"})) as server:
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        chat.invoke("x")
+        small = copied(chat)
+        small.num_ctx = 512
+        small.invoke("x")
+        chat.invoke("x")
+        asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
+    assert asked == [None, 512, None]

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
+from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, message_chunk_to_message
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
@@ -20,7 +22,7 @@ from langchain_vessel.replies import chunk, unparsable
 from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, ollama_server
-from tests.langchain.scripted import answer, calling, ending, ollama_lines, piece
+from tests.langchain.scripted import answer, calling, ending, event, ollama_lines, piece
 
 TURN = calling(("f", '{"a": 1}'), ("g", '{"b": [2, 3]}'), text="Let me check", thought="Hmm")
 CALLS = [
@@ -98,11 +100,12 @@ def test_each_block_of_a_chunk_has_an_index_of_its_own() -> None:
 
 
 def test_events_number_the_blocks_and_name_model_and_message() -> None:
+    run = uuid4()
     with llamacpp_server(TURN) as server:
-        stream = model(server).stream_events("x", version="v3")
+        stream = model(server).stream_events("x", {"run_id": run}, version="v3")
         events: list[Any] = list(stream)
     assert events[0]["metadata"] == {"provider": "vessel", "model": "demo"}
-    assert events[0]["id"] == stream.output.id
+    assert events[0]["id"] == stream.output.id == f"lc_run--{run}"
     starts = [(event["index"], event["content"]["type"]) for event in events if event["event"] == "content-block-start"]
     assert starts == [(0, "reasoning"), (1, "text"), (2, "tool_call_chunk"), (3, "tool_call_chunk")]
     assert events[-1]["usage"]["input_tokens"] == 11
@@ -130,7 +133,7 @@ class Heard(BaseCallbackHandler):
 
 
 async def test_who_waits_for_a_whole_answer_is_told_by_callback_that_the_model_loads() -> None:
-    for ask in ("invoke", "ainvoke", "stream_events"):
+    for ask in ("invoke", "ainvoke", "stream_events", "astream_events"):
         heard = Heard()
         with loading_server(1) as server:
             chat = ChatVessel(backend="llamacpp", base_url=server.base_url, model="demo")
@@ -139,9 +142,11 @@ async def test_who_waits_for_a_whole_answer_is_told_by_callback_that_the_model_l
                 await chat.ainvoke("Hello", config)
             elif ask == "invoke":
                 chat.invoke("Hello", config)
+            elif ask == "astream_events":
+                [_ async for _ in await chat.astream_events("Hello", config, version="v3")]
             else:
                 list(chat.stream_events("Hello", config, version="v3"))
-        assert heard.told == [("vessel_progress", "waiting for the model to load")]
+        assert heard.told == [("vessel_progress", "waiting for the model to load")], ask
 
 
 def test_a_stream_tells_that_the_model_loads_in_chunks_without_words() -> None:
@@ -189,6 +194,17 @@ def test_callbacks_see_each_token() -> None:
         assert tokens.seen == ["One", " two", " three", ""]
 
 
+async def test_who_hands_a_run_manager_to_the_hooks_hears_each_token() -> None:
+    """As LangChain's own bridge to events does, for a subclass of this."""
+    heard, aheard = MagicMock(), AsyncMock()
+    with llamacpp_server(answer("One", " two")) as server:
+        chat: Any = model(server, together=False)
+        list(chat._stream([HumanMessage("x")], run_manager=heard))
+        [_ async for _ in chat._astream([HumanMessage("x")], run_manager=aheard)]
+    for manager in (heard, aheard):
+        assert [call.args[0] for call in manager.on_llm_new_token.call_args_list] == ["One", " two"]
+
+
 def test_tokens_that_arrive_together_are_delivered_together() -> None:
     with llamacpp_server(answer("One", " two", " three")) as server:
         assert [chunk.text for chunk in model(server).stream("x")] == ["One", " two three", ""]
@@ -203,6 +219,33 @@ def test_streaming_can_be_switched_off() -> None:
 def test_usage_that_comes_after_the_finish_reason_arrives() -> None:
     with llamacpp_server(answer("Hi")) as server:
         assert total(list(model(server).stream("x"))).usage_metadata is not None
+
+
+async def test_usage_that_comes_with_every_piece_is_counted_once() -> None:
+    """As vLLM sends it with `continuous_usage_stats`: each piece has the counts so far."""
+    stream = b""
+    for number, text in enumerate(("One", " two", " three"), 1):
+        choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if number == 3 else None}
+        usage = {"prompt_tokens": 11, "completion_tokens": number, "total_tokens": 11 + number}
+        stream += event({"model": "demo", "choices": [choice], "usage": usage})
+    with llamacpp_server(stream + b"data: [DONE]\n\n") as server:
+        chat = model(server)
+        assert [chunk.usage_metadata is not None for chunk in chat.stream("x")] == [False, False, False, True]
+        for way, message in (await every_way(chat)).items():
+            assert message.usage_metadata == {"input_tokens": 11, "output_tokens": 3, "total_tokens": 14}, way
+
+
+async def test_a_refusal_is_told_by_every_way() -> None:
+    with llamacpp_server(piece({"refusal": "I can't "}) + piece({"refusal": "help."}) + ending()) as server:
+        for way, message in (await every_way(model(server))).items():
+            assert message.additional_kwargs.get("refusal") == "I can't help.", way
+
+
+async def test_tokens_of_the_reasoning_are_told() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 2}}
+    with llamacpp_server(piece({"content": "Hi"}) + ending(usage=usage)) as server:
+        for way, message in (await every_way(model(server))).items():
+            assert (message.usage_metadata or {}).get("output_token_details") == {"reasoning": 2}, way
 
 
 def test_a_server_without_usage_leaves_it_out() -> None:
@@ -233,6 +276,7 @@ def test_a_stream_shows_the_first_of_several_choices_and_generate_all() -> None:
     with llamacpp_server(stream) as server:
         chat = model(server, n=2)
         assert total(list(chat.stream("x"))).text == "Hello"
+        assert chat.stream_events("x", version="v3").output.text == "Hello"
         [generations] = chat.generate([[AIMessage("x")]]).generations
         assert [generation.text for generation in generations] == ["Hello", "Bye"]
 

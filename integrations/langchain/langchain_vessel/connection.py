@@ -226,6 +226,12 @@ class ServerFields(BaseModel):
     def __str__(self) -> str:
         return repr(self)
 
+    def __copy__(self) -> Any:
+        """Copy this, also for `model_copy`, without its clients: what they keep of one object is no matter of another's."""
+        copied: Any = super().__copy__()
+        copied.__pydantic_private__ = {**copied.__pydantic_private__, "_connections": Connections()}
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         """Copy this with all that is set; who listens to it, its cache and its limiter stay the same ones."""
         shared = (vars(self).get(name) for name in _SHARED)
