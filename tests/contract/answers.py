@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from functools import reduce
 from operator import add
 from typing import Any
 
-from langchain_core.exceptions import ContextOverflowError, ModelError
+from langchain_core.exceptions import ContextOverflowError, ModelError, ModelTimeoutError
+from langchain_core.language_models import BaseChatModel
 
-from tests.contract.measuring import NO, PARTLY, YES, Bench, Rows, parts
-from tests.contract.stand import Said, answered, lines, streamed
-from tests.fake_server import NDJSON, Response
-from tests.langchain.scripted import USAGE
+from tests.contract.measuring import NO, PARTLY, YES, Bench, Rows, best, parts
+from tests.contract.stand import Said, answered, lines, streamed, whole
+from tests.fake_server import NDJSON, Request, Response
+from tests.langchain.scripted import USAGE, ending, piece
 
 ANSWERS = Rows()
 THOUGHT = "The user greets me."
@@ -84,6 +87,32 @@ def native_events(bench: Bench) -> bool:
         return hasattr(chat, "_stream_chat_model_events") and hasattr(chat, "_astream_chat_model_events")
 
 
+@ANSWERS.add("Answers", "the probabilities of tokens are kept (`logprobs`): invoked, streamed")
+def logprobs(bench: Bench) -> str:
+    token = {"token": "Hello", "logprob": -0.25, "bytes": list(b"Hello"), "top_logprobs": []}
+    whole_answer = {**whole(Said())["choices"][0], "logprobs": {"content": [token]}}
+
+    def play(request: Request) -> Response:
+        if bench.kind == "ollama":
+            told = b'"done": false, "logprobs": ' + json.dumps([token]).encode()
+            return Response.stream(lines(Said()).replace(b'"done": false', told), content_type=NDJSON)
+        if not request.json().get("stream"):
+            return Response.json({**whole(Said()), "choices": [whole_answer]})
+        return Response.stream(piece({"content": "Hello"}, logprobs={"content": [token]}) + ending())
+
+    with bench.at(play, logprobs=True) as (chat, _):
+        told = [chat.invoke("Hi").response_metadata, total(chat.stream("Hi")).response_metadata]
+    return parts(*("-0.25" in str(each.get("logprobs")) for each in told))
+
+
+@ANSWERS.add("Answers", "asynchronous calls are as good as the others, and made without a thread for each")
+def native_async(bench: Bench) -> bool:
+    with bench.at(Said(("Hel", "lo"))) as (chat, _):
+        said = asyncio.run(_streamed(chat))
+        own = [getattr(chat.__class__, name) is not vars(BaseChatModel)[name] for name in ("_agenerate", "_astream")]
+    return said == "Hello" and all(own)
+
+
 @ANSWERS.add("Answers", "the same token again and again is no fault")
 def repeated(bench: Bench) -> bool:
     with bench.at(Said(("very ",) * 150)) as (chat, _):
@@ -111,7 +140,7 @@ def half(bench: Bench) -> bytes:
     said = Said(("Hel", "lo"))
     if bench.kind == "ollama":
         return lines(said).split(b"\n")[0] + b"\n"
-    return streamed(said, None).split(b"\n\n")[0] + b"\n\n"
+    return b"\n\n".join(streamed(said, None).split(b"\n\n")[:2]) + b"\n\n"
 
 
 @ANSWERS.add("Faults", "a stream that just ends is an error, LangChain's own")
@@ -182,6 +211,27 @@ def loading(bench: Bench) -> bool:
 
     with bench.at(play) as (chat, _):
         return chat.invoke("Hi").text == "Hello"
+
+
+@ANSWERS.add("Faults", "a timeout bounds the wait for a server that says nothing, and is LangChain's error")
+def timeout(bench: Bench) -> str:
+    def bounded(options: dict[str, Any]) -> str:
+        silent = threading.Event()
+        late = threading.Timer(3, silent.set)
+        late.start()
+        with bench.at(Response(wait=silent), max_retries=0, **options) as (chat, _):
+            try:
+                chat.invoke("Hi")
+            except ModelTimeoutError:
+                return NO if silent.is_set() else YES
+            except Exception:
+                return NO if silent.is_set() else PARTLY
+            finally:
+                late.cancel()
+                silent.set()
+        return NO
+
+    return best(bounded, {"timeout": 0.3}, {"request_timeout": 0.3}, {"client_kwargs": {"timeout": 0.3}})
 
 
 @ANSWERS.add("Faults", "works in one `asyncio.run` after another")

@@ -14,12 +14,13 @@ from importlib.util import find_spec
 from docs.examples.generated import ROOT, Part, markdown_table, run
 from tests.contract.answers import ANSWERS
 from tests.contract.asking import ASKING
+from tests.contract.choosing import OPTIONS
 from tests.contract.measuring import Row, measure
 from tests.contract.serving import SERVING
 from tests.contract.stand import PACKAGES, PEERS, VESSEL, Candidate
 
 PAGE = ROOT / "docs/langchain-compared.md"
-ROWS: list[Row] = [*ANSWERS, *ASKING, *SERVING]
+ROWS: list[Row] = [*ANSWERS, *ASKING, *OPTIONS, *SERVING]
 
 
 def installed() -> list[Candidate]:

@@ -73,15 +73,21 @@ def measure(row: Row, candidate: Candidate) -> str:
 
     What a probe raises means that the candidate does not do it.
     """
+    if candidate.without & {row.group, row.title}:
+        return NONE
     marks = [_mark(row.probe, Bench(candidate, kind)) for kind in candidate.kinds if kind in row.kinds]
     return min(marks, key=_WORSE.__getitem__) if marks else NONE
 
 
 def _mark(probe: Probe, bench: Bench) -> str:
+    with _only_this_machine(), _without_keys(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _tried(lambda: probe(bench))
+
+
+def _tried(probe: Callable[[], bool | str]) -> str:
     try:
-        with _only_this_machine(), _without_keys(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = probe(bench)
+        found = probe()
     except Exception:
         return NO
     return found if isinstance(found, str) else YES if found else NO
@@ -121,6 +127,11 @@ class Rows(list[Row]):
             return probe
 
         return added
+
+
+def best(probe: Callable[[dict[str, Any]], bool | str], *spellings: dict[str, Any]) -> str:
+    """Return the best mark of an option that each class spells as it likes."""
+    return max((_tried(lambda spelling=spelling: probe(spelling)) for spelling in spellings), key=_WORSE.__getitem__)
 
 
 def parts(*held: bool) -> str:

@@ -7,11 +7,12 @@ import base64
 import json
 import struct
 import threading
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import HumanMessage
 
-from tests.contract.measuring import Bench, Rows, parts
+from tests.contract.measuring import Bench, Rows, best, parts
 from tests.contract.stand import COUNTED, SERVED_V1, Said
 from tests.fake_server import NDJSON, Request, Response, openai_embeddings, vector_of
 
@@ -22,6 +23,19 @@ SERVING = Rows()
 def no_key(bench: Bench) -> bool:
     with bench.at(Said(), api_key=None) as (chat, _):
         return chat.invoke("Hi").text == "Hello"
+
+
+@SERVING.add("The server", "headers of one's own are sent")
+def headers(bench: Bench) -> str:
+    wanted = {"X-Team": "blue"}
+
+    def sends(options: dict[str, Any]) -> bool:
+        with bench.at(Said(), None, **options) as (chat, server):
+            chat.invoke("Hi")
+            return server.asked(bench.path)[-1].headers.get("x-team") == "blue"
+
+    ollamas = {"client_kwargs": {"headers": wanted}}
+    return best(sends, {"headers": wanted}, {"default_headers": wanted}, {"extra_headers": wanted}, ollamas)
 
 
 @SERVING.add("The server", "no model has to be named: the one that is there is used")

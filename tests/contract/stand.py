@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from langchain_vessel import ChatVessel, VesselEmbeddings, VesselLLM, VesselRerank
 
+from tests.contract.engine import install
 from tests.fake_server import NDJSON, Answer, FakeServer, Request, Response, Routes, llamacpp_server, ollama_server
 from tests.langchain.scripted import TIMINGS, USAGE, ending, ollama_lines, piece
 
@@ -34,7 +35,8 @@ class Said:
 
 def streamed(said: Said, usage: Mapping[str, Any] | None) -> bytes:
     """Return an answer as a llama.cpp server streams it."""
-    stream = piece({"reasoning_content": said.thought}, model=said.model) if said.thought else b""
+    stream = piece({"role": "assistant", "content": None}, model=said.model)
+    stream += piece({"reasoning_content": said.thought}, model=said.model) if said.thought else b""
     stream += b"".join(piece({"content": text}, model=said.model) for text in said.texts)
     for at, (name, arguments) in enumerate(said.calls):
         half = len(arguments) // 2
@@ -114,7 +116,8 @@ class Candidate:
     """A pair of classes; `chat` is made with the URL and what a probe sets.
 
     `embeddings` are made as they come, or `adapted` to local servers as their users learn to. `others` are its further
-    classes: what ranks (`rerank`) and what completes text (`llm`).
+    classes: what ranks (`rerank`) and what completes text (`llm`). Groups and titles of rows that mean nothing to it are in
+    `without`.
     """
 
     title: str
@@ -122,6 +125,7 @@ class Candidate:
     chat: Make
     embeddings: Make
     others: Mapping[str, Make] = field(default_factory=dict[str, Make])
+    without: frozenset[str] = frozenset()
 
 
 def _vessel(url: str, **options: Any) -> Any:
@@ -185,13 +189,47 @@ def _litellm_embeddings(url: str, *, adapted: bool) -> Any:
     return _of("langchain_litellm", "LiteLLMEmbeddings")(api_base=f"{url}/v1", model="openai/demo", api_key="x")
 
 
+def _in_process(url: str, **options: Any) -> Any:
+    install()
+    made = {"model": "demo", "verbose": False, **options}
+    return _of("langchain_community.chat_models.llamacpp", "ChatLlamaCpp")(
+        model_path=f"{url}#{made.pop('model')}", **made
+    )
+
+
+def _none(url: str, **_: Any) -> Any:
+    raise NotImplementedError(url)
+
+
+NO_SERVER = frozenset(
+    {
+        "a stream that just ends is an error, LangChain's own",
+        "an error in the middle of a stream is one of LangChain's",
+        "also one in a line that is named `error:`",
+        "statuses 401, 404, 429 and 500 become LangChain's errors",
+        "a model that is still loading is waited for (three answers of 503)",
+        "a timeout bounds the wait for a server that says nothing, and is LangChain's error",
+        "`id_slot` and `cache_prompt` are options like any other",
+        "the model is named as the server names it",
+        "no key has to be made up",
+        "headers of one's own are sent",
+        "no model has to be named: the one that is there is used",
+        "it can be asked whether it is ready, and for its models",
+        "Embeddings",
+        "Beyond",
+    }
+)
+"""What has no meaning for a model in one's own process; its embeddings are another matter."""
+
 PEERS: Sequence[Candidate] = (
     Candidate("ChatOpenAI(base_url)", SERVED_V1, _openai, _openai_embeddings, {"llm": _openai_llm}),
     Candidate("ChatOllama", ("ollama",), _ollama, _ollama_embeddings),
     Candidate("ChatLiteLLM", SERVED_V1, _litellm, _litellm_embeddings),
+    Candidate("ChatLlamaCpp", SERVED_V1, _in_process, _none, without=NO_SERVER),
 )
 PACKAGES = {
     "ChatOpenAI(base_url)": "langchain-openai",
     "ChatOllama": "langchain-ollama",
     "ChatLiteLLM": "langchain-litellm",
+    "ChatLlamaCpp": "langchain-community",
 }
