@@ -35,6 +35,10 @@ from tests.llama_index.scripted import scripted
 HELLO = [ChatMessage("Hello")]
 
 
+class Place(BaseModel):
+    name: str
+
+
 class Recorder(BaseEventHandler):
     """Keeps the events it gets."""
 
@@ -203,9 +207,6 @@ def test_token_counts_of_a_real_server_count_up(llm: Vessel) -> None:
 
 
 def test_structured_answers_have_their_events_and_those_of_their_chat() -> None:
-    class Place(BaseModel):
-        name: str
-
     with scripted(answer('{"name": ', '"Oslo"}')) as (llm, _), recorded() as events:
         made = llm.structured_predict(Place, PromptTemplate("A place."))
         streamed = list(llm.stream_structured_predict(Place, PromptTemplate("A place.")))
@@ -217,6 +218,18 @@ def test_structured_answers_have_their_events_and_those_of_their_chat() -> None:
     ]
     assert isinstance(events[-1], LLMStructuredPredictEndEvent)
     assert events[-1].output == made == streamed[-1]
+
+
+async def test_each_call_of_a_structured_llm_has_one_span(spans: SimpleSpanHandler) -> None:
+    with scripted(answer('{"name": "Oslo"}')) as (llm, _):
+        structured = llm.as_structured_llm(Place)
+        structured.chat(HELLO)
+        list(structured.stream_chat(HELLO))
+        await structured.achat(HELLO)
+        [each async for each in await structured.astream_chat(HELLO)]
+        await llm.aclose()
+    outer = [span.id_.partition("-")[0] for span in spans.completed_spans if span.id_.startswith("VesselStructured")]
+    assert outer == [f"VesselStructuredLLM.{form}" for form in ("chat", "stream_chat", "achat", "astream_chat")]
 
 
 def test_a_rate_limiter_is_asked_before_each_request() -> None:

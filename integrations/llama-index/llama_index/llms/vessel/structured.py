@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Generic, cast
+from typing import Any, Generic, TypeVar, cast
 
 from llama_index.core.base.llms.generic_utils import (
     astream_chat_to_completion_decorator,
@@ -25,6 +25,7 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.messages import conversation
 from llama_index.llms.vessel.tools import tool_spec
+from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
 from pydantic import BaseModel, ValidationError
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
@@ -32,6 +33,8 @@ from vessel_core.owned import owned
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import JSONSchema, ResponseFormat
 from vessel_core.written_schema import written_schema
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: What core's programs pass for tool calls; here no tool is involved.
 _OF_TOOLS = frozenset({"tools", "tool_choice", "tool_required", "allow_parallel_tool_calls", "parallel_tool_calls"})
@@ -164,6 +167,12 @@ async def aobjects_of(
     yield None, objects.last()
 
 
+def in_cores_span(method: F) -> F:
+    """Return a method that passes on to core's, which has a span: LlamaIndex opens none of its own for it."""
+    setattr(method, DISPATCHER_SPAN_DECORATED_ATTR, True)
+    return method
+
+
 class VesselStructuredLLM(StructuredLLM):
     """What `Vessel.as_structured_llm` returns: each answer is the JSON of an object, and `raw` the object.
 
@@ -171,10 +180,12 @@ class VesselStructuredLLM(StructuredLLM):
     neither deltas nor streamed completions, and loses messages that an iterator gives.
     """
 
+    @in_cores_span
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the object."""
         return super().chat(conversation(messages), **kwargs)
 
+    @in_cores_span
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Return the object."""
         return await super().achat(conversation(messages), **kwargs)
