@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from vessel_core.backends import BACKENDS, OLLAMA, find_backend
@@ -84,6 +84,9 @@ def test_what_a_slot_has_read_is_kept_in_a_file_and_put_back(connect: Connect, l
     assert client.erase_slot(1)["n_erased"] == saved["n_saved"]
     with pytest.raises(BadRequest, match="Invalid filename"):
         client.save_slot(1, "../hello.bin")
+    for slot in (-1, 1.5, "../1"):
+        with pytest.raises(InvalidRequest, match="is not the number of a slot"):
+            client.erase_slot(cast("Any", slot))
     with pytest.raises(BadRequest, match="Unable to restore slot"):
         client.restore_slot(1, "nobody.bin")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from vessel_core import Client
 from vessel_core.errors import InvalidRequest, Unsupported
-from vessel_core.request import chat_request, checked_options, refuse_unsupported
+from vessel_core.request import chat_request, checked_options, completion_request, refuse_unsupported
 from vessel_core.types import Message
 from vessel_core.wire import Quirks
 
@@ -260,3 +260,34 @@ def test_arguments_that_are_no_json_are_refused_by_their_place() -> None:
     call: Any = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"a": {1}}}}
     with pytest.raises(InvalidRequest, match=r"messages\[0\]\.tool_calls\[0\] has arguments that are no JSON"):
         chat_request([{"role": "assistant", "content": None, "tool_calls": [call]}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"extra_body": [1]}, "extra_body is a list"),
+        ({"tools": [WEATHER], "tool_choice": 3}, "tool_choice is 3, which is none of the tools"),
+        (
+            {"tools": [{"function": {"name": "f", "parameters": "{}"}}]},
+            r"tools\[0\] has parameters that are no JSON schema",
+        ),
+    ],
+)
+def test_a_field_of_another_form_is_refused_by_name(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        chat_request([HELLO], **fields)
+
+
+@pytest.mark.parametrize("audio", ["UklGRg==", None, {}, {"data": b"RIFF", "format": "wav"}])
+def test_a_sound_without_its_data_is_refused(audio: Any) -> None:
+    part: Any = {"type": "input_audio", "input_audio": audio}
+    with pytest.raises(InvalidRequest, match=r"messages\[0\]\.content\[0\]\.input_audio has no data"):
+        chat_request([{"role": "user", "content": [part]}])
+
+
+@pytest.mark.parametrize("fields", [{"prompt": None}, {"prompt": 5}, {"prompt": "a", "suffix": 5}, {"prompt": b"a"}])
+def test_what_is_no_text_is_not_completed(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match=r"(prompt|suffix) is a \w+, not a text"):
+        completion_request(**cast("Any", {"suffix": None, **fields}))
+    with pytest.raises(InvalidRequest, match="extra_body is a list"):
+        completion_request("a", None, extra_body=cast("Any", [1]))

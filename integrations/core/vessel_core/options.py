@@ -153,3 +153,10 @@ def wrong_option(given: Mapping[str, Any], error: ValidationError) -> InvalidReq
     wanted = " or ".join([first, *(other.removeprefix("Input should be ") for other in others)])
     hint = NEVER if name == "logit_bias" else "`ChatOptions` says what each option takes."
     return InvalidRequest(f"{where}={wrong['input']!r}: {wanted}.", hint=hint)
+
+
+def checked_extra(extra_body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what goes into the body as it is, if it has the form of one."""
+    if not isinstance(extra_body, Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidRequest(f"extra_body is a {type(extra_body).__name__}.", hint="Give the fields of a JSON object.")
+    return extra_body or {}

@@ -12,7 +12,7 @@ from pydantic_core import ValidationError
 from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported, did_you_mean
 from vessel_core.media import image_part
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
-from vessel_core.options import ChatOptions, wrong_option
+from vessel_core.options import ChatOptions, checked_extra, wrong_option
 from vessel_core.types import ChatRequest, ContentPart, Message, ResponseFormat, Timeout, Tool, ToolCall
 from vessel_core.wire import Quirks
 from vessel_core.wire.arguments import arguments_text
@@ -64,7 +64,9 @@ class CompletionFields(ChatOptions, total=False):
 def completion_request(prompt: str, suffix: str | None, **fields: Unpack[CompletionFields]) -> CompletionRequest:
     """Return a checked request for a raw completion; raise `InvalidRequest` that names what was wrong."""
     options = {name: value for name, value in fields.items() if name not in ("model", "extra_body", "timeout")}
-    return CompletionRequest(prompt, suffix, fields.get("model"), checked_options(options), fields.get("extra_body"))
+    return CompletionRequest(
+        prompt, suffix, fields.get("model"), checked_options(options), checked_extra(fields.get("extra_body"))
+    )
 
 
 def chat_request(messages: Iterable[Message], **fields: Unpack[ChatFields]) -> ChatRequest:
@@ -93,7 +95,7 @@ def _request(
         parallel_tool_calls=parallel_tool_calls,
         response_format=_checked_format(response_format),
         options=checked_options(options),
-        extra_body=extra_body or {},
+        extra_body=checked_extra(extra_body),
     )
 
 
@@ -152,6 +154,8 @@ def checked_tool(tool: Tool, where: str = "tool") -> Tool:
         )
     if not isinstance(name := cast("Mapping[str, Any]", function).get("name"), str) or not name.strip():
         raise InvalidRequest(f"{where} has no name.", hint="Give the function a name the model can call it by.")
+    if not isinstance(cast("Mapping[str, Any]", function).get("parameters") or {}, Mapping):
+        raise InvalidRequest(f"{where} has parameters that are no JSON schema.", hint="A schema is a JSON object.")
     return cast("Tool", {**tool, "function": _said(cast("Mapping[str, Any]", function))})
 
 
@@ -169,7 +173,7 @@ def _checked_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Tool
             raise InvalidRequest("tool_choice is 'required', but no tools were given.", hint="Give `tools`.")
         return choice
     raise InvalidRequest(
-        f"tool_choice is {choice!r}, which is none of the tools{did_you_mean(choice, names)}",
+        f"tool_choice is {choice!r}, which is none of the tools{did_you_mean(str(choice), names)}",
         hint=f"Choose 'auto', 'none', 'required' or one of {names}.",
     )
 
@@ -254,6 +258,8 @@ def _checked_part(part: Any, where: str) -> ContentPart:
         )
     if kind == "text" and not isinstance(part["text"], str):
         raise InvalidRequest(f"{where}.text is a {type(part['text']).__name__}, not a text.")
+    if kind == "input_audio" and not any(isinstance(mapping(part[kind]).get(name), str) for name in ("data", "url")):
+        raise InvalidRequest(f"{where}.input_audio has no data.", hint="`vessel_core.audio_part` makes an audio part.")
     if kind == "image_url":
         _check_picture(part["image_url"], where)
         if isinstance(part["image_url"], str):

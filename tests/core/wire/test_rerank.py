@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from vessel_core.errors import InvalidRequest, ProtocolError
@@ -31,6 +31,10 @@ def test_what_can_not_be_ranked_is_refused() -> None:
         encode_rerank(" ", ["a"], None, None)
     with pytest.raises(InvalidRequest, match="top_n=0"):
         encode_rerank("q", ["a"], None, 0)
+    with pytest.raises(InvalidRequest, match="query is a NoneType, not a text"):
+        encode_rerank(cast("Any", None), ["a"], None, None)
+    with pytest.raises(InvalidRequest, match=r"documents\[1\] is a bytes, not a text"):
+        encode_rerank("q", ["a", cast("Any", b"b")], None, None)
 
 
 def test_a_ranking_is_read_best_first_in_both_forms() -> None:

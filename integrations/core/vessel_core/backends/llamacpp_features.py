@@ -92,17 +92,23 @@ def slots(model: str | None) -> Flow[list[Mapping[str, Any]]]:
 
 def save_slot(slot: int, file: str, model: str | None) -> Flow[Mapping[str, Any]]:
     """Keep what a slot has read in a file; return how many tokens and bytes that is."""
-    return (yield from get_json(f"/slots/{slot}?action=save", method="POST", body=_for(model, filename=file)))
+    return (yield from _of_slot(slot, "save", _for(model, filename=file)))
 
 
 def restore_slot(slot: int, file: str, model: str | None) -> Flow[Mapping[str, Any]]:
     """Put what was kept in a file into a slot; return how many tokens and bytes that is."""
-    return (yield from get_json(f"/slots/{slot}?action=restore", method="POST", body=_for(model, filename=file)))
+    return (yield from _of_slot(slot, "restore", _for(model, filename=file)))
 
 
 def erase_slot(slot: int, model: str | None) -> Flow[Mapping[str, Any]]:
     """Forget what a slot has read; return how many tokens that was."""
-    return (yield from get_json(f"/slots/{slot}?action=erase", method="POST", body=_for(model)))
+    return (yield from _of_slot(slot, "erase", _for(model)))
+
+
+def _of_slot(slot: int, action: str, body: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+    if count(slot) != slot:
+        raise InvalidRequest(f"slot={slot!r} is not the number of a slot.", hint="`slots()` shows which there are.")
+    return (yield from get_json(f"/slots/{slot}?action={action}", method="POST", body=body))
 
 
 def metrics(model: str | None) -> Flow[dict[str, float]]:

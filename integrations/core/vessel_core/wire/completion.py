@@ -48,6 +48,9 @@ class CompletionRequest:
     extra_body: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        for name, text in (("prompt", self.prompt), ("suffix", self.suffix or "")):
+            if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types exist
+                raise InvalidRequest(f"{name} is a {type(text).__name__}, not a text.")
         if not self.prompt and not self.suffix:
             raise InvalidRequest("The prompt is empty.", hint="Give a text to go on from.")
 

@@ -13,7 +13,10 @@ from vessel_core.wire.reading import mapping, number, place
 
 
 def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Call:
-    """Write `POST /v1/rerank`; raise `InvalidRequest` for an empty query or list."""
+    """Write `POST /v1/rerank`; raise `InvalidRequest` for an empty query, or what is no text."""
+    for name, text in (("query", query), *((f"documents[{at}]", text) for at, text in enumerate(documents))):
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types exist
+            raise InvalidRequest(f"{name} is a {type(text).__name__}, not a text.")
     if not query.strip():
         raise InvalidRequest("The query is empty.")
     if top_n is not None and top_n < 1:
