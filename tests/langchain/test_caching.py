@@ -170,6 +170,17 @@ async def test_the_options_of_a_completion_are_in_the_key_too() -> None:
                 llm.invoke("def", suffix="a", temprature=1)
 
 
+def test_cached_completions_go_over_one_connection_to_a_server_found_once() -> None:
+    told = Response.stream(b'data: {"index": 0, "content": "x", "stop": true, "stop_type": "eos"}\n\n')
+    with llamacpp_server(routes={("POST", "/infill"): told}) as server:
+        made = VesselLLM(base_url=server.base_url, suffix="z", cache=InMemoryCache())
+        made.invoke("a")
+        before = server.connections, len(server.requests)
+        made.invoke("b", max_tokens=3)
+        made.invoke("c", max_tokens=4)
+        assert (server.connections, len(server.requests)) == (before[0], before[1] + 2)
+
+
 def test_a_cached_completion_of_another_server_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = InMemoryCache()
     answers: list[str] = []

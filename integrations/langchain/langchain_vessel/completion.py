@@ -74,7 +74,9 @@ class VesselLLM(OptionFields, LLM):
         options = call_options({name: value for name, value in given.items() if name not in rest})
         with langchain_errors():
             checked_options({name: value for name, value in options.items() if name not in _FIELDS})
-        return self.model_copy(update=options), rest
+        changed = self.model_copy(update=options)
+        changed._connections = self._connections  # noqa: SLF001 - it is one object's call
+        return changed, rest
 
     def _fields(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {
