@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from vessel_core import Client, Routing, Timeout
-from vessel_core.errors import InputTooLarge, ServerUnreachable, StreamInterrupted, StreamStalled, VesselError
+from vessel_core.errors import (
+    FirstTokenTimeout,
+    InputTooLarge,
+    ServerUnreachable,
+    StreamInterrupted,
+    StreamStalled,
+    VesselError,
+)
 from vessel_core.retry import Retries
 
 from tests.core.driving import Connect
@@ -121,12 +128,22 @@ def test_an_answer_that_breaks_off_everywhere_is_an_error_with_what_came(connect
         assert (asked(one, CHAT), asked(other, CHAT)) == (1, 1)
 
 
-def test_an_answer_that_stalls_is_not_begun_anew(connect: Connect) -> None:
-    stalls = Response.stream(TEXT[: len(TEXT) // 2], threading.Event())
-    with llamacpp_server(stalls) as one, llamacpp_server(stalls) as other:
-        client = connect(base_url=[one.base_url, other.base_url], timeout=Timeout(between_tokens=0.2))
-        with pytest.raises(StreamStalled):
-            client.chat(HELLO)
+@pytest.mark.parametrize(
+    ("answer", "timeout", "error"),
+    [
+        (Response.stream(TEXT[: len(TEXT) // 2], threading.Event()), Timeout(between_tokens=0.2), StreamStalled),
+        (Response(wait=threading.Event()), Timeout(first_token=0.2), FirstTokenTimeout),
+    ],
+    ids=["in the middle", "before its first token"],
+)
+def test_an_answer_that_takes_too_long_is_not_begun_anew(
+    connect: Connect, answer: Response, timeout: Timeout, error: type[VesselError]
+) -> None:
+    with llamacpp_server(answer) as one, llamacpp_server(answer) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        with pytest.raises(error):
+            client.chat(HELLO, timeout=timeout)
         assert asked(one, CHAT) + asked(other, CHAT) == 1
 
 

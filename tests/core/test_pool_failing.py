@@ -6,7 +6,15 @@ import pytest
 from vessel_core import Client
 from vessel_core.address import parse_address
 from vessel_core.backends import find_backend
-from vessel_core.errors import ContextOverflow, RateLimited, ServerBusy, ServerUnreachable, VesselError
+from vessel_core.errors import (
+    ContextOverflow,
+    FirstTokenTimeout,
+    RateLimited,
+    ServerBusy,
+    ServerUnreachable,
+    StreamStalled,
+    VesselError,
+)
 from vessel_core.hosts import is_hosts_fault
 from vessel_core.pool import HostPool
 from vessel_core.target import Server
@@ -190,7 +198,13 @@ def test_errors_of_one_kind_stay_of_that_kind() -> None:
 
 @pytest.mark.parametrize(
     ("error", "fault"),
-    [(unreachable(), True), (ServerBusy("full"), True), (ContextOverflow("too long"), False)],
+    [
+        (unreachable(), True),
+        (ServerBusy("full"), True),
+        (ContextOverflow("too long"), False),
+        (FirstTokenTimeout("late"), False),
+        (StreamStalled("late"), False),
+    ],
 )
 def test_what_is_the_hosts_fault(error: VesselError, fault: bool) -> None:
     assert is_hosts_fault(error) is fault
