@@ -28,7 +28,7 @@ def fact_found(places: Places, passages: Sequence[str]) -> None:
     """Fail unless one of the passages holds the fact that was asked for, if they were found by an embedding model."""
     if any(FACT in passage for passage in passages):
         return
-    if places.embedding.model.kind != "embedding" and not places.embedded:
+    if places.embedding.can.chat and not places.embedded:
         raise Missing(f"{places.embedding.model.id} is no embedding model: none of the passages names {FACT}.")
     raise StepFailed(f"None of the passages names {FACT}.")
 
