@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
-from vessel_core.checkup import Check
+from vessel_core import Client
+from vessel_core.checkup import FREE, WEATHER, Check, checkup
 from vessel_core.cli.app import app
 from vessel_core.diagnosis import Examined, traps
 from vessel_core.discovery import PROBE_TIMEOUT, discover
@@ -57,7 +58,10 @@ def test_doctor_proves_what_a_server_can_do(chat_server: LocalServer) -> None:
     (model,) = server["models"]
     assert (model["id"], model["state"], model["context_length"]) == ("demo-chat", "loaded", 8192)
     assert model["capabilities"]["tools"] is True
-    assert server["advice"] == ["Not served here; llama-server has: --reranking."]
+    assert server["advice"] == [
+        "Not served here; llama-server has: --reranking.",
+        "Its vectors are those of a chat model: to find passages, serve an embedding model.",
+    ]
     assert works == {
         "stream": True,
         "tools": True,
@@ -69,6 +73,14 @@ def test_doctor_proves_what_a_server_can_do(chat_server: LocalServer) -> None:
         "rerank": False,
         "count tokens": True,
     }
+
+
+def test_the_demo_assistant_is_held_to_a_call(assistant_server: LocalServer) -> None:
+    with Client("llamacpp", base_url=assistant_server.base_url) as client:
+        (forced,) = (check for check in checkup(client) if check.name == "forced tool")
+        free = client.chat([{"role": "user", "content": FREE}], tools=[WEATHER])
+    assert (forced.works, forced.detail) == (True, 'called get_weather({"city": "Paris"})')
+    assert not free.tool_calls
 
 
 def test_doctor_says_for_people_what_works(chat_server: LocalServer) -> None:
@@ -154,6 +166,16 @@ def test_models_lists_what_is_there(chat_server: LocalServer) -> None:
     assert "tools, vision" in result.output
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["named", "found"])
+def test_models_as_json_are_a_list_of_servers(chat_server: LocalServer, named: bool) -> None:
+    url = chat_server.base_url
+    result = run("models", "--json", "--url", url) if named else run("models", "--json", env={"LLAMACPP_URL": url})
+    (server,) = json.loads(result.output)
+    assert (server["backend"], server["base_url"]) == ("llamacpp", url)
+    (model,) = server["models"]
+    assert (model["id"], model["kind"], model["capabilities"]["tools"]) == ("demo-chat", "chat", True)
+
+
 def test_models_without_a_server_fails_with_the_addresses() -> None:
     result = run("models")
     assert result.exit_code == 1
@@ -164,6 +186,15 @@ def test_chat_answers_one_question(chat_server: LocalServer) -> None:
     result = run("chat", "Hello.", "--url", chat_server.base_url)
     assert result.exit_code == 0
     assert result.output.strip().endswith(".")
+
+
+def test_chat_says_which_model_answers_where_the_server_has_but_one(chat_server: LocalServer) -> None:
+    result = run("chat", "Hello.", "-m", "nonsense", "--url", chat_server.base_url)
+    assert result.exit_code == 0
+    assert "nonsense was asked for; demo-chat answered." in " ".join(result.stderr.split())
+    assert "demo-chat" not in result.stdout
+    for named in (("-m", "demo-chat"), ()):
+        assert run("chat", "Hello.", *named, "--url", chat_server.base_url).stderr == ""
 
 
 def test_chat_reads_its_question_from_standard_input(chat_server: LocalServer) -> None:
@@ -273,6 +304,48 @@ def test_serve_serves_the_demo_model_until_it_is_stopped() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_serve_serves_the_demo_model_that_is_named() -> None:
+    command = [sys.executable, "-m", "vessel_core.cli", "serve", "--demo", "embedding", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[2]
+        assert len(json.loads(run("embed", "a fox", "--url", url).output)) == 256
+        assert "demo-embedding" in run("models", "--url", url).output
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_serve_names_the_demo_models_there_are() -> None:
+    result = run("serve", "--demo", "larger")
+    assert result.exit_code == 1
+    assert "There is no demo model 'larger'" in result.output
+    assert "assistant" in result.output
+    assert "embedding" in result.output
+
+
+def test_serve_says_that_its_port_is_taken(chat_server: LocalServer) -> None:
+    port = chat_server.base_url.rpartition(":")[2]
+    result = run("serve", "--demo", "--port", port)
+    assert result.exit_code == 1
+    assert f"can't listen at 127.0.0.1:{port}" in result.output
+    assert "GGUF" not in result.output
+
+
+def test_serve_refuses_a_port_that_cannot_be() -> None:
+    result = run("serve", "--demo", "--port", "99999")
+    assert result.exit_code == 2
+    assert "65535" in result.output
+
+
+def test_a_report_of_what_works_is_not_mixed_with_what_the_core_logs(embedding_server: LocalServer) -> None:
+    command = [sys.executable, "-m", "vessel_core.cli", "doctor", "--url", embedding_server.base_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "✓ embeddings" in done.stdout
+    assert "shows no tools" not in done.stderr
 
 
 def test_serve_warns_where_everybody_may_use_the_server_and_says_how_it_is_reached(tmp_path: Path) -> None:

@@ -150,3 +150,16 @@ def test_texts_and_documents_may_come_from_a_generator(connect: Connect) -> None
         assert server.asked("/v1/rerank")[0].json()["documents"] == ["a", "b"]
         with pytest.raises(InvalidRequest, match="one string"):
             client.rerank("q", "ab")
+
+
+@pytest.mark.parametrize("server", ["chat", "embedding"])
+def test_a_chat_model_that_must_embed_is_named_once(
+    server: str, request: pytest.FixtureRequest, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    running: LocalServer = request.getfixturevalue(f"{server}_server")
+    client = connect("llamacpp", base_url=running.base_url)
+    for _ in range(2):
+        client.embed(["a fox"])
+    said = [one for one in caplog.messages if "is a chat model" in one]
+    assert len(said) == (server == "chat")
+    assert all("'demo-chat'" in one for one in said)

@@ -192,7 +192,7 @@ def test_a_cut_file_is_explained_by_what_the_server_wrote(tmp_path: Path) -> Non
 
 
 def test_a_port_in_use_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServerStartError, match="did not start"):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServerStartError, match="can't listen at 127"):
         LocalServer.demo(port=taken.getsockname()[1]).start()
 
 

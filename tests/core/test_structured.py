@@ -112,6 +112,7 @@ def test_a_call_whose_arguments_never_end_is_an_error(connect: Connect) -> None:
     ("text", "said"),
     [
         ("Sure!", "no JSON: 'Sure!'"),
+        ("Sure! " * 50, "no JSON: 'Sure!.* Su…'"),
         ('{"city": "Rome", "warm": true, "degrees": 7}', "city is 'Rome', and none of"),
         ('{"city": "Oslo", "warm": true, "degrees": 70}', "degrees is 70, against maximum 40"),
         ('{"city": "Oslo"}', "it has no 'warm'"),

@@ -10,6 +10,7 @@ from vessel_core.errors import InvalidOutput
 from vessel_core.types import ChatReply, ChatRequest
 from vessel_core.wire.forcing import forced_tools, misfit_of_call
 from vessel_core.wire.jsontext import loads
+from vessel_core.wire.reading import beginning, ending
 from vessel_core.wire.schemas import misfit
 
 Check = Callable[[ChatReply], None]
@@ -69,12 +70,12 @@ def _no_call(request: ChatRequest, reply: ChatReply) -> tuple[str, str] | None:
     what = "A tool" if choice == "required" else choice
     if reply.finish == "length":
         return (
-            f"{what} had to be called, and the answer was cut off before: {reply.text[-80:]!r}.",
+            f"{what} had to be called, and the answer was cut off before: {ending(reply.text)}.",
             "Raise `max_tokens`.",
         )
     if not called and (wrong := misfit_of_call(reply.text, tools)) is not None:
         return wrong, AGAIN
-    wrote = f"called {', '.join(called)}" if called else f"wrote {reply.text[:200]!r}"
+    wrote = f"called {', '.join(called)}" if called else f"wrote {beginning(reply.text)}"
     return f"{what} had to be called, and the model {wrote}.", NOT_FORCED
 
 
@@ -85,15 +86,15 @@ def _no_json(form: Mapping[str, Any], reply: ChatReply) -> tuple[str, str] | Non
     tokens = f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""
     if reply.finish == "length":
         return (
-            f"The JSON was cut off{tokens}: {reply.text[-80:]!r}.",
+            f"The JSON was cut off{tokens}: {ending(reply.text)}.",
             "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
         )
     try:
         document = loads(reply.text, nan=False)
     except ValueError:
-        return f"The answer is no JSON: {reply.text[:200]!r}.", NOT_BOUND
+        return f"The answer is no JSON: {beginning(reply.text)}.", NOT_BOUND
     if form.get("type") == "json_object" and not isinstance(document, dict):
-        return f"The answer is no JSON object: {reply.text[:200]!r}.", NOT_BOUND
+        return f"The answer is no JSON object: {beginning(reply.text)}.", NOT_BOUND
     schema = form.get("json_schema", {}).get("schema")
     fault = misfit(document, schema) if schema is not None else None
     return None if fault is None else (f"The answer does not fit the schema: {fault}.", AGAIN)

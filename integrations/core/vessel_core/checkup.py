@@ -17,7 +17,7 @@ from vessel_core.types import ChatReply, Message, ResponseFormat, Tool
 
 MAX_TOKENS = 96
 
-_WEATHER: Tool = {
+WEATHER: Tool = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -25,6 +25,9 @@ _WEATHER: Tool = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+FREE = "Hello, I am in Paris."
+"""Calls for no tool, and holds what the tool needs."""
+
 _ANSWER: ResponseFormat = {
     "type": "json_schema",
     "json_schema": {
@@ -100,7 +103,7 @@ def _stream(client: Client) -> Verdict:
 
 def _tools(client: Client) -> Verdict:
     question = _ask("What is the weather in Paris? Use the tool.")
-    reply = client.chat(question, tools=[_WEATHER], max_tokens=4 * MAX_TOKENS)
+    reply = client.chat(question, tools=[WEATHER], max_tokens=4 * MAX_TOKENS)
     if reply.tool_calls:
         return True, "called " + _call(reply), _speed(reply)
     if reply.invalid_tool_calls:
@@ -109,7 +112,7 @@ def _tools(client: Client) -> Verdict:
 
 
 def _forced(client: Client) -> Verdict:
-    reply = client.chat(_ask("Hello."), tools=[_WEATHER], tool_choice="get_weather", max_tokens=4 * MAX_TOKENS)
+    reply = client.chat(_ask(FREE), tools=[WEATHER], tool_choice="get_weather", max_tokens=4 * MAX_TOKENS)
     return bool(reply.tool_calls), "called " + _call(reply) if reply.tool_calls else "no call came", _speed(reply)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from typing import Any
 
 from vessel_core.backends.base import Flow, choose_model, noting
 from vessel_core.errors import ModelNotFound, ProtocolError, ResponseError, Unsupported, VesselError, did_you_mean
 from vessel_core.target import Target
 from vessel_core.types import ModelInfo, ModelKind
+
+logger = logging.getLogger("vessel_core")
 
 
 def choose(target: Target, kind: ModelKind) -> Flow[str | None]:
@@ -25,6 +28,11 @@ def choose(target: Target, kind: ModelKind) -> Flow[str | None]:
                 backend = target.server.backend
                 raise ModelNotFound(
                     f"{backend.title} has no models.", hint=f"Fetch one: {backend.then or backend.start}."
+                )
+            if (kind, found.kind) == ("embedding", "chat"):
+                logger.warning(
+                    "%r is a chat model: its vectors find passages badly. Name an embedding model, or the server of one.",
+                    found.id,
                 )
             target.chosen[kind] = found.id
     return target.chosen[kind]

@@ -63,8 +63,10 @@ class Examined:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON takes it."""
-        server = asdict(self.server) | {"models": [_model(model) for model in self.server.models]}
-        return server | {"checks": [check.to_dict() for check in self.checks], "advice": list(self.advice)}
+        return server_dict(self.server) | {
+            "checks": [check.to_dict() for check in self.checks],
+            "advice": list(self.advice),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +176,22 @@ def _advice(one: Examined) -> list[str]:
         flags = [flag for name, flag in FLAGS.items() if works.get(name) is False]
         if works.get("stream") and flags:
             found.append(f"Not served here; llama-server has: {', '.join(flags)}.")
+    if (
+        works.get("embeddings")
+        and works.get("stream")
+        and server.models
+        and all(m.kind == "chat" for m in server.models)
+    ):
+        found.append("Its vectors are those of a chat model: to find passages, serve an embedding model.")
     length = next((model.context_length for model in server.models if model.state in ("loaded", None)), None)
     if works.get("stream") and length and length < SMALL_CONTEXT:
         found.append(f"Its context of {length:,} tokens is small: -c (llama.cpp), num_ctx (Ollama), --num-ctx (load).")
     return found
+
+
+def server_dict(server: ServerInfo) -> dict[str, Any]:
+    """Return a server and its models as JSON takes it."""
+    return asdict(server) | {"models": [_model(model) for model in server.models]}
 
 
 def _model(model: ModelInfo) -> dict[str, Any]:

@@ -249,6 +249,12 @@ class LocalServer:
         log.seek(0)
         # Each line begins with a time and a level; llama.cpp tries, and complains, twice.
         written = dict.fromkeys(line.partition(" E ")[2] or line for line in log.read()[-TAIL:].splitlines())
+        if any("couldn't bind" in line for line in written):
+            where = f"{self._config['host']}:{self._config['port']}"
+            return ServerStartError(
+                f"The local server can't listen at {where}: something else does, or may.",
+                hint="Stop that, or choose another port; with port 0 the system picks one.",
+            )
         said = "\nIt wrote:\n" + "\n".join(written) if written else ""
         check = "Is it a whole GGUF file of a kind that llama.cpp knows, and is the port free?"
         hint = INSTALL if "No module named" in what else check

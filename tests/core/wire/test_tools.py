@@ -13,7 +13,7 @@ from vessel_core import Client
 from vessel_core.errors import InvalidRequest, ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatReply, Delta, Message, ToolCallDelta
 from vessel_core.wire import Quirks, openai, tools
-from vessel_core.wire.arguments import parse_arguments
+from vessel_core.wire.arguments import argument_error, parse_arguments
 from vessel_core.wire.openai import encode_chat
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler
@@ -519,3 +519,10 @@ def test_any_pieces_make_calls_that_can_be_run_or_are_invalid(given_pieces: list
     assert all(isinstance(json.loads(call["function"]["arguments"]), dict) and call["id"] for call in found)
     assert len({call["id"] for call in found}) == len(found)
     assert parallel or len(found) + len(reply.invalid_tool_calls) <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [('{"city": "Par', """'{"city": "Par'"""), ("Paris" * 20, f"'…{'Paris' * 16}'")]
+)
+def test_arguments_that_are_cut_off_are_shown_to_their_end(text: str, shown: str) -> None:
+    assert argument_error(text) == f"the arguments are cut off or no JSON: {shown}"

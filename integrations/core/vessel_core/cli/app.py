@@ -12,7 +12,7 @@ import typer
 
 from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving, working
-from vessel_core.cli.terminal import Terminal
+from vessel_core.cli.terminal import Terminal, unlogged
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
@@ -31,6 +31,7 @@ Urls = Annotated[
     list[str] | None, typer.Option("--url", "-u", help="The server's address; again for each of several hosts.")
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="The model; the loaded one without a name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="VESSEL_API_KEY", show_envvar=True, help="The server's key.")]
 
 
@@ -63,12 +64,12 @@ def doctor(
     url: Url = None,
     model: Model = None,
     key: Key = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     check: Annotated[bool, typer.Option(help="Try what each server can do.")] = True,
 ) -> None:
     """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
     try:
-        with Terminal(stderr=True).status("looking …"):
+        with Terminal(stderr=True).status("looking …"), unlogged():
             report = diagnosis.doctor(backend, check=check, base_url=url, model=model, api_key=key)
     except VesselError as error:
         _fail(error)
@@ -80,10 +81,10 @@ def doctor(
 
 
 @app.command()
-def models(backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+def models(backend: Backend = "auto", url: Url = None, key: Key = None, as_json: Json = False) -> None:
     """List the models of a server, or of every server found."""
     try:
-        models_shown.show(backend, {"base_url": url, "api_key": key}, Terminal())
+        models_shown.show(backend, {"base_url": url, "api_key": key}, Terminal(), as_json=as_json)
     except VesselError as error:
         _fail(error)
 
@@ -221,10 +222,12 @@ def unload(name: str, backend: Backend = "auto", url: Url = None, key: Key = Non
 
 @app.command()
 def serve(
-    file: Annotated[Path | None, typer.Argument(help="A GGUF file.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Serve the small demo model.")] = False,
+    file: Annotated[Path | None, typer.Argument(help="A GGUF file; with --demo assistant, embedding, …")] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Serve a small demo model, the assistant without a name.")
+    ] = False,
     host: Annotated[str, typer.Option(help="0.0.0.0 for containers; give a key then.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 lets the system pick one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 lets the system pick one.")] = 8080,
     key: Key = None,
     mmproj: Annotated[Path | None, typer.Option(help="The image encoder that belongs to the model.")] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Serve embeddings as well.")] = False,

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
+from vessel_core.backends.base import same_model
 from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest
@@ -116,6 +117,15 @@ def _answer(client: Client, history: list[Message], *, options: ChatFields, cons
     console.print()
     if console.is_terminal:
         console.print(_facts(reply), style="dim", markup=False)
+    _warn_of_another_model(client.target.model, reply.model, history)
+
+
+def _warn_of_another_model(wanted: str | None, answered: str | None, history: Sequence[Message]) -> None:
+    """Say, once in a conversation, that a server with one model answers with that, whichever was named."""
+    first = sum(message["role"] == "assistant" for message in history) == 1
+    if wanted and answered and first and not same_model(wanted, answered):
+        said = f"{wanted} was asked for; {answered} answered. The models that are there: vessel models"
+        Terminal(stderr=True).print(said, style="yellow", markup=False, highlight=False)
 
 
 def _facts(reply: ChatReply) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +22,7 @@ from rich.table import Table
 
 from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
+from vessel_core.diagnosis import server_dict
 from vessel_core.discovery import discover, no_server
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import MODEL_COLUMNS, model_cells
@@ -28,24 +30,27 @@ from vessel_core.types import ModelInfo, ServerInfo
 from vessel_core.types import Progress as Step
 
 
-def show(backend: str, options: TargetOptions, console: Console) -> None:
-    """Print a table for each server."""
+def show(backend: str, options: TargetOptions, console: Console, *, as_json: bool = False) -> None:
+    """Print a table for each server, or all of them as a list in JSON."""
+    servers = _servers(backend, options)
+    if as_json:
+        sys.stdout.write(json.dumps([server_dict(server) for server in servers], indent=2) + "\n")
+        return
+    for server in servers:
+        label = " ".join(filter(None, (server.backend, server.version, "at", server.base_url)))
+        console.print(table(server.models, label))
+
+
+def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
+    """Return the server that is named, or every one that is there; raise what keeps a named one from answering."""
     if options.get("base_url") or backend != "auto":
         with Client(backend, **options) as client:
             models = client.models()
-            label = client.target.label()
-        console.print(table(models, label))
-        return
+            return [replace(client.info(), models=tuple(models))]
     found = discover()
     if not any(server.connected for server in found):
         raise no_server(found)
-    for server in found:
-        if server.connected:
-            console.print(table(server.models, _label(server)))
-
-
-def _label(server: ServerInfo) -> str:
-    return " ".join(filter(None, (server.backend, server.version, "at", server.base_url)))
+    return [server for server in found if server.connected]
 
 
 def table(models: Sequence[ModelInfo], label: str) -> Table:

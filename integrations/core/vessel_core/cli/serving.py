@@ -7,23 +7,24 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, cast, get_args
 
 from rich.console import Console
 
 from vessel_core.checkup import checkup
-from vessel_core.cli.terminal import Terminal
+from vessel_core.cli.terminal import Terminal, unlogged
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig
-from vessel_core.local import LocalServer, Options
+from vessel_core.local import DemoKind, LocalServer, Options
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
     """Serve until Ctrl-C or SIGTERM; warn where everybody on the network may use the server."""
-    if (file is None) == (not demo):
+    if file is None and not demo:
         raise InvalidConfig("Give a GGUF file, or --demo.", hint="vessel serve model.gguf   or   vessel serve --demo")
+    server = _demo(str(file or "assistant"), options) if demo else LocalServer(file or "", **options)
     console = Terminal(highlight=False)
     host = options.get("host", LOOPBACK[0])
     if host not in LOOPBACK and not options.get("api_key"):
@@ -32,7 +33,6 @@ def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
             style="yellow",
             markup=False,
         )
-    server = LocalServer.demo("assistant", **options) if file is None else LocalServer(file, **options)
     with _told_to_stop() as stopped:
         with console.status("starting …"):
             server.start()
@@ -43,6 +43,12 @@ def serve(file: Path | None, *, demo: bool, **options: Unpack[Options]) -> None:
             stopped.wait()
         finally:
             server.stop()
+
+
+def _demo(kind: str, options: Options) -> LocalServer:
+    if kind not in get_args(DemoKind):
+        raise InvalidConfig(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(DemoKind))}.")
+    return LocalServer.demo(cast("DemoKind", kind), **options)
 
 
 @contextmanager
@@ -74,7 +80,7 @@ def demonstrate(console: Console) -> None:
         with console.status(f"starting the demo model {kind!r} …"):
             server = LocalServer.demo(kind).start()
         try:
-            with Client("llamacpp", base_url=server.base_url) as client:
+            with Client("llamacpp", base_url=server.base_url) as client, unlogged():
                 console.print(f"\n[bold]{kind}[/bold]  {server.base_url}")
                 for check in checkup(client):
                     if check.works:

@@ -7,6 +7,7 @@ import re
 from typing import Any, cast
 
 from vessel_core.wire.jsontext import loads, without_lone_surrogates
+from vessel_core.wire.reading import ending
 
 
 def arguments_text(arguments: Any) -> str:
@@ -56,7 +57,7 @@ def argument_error(text: str) -> str | None:
         return None
     document: object = _parsed(text)
     if document is None:
-        return f"the arguments are cut off or no JSON: {text[-80:]!r}"
+        return f"the arguments are cut off or no JSON: {ending(text)}"
     return f"the arguments are no JSON object but {type(document).__name__}"
 
 

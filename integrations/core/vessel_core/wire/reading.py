@@ -14,6 +14,16 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
+def beginning(text: str, most: int = 200) -> str:
+    """Return how a text begins, quoted; `…` stands for what is left out."""
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
+def ending(text: str, most: int = 80) -> str:
+    """Return how a text ends, quoted; `…` stands for what is left out."""
+    return repr(text if len(text) <= most else f"…{text[-most:]}")
+
+
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """Return the objects in a JSON list."""
     items = cast("list[Any]", value) if isinstance(value, list) else []
