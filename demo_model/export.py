@@ -31,7 +31,7 @@ def export(folder: Path, file: Path, between: Path | None = None) -> None:
     network = Network(Shape(vocabulary=len(vocabulary.tokens)))
     weights = torch.load(folder / "checkpoint.pt")["network"]
     if between is not None:
-        weights = {name: (weight + weights[name]) / 2 for name, weight in read(between)[1].items()}
+        weights = {name: (torch.tensor(weight) + weights[name]) / 2 for name, weight in read(between)[1].items()}
     network.load_state_dict(weights)
     plain = file.with_suffix("")
     writer = GGUFWriter(plain, "qwen3")

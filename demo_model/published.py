@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
-from torch import Tensor
+from numpy.typing import NDArray
 
 from demo_model.vocabulary import Vocabulary
 
@@ -19,16 +19,14 @@ __all__ = ["read"]
 NAMES = {"token_embd": "embedding", "output_norm": "norm"}
 
 
-def read(file: Path) -> tuple[Vocabulary, dict[str, Tensor]]:
+def read(file: Path) -> tuple[Vocabulary, dict[str, NDArray[Any]]]:
     """Return the vocabulary and the weights by their names in `Network` of a packed GGUF file that `export` wrote."""
     with TemporaryDirectory() as folder:
         plain = Path(folder, "model.gguf")
         plain.write_bytes(gzip.decompress(file.read_bytes()))
         reader = GGUFReader(plain)
         tokens, merges = (_list(reader, name) for name in ("tokens", "merges"))
-        weights = {
-            _name(tensor.name): torch.tensor(dequantize(tensor.data, tensor.tensor_type)) for tensor in reader.tensors
-        }
+        weights = {_name(tensor.name): dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
     return Vocabulary(tuple(tokens), tuple((left, right) for left, right in map(str.split, merges))), weights
 
 

@@ -126,7 +126,7 @@ class Training:
 
     def begin(self, file: Path) -> None:
         """Go on from a finished model, with fresh optimisers and low rates."""
-        self.network.load_state_dict(read(file)[1])
+        self.network.load_state_dict({name: torch.tensor(weight) for name, weight in read(file)[1].items()})
         self.done = LATE
 
     def save(self) -> None:
