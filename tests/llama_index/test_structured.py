@@ -9,13 +9,16 @@ from typing import Literal
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.program.utils import FlexibleModel
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from llama_index.llms.vessel import Vessel
 from pydantic import BaseModel, Field
 from vessel_core.errors import InvalidOutput
 
-from tests.llama_index.conformance.answers import answer, calls
+from tests.llama_index.conformance.answers import COUNTS, answer, calls
+from tests.llama_index.conformance.forms import STREAMED, WHOLE, asked, pieces, text_of
+from tests.llama_index.conformance.looking import extra
 from tests.llama_index.scripted import scripted, sent
 
 
@@ -93,6 +96,45 @@ async def test_as_a_call_it_is_forced_and_behind_the_system_prompt_in_all_four_w
             assert [message["role"] for message in body["messages"]] == ["system", "user"]
             assert "response_format" not in body
         await llm.aclose()
+
+
+OSLO = answer('{"name": "Os', 'lo", "kind": "city"', ', "size": 1}')
+PREDICTED = ("structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict")
+
+
+@pytest.mark.parametrize("form", PREDICTED)
+def test_the_options_of_a_call_hold_in_all_four_ways(form: str) -> None:
+    with scripted(OSLO) as (llm, server):
+        pieces(llm, form, Place, PROMPT, {"max_tokens": 77}, country="Peru")
+        assert sent(server)["max_tokens"] == 77
+
+
+@pytest.mark.parametrize("form", [*WHOLE, *STREAMED])
+def test_a_structured_llm_sends_its_options_behind_the_system_prompt_in_all_eight_forms(form: str) -> None:
+    with scripted(OSLO, system_prompt="Be brief.") as (llm, server):
+        structured = llm.as_structured_llm(Place)
+        last = pieces(structured, form, asked(form, "A place."), max_tokens=77)[-1]
+        asyncio.run(llm.aclose())
+        assert (sent(server)["max_tokens"], sent(server)["response_format"]["type"]) == (77, "json_schema")
+        assert [message["content"] for message in sent(server)["messages"]] == ["Be brief.", "A place."]
+    assert Place.model_validate_json(text_of(last)) == last.raw == Place(name="Oslo", kind="city", size=1)
+
+
+@pytest.mark.parametrize("form", STREAMED)
+def test_a_streamed_structured_llm_tells_what_the_model_wrote_and_the_counts(form: str) -> None:
+    with scripted(OSLO) as (llm, _):
+        chunks = pieces(llm.as_structured_llm(Place), form, asked(form, "A place."))
+        asyncio.run(llm.aclose())
+    assert "".join(chunk.delta for chunk in chunks) == '{"name": "Oslo", "kind": "city", "size": 1}'
+    assert isinstance(chunks[0].raw, FlexibleModel)
+    assert extra(chunks[-1])["completion_tokens"] == COUNTS["completion_tokens"]
+
+
+def test_a_fence_around_the_json_is_taken_off() -> None:
+    fenced = answer('```json\n{"name": "Oslo", "kind": "city", "size": 1}\n```')
+    with scripted(fenced) as (llm, _):
+        assert llm.structured_predict(Place, PROMPT, country="Peru").name == "Oslo"
+        assert type(list(llm.stream_structured_predict(Place, PROMPT, country="Peru"))[-1]) is Place
 
 
 async def test_json_in_place_of_the_call_is_understood() -> None:

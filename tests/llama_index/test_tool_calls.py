@@ -83,8 +83,9 @@ def test_interleaved_calls_keep_their_own_arguments() -> None:
 
 def test_the_request_says_what_was_asked_of_it() -> None:
     with scripted(calls(LISBON)) as (llm, server):
-        ask(llm, tool_required=True)
-        assert sent(server)["tool_choice"] == "required"
+        for choice in ({}, {"tool_choice": "auto"}, {"tool_choice": "any", "tool_required": False}):
+            ask(llm, **{"tool_required": True, **choice})
+            assert sent(server)["tool_choice"] == "required"
         assert sent(server)["parallel_tool_calls"] is True
         (tool,) = sent(server)["tools"]
         assert tool["function"]["name"] == "get_weather"
