@@ -31,7 +31,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -107,6 +107,14 @@ Answer = Response | Callable[[Request], Response]
 Route = Answer | list[Answer]
 Routes = Mapping[tuple[str, str], Route]
 NOT_FOUND = Response.text("404 page not found", 404)
+
+
+@contextlib.contextmanager
+def nobody() -> Generator[str]:
+    """Yield the URL of a port that refuses: it is held, so that nobody else is given it meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 class FakeServer:

@@ -14,7 +14,7 @@ from vessel_core import Client, Message
 from vessel_core.errors import ProtocolError, VesselError
 
 from tests.core.driving import Connect
-from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
+from tests.fake_server import FakeServer, Response, llamacpp_server, nobody, openai_server, transcript
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 KEY = "sk-canary-4711"
@@ -105,19 +105,17 @@ def test_a_key_shows_in_no_error_and_no_log(connect: Connect, caplog: pytest.Log
 
 
 def test_a_key_shows_in_no_error_of_a_request_that_was_not_sent(connect: Connect) -> None:
-    with FakeServer() as server:
-        pass
     cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({}, {}),
         ({}, {"extra_body": {"x": object()}}),
         ({"verify": "/no/file"}, {}),
     ]
     for options, fields in cases:
-        scheme = "https" if options else "http"
-        url = f"{scheme}://127.0.0.1:{server.port}"
-        client = connect("llamacpp", base_url=url, model="m", max_retries=0, **options, **SECRETS)
-        with pytest.raises(VesselError) as caught:
-            client.chat(HELLO, **fields)
+        with nobody() as url:
+            url = url.replace("http:", "https:") if options else url
+            client = connect("llamacpp", base_url=url, model="m", max_retries=0, **options, **SECRETS)
+            with pytest.raises(VesselError) as caught:
+                client.chat(HELLO, **fields)
         assert KEY not in everything_said(caught.value)
 
 

@@ -30,6 +30,7 @@ from tests.fake_server import (
     Routes,
     llamacpp_server,
     lmstudio_server,
+    nobody,
     ollama_server,
     openai_server,
     transcript,
@@ -501,11 +502,10 @@ def test_quirk_20_a_reply_is_read_by_its_bytes_and_not_by_its_label(connect: Con
 
 
 def test_a_server_that_is_not_there_is_not_healthy(connect: Connect) -> None:
-    with FakeServer() as server:
-        pass
-    client = connect("ollama", base_url=server.base_url)
-    assert client.health() is False
-    info = client.info()
+    with nobody() as url:
+        client = connect("ollama", base_url=url)
+        assert client.health() is False
+        info = client.info()
     assert (info.connected, info.available, info.version, info.models) == (False, False, None, ())
     assert info.error is not None
     assert "refused" in info.error

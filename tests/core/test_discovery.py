@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 
 import pytest
 from vessel_core import ServerInfo, adiscover, discover
@@ -19,6 +20,7 @@ from tests.fake_server import (
     Response,
     llamacpp_server,
     lmstudio_server,
+    nobody,
     ollama_server,
     openai_server,
     transcript,
@@ -44,11 +46,11 @@ def at(backend: Backend, url: str, source: str | None = None) -> Candidate:
     return Candidate(backend, parse_address(url), source)
 
 
-def refused() -> str:
-    """Return the URL of a port that nobody listens at."""
-    with FakeServer() as server:
-        pass
-    return server.base_url
+@pytest.fixture
+def refused() -> Generator[Callable[[], str]]:
+    """What gives the URLs of ports that nobody listens at."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(nobody())
 
 
 # -------------------------------------------------------------------------------------------------------------- where
@@ -184,7 +186,9 @@ def test_servers_are_asked_all_at_once_and_a_silent_one_holds_up_nobody(found: F
     assert 0.9 < took < 2.0
 
 
-def test_the_wait_is_three_seconds_unless_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_is_three_seconds_unless_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch, refused: Callable[[], str]
+) -> None:
     with FakeServer(otherwise=Response(wait=threading.Event())) as silent, ollama_server() as ollama:
         monkeypatch.setenv("LLAMACPP_URL", silent.base_url)
         monkeypatch.setenv("LMSTUDIO_URL", refused())
@@ -228,7 +232,9 @@ def test_a_server_from_the_environment_then_one_with_a_loaded_model_is_used(
     assert choose(results).backend == chosen
 
 
-def test_a_client_without_a_url_finds_its_server(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_without_a_url_finds_its_server(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, refused: Callable[[], str]
+) -> None:
     with ollama_server(transcript("ollama/text.ndjson")) as server:
         monkeypatch.setenv("OLLAMA_URL", server.base_url)
         for variable in ("LLAMACPP_URL", "LMSTUDIO_URL"):
@@ -251,7 +257,7 @@ def test_a_named_backend_takes_its_variable_and_asks_nobody_else(
 
 
 def test_the_key_goes_to_the_server_that_is_used_and_to_no_probe(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, refused: Callable[[], str]
 ) -> None:
     with ollama_server() as other, llamacpp_server() as used:
         monkeypatch.setenv("OLLAMA_URL", other.base_url)
@@ -268,11 +274,11 @@ def test_the_key_goes_to_the_server_that_is_used_and_to_no_probe(
 def loaded(connect: Connect) -> None:
     """Load what is loaded at first use, which takes longer than what is timed."""
     with pytest.raises(VesselError):
-        connect("llamacpp", base_url=refused()).models()
+        connect("llamacpp", base_url="http://127.0.0.1:9").models()
 
 
 def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, refused: Callable[[], str]
 ) -> None:
     urls = {name: refused() for name in ("OLLAMA_URL", "LLAMACPP_URL", "LMSTUDIO_URL")}
     for name, url in urls.items():
@@ -300,7 +306,9 @@ def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
         assert way in said
 
 
-def test_a_refused_url_is_named_at_once_with_how_to_start_its_server(connect: Connect) -> None:
+def test_a_refused_url_is_named_at_once_with_how_to_start_its_server(
+    connect: Connect, refused: Callable[[], str]
+) -> None:
     url = refused()
     loaded(connect)
     for backend, start in (("ollama", "ollama serve"), ("llamacpp", "llama-server -m"), ("lmstudio", "lms server")):

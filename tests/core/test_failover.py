@@ -21,7 +21,7 @@ from vessel_core.retry import Retries
 
 from tests.core.driving import Connect
 from tests.core.hosting import BUSY, HELLO, asked, hang_when, played, until, until_met
-from tests.fake_server import Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
+from tests.fake_server import Request, Response, llamacpp_server, nobody, openai_embeddings, transcript, vector_of
 
 
 def test_a_busy_host_is_left_for_another_one(connect: Connect) -> None:
@@ -34,24 +34,21 @@ def test_a_busy_host_is_left_for_another_one(connect: Connect) -> None:
 
 
 def test_a_host_that_is_not_there_is_no_reason_to_fail(connect: Connect) -> None:
-    with llamacpp_server() as gone:
-        pass
-    with llamacpp_server() as well:
-        client = connect("auto", base_url=[gone.base_url, well.base_url])
+    with nobody() as gone, llamacpp_server() as well:
+        client = connect("auto", base_url=[gone, well.base_url])
         assert client.embed(["text"]).vectors == [vector_of("text")]
         until(lambda: bool(client.models()) and client.hosts()[0].state == "aside")
         assert "refused" in str(client.hosts()[0].error)
 
 
 def test_that_no_host_is_there_is_said_with_the_reason_of_each(connect: Connect) -> None:
-    with llamacpp_server() as one, llamacpp_server() as other:
-        pass
-    client = connect("auto", base_url=[one.base_url, other.base_url], max_retries=0)
-    with pytest.raises(ServerUnreachable) as caught:
-        client.embed(["text"])
-    assert one.base_url in str(caught.value)
-    assert other.base_url in str(caught.value)
-    assert client.health() is False
+    with nobody() as one, nobody() as other:
+        client = connect("auto", base_url=[one, other], max_retries=0)
+        with pytest.raises(ServerUnreachable) as caught:
+            client.embed(["text"])
+        assert one in str(caught.value)
+        assert other in str(caught.value)
+        assert client.health() is False
 
 
 def test_hosts_that_were_all_gone_are_found_again_by_the_next_call(

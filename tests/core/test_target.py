@@ -57,6 +57,8 @@ def test_an_unknown_backend_is_refused_and_the_known_ones_named(cls: Any) -> Non
         ({"timeout": Timeout(connect=0)}, "connect=0"),
         ({"timeout": Timeout(between_tokens=-1)}, "between_tokens=-1"),
         ({"api_key": "sk-canary\n"}, "api_key holds characters"),
+        ({"api_key": "sk-canary "}, "api_key holds characters"),
+        ({"headers": {"X-Key": " sk-canary"}}, r"headers\['X-Key'\] holds characters"),
         ({"api_key": "sk-schlüssel"}, "api_key holds characters"),
         ({"headers": {"X-Key": "a\r\nb"}}, r"headers\['X-Key'\] holds characters"),
         ({"headers": {"X Key": "a"}}, "'X Key' is no name of a header"),

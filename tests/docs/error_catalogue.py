@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +25,7 @@ from tests.fake_server import (
     Response,
     llamacpp_server,
     lmstudio_server,
+    nobody,
     ollama_server,
     openai_server,
     transcript,
@@ -90,14 +89,6 @@ def refusing(status: int, body: object) -> FakeServer:
 def said(kind: str, message: str, status: int = 400, **rest: Any) -> dict[str, Any]:
     """Return an error of llama.cpp's."""
     return {"error": {"code": status, "message": message, "type": kind, **rest}}
-
-
-@contextmanager
-def nobody() -> Generator[str]:
-    """Give the URL of a port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
 
 
 def unreachable() -> object:

@@ -51,6 +51,15 @@ def test_a_host_elsewhere_is_not(host: str) -> None:
     assert not parse_address(f"http://{host}").local
 
 
+def test_a_host_elsewhere_goes_by_the_proxy_unless_the_environment_excepts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROXIES, "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "other.example,llm.example.com")
+    assert pool_arguments(Connection(Address("http://llm.example.net")))["proxy"] == "http://proxy:3128"
+    assert pool_arguments(Connection(Address("http://llm.example.com:8080")))["proxy"] is None
+
+
 @pytest.mark.parametrize("proxy", ["socks5://ann:pw@127.0.0.1:9", "foo://ann:pw@x", "::::"])
 def test_a_proxy_that_cannot_be_used_is_told_without_its_login(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", proxy)

@@ -97,7 +97,8 @@ def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:
 
 def _check_header(name: str, value: SecretStr) -> None:
     """Refuse what can't stand in a header; what it is isn't shown, since it may be a key with a line break after it."""
-    if not re.fullmatch(r"[\t\x20-\x7e]*", value.get_secret_value()):
+    if not re.fullmatch(r"(?!\s)[\t\x20-\x7e]*(?<!\s)", value.get_secret_value()):
         raise InvalidConfig(
-            f"{name} holds characters that can't be sent in a header.", hint="Is there a line break at its end?"
+            f"{name} holds characters that can't be sent in a header.",
+            hint="Is there a blank or a line break at its end?",
         )
