@@ -57,7 +57,7 @@ class Session:
         self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
     ) -> list[T]:
         """Drive flows to their results, `at_once` at a time, in order; the first error ends it."""
-        if len(flows) <= 1:
+        if len(flows) <= 1 or at_once == 1:
             return [self.run(flow, model, timeout=timeout) for flow in flows]
 
         def one(flow: Flow[T]) -> T:
