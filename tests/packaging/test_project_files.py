@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import tomllib
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.packaging.distributions import CORE, FOLDERS, ROOT, project
+from tests.packaging.distributions import CORE, FACE_SOURCES, FOLDERS, LLAMA_INDEX, ROOT, project, sources
 
 RELEASE = ROOT / ".github/workflows/release.yml"
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))
@@ -37,6 +39,17 @@ def test_every_step_from_elsewhere_is_pinned_by_commit() -> None:
 def test_the_release_builds_the_three_distributions() -> None:
     (folders,) = re.findall(r"for folder in (.*); do", RELEASE.read_text(encoding="utf-8"))
     assert [(ROOT / folder).resolve() for folder in folders.split()] == list(FOLDERS.values())
+
+
+def test_the_hub_of_llama_index_is_told_every_class_and_where_the_model_is() -> None:
+    described = tomllib.loads((FOLDERS[LLAMA_INDEX] / "pyproject.toml").read_text(encoding="utf-8"))
+    hub: dict[str, Any] = described["tool"]["llamahub"]
+    leaves = [
+        path.parent.relative_to(FOLDERS[LLAMA_INDEX]) for path in sources(FACE_SOURCES[1]) if path.stem == "__init__"
+    ]
+    names = [name for leaf in leaves for name in importlib.import_module(".".join(leaf.parts)).__all__]
+    assert sorted(hub["class_authors"]) == sorted(names)
+    assert hasattr(importlib.import_module(hub["import_path"]), "Vessel")
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
