@@ -16,7 +16,16 @@ from vessel_core.address import parse_address
 from vessel_core.backends import lmstudio_features
 from vessel_core.errors import InvalidConfig, VesselError
 
-from tests.fake_server import FakeServer, Request, Response, lmstudio_server, ollama_server, openai_server, transcript
+from tests.fake_server import (
+    FakeServer,
+    Request,
+    Response,
+    llamacpp_server,
+    lmstudio_server,
+    ollama_server,
+    openai_server,
+    transcript,
+)
 from tests.security.faces import Face, opened
 from tests.security.injections import INJECTIONS
 
@@ -175,6 +184,20 @@ def test_any_key_is_sent_as_it_is_or_refused(key: str) -> None:
     assert [value.get_secret_value() for value in headers.values()] == ([f"Bearer {key}"] if key else [])
     assert key.isascii()
     assert "\n" not in key
+
+
+def test_a_models_name_stays_one_value_of_a_query() -> None:
+    for name in (text for text in INJECTIONS if text and len(text) < 1000):
+        items = [{"id": name, "status": {"value": "loaded"}}, {"id": "other", "status": {"value": "unloaded"}}]
+        routes = {("GET", "/v1/models"): Response.json({"data": items}), ("GET", "/slots"): Response.json([])}
+        with llamacpp_server(routes=routes) as server:
+            with Client("llamacpp", base_url=server.base_url, max_retries=0) as client:
+                client.slots(model=name)
+                client.model_info(re.sub("[\ud800-\udfff]", "\ufffd", name))
+            asked = [(request.path, request.query) for request in server.requests if request.query]
+        read = quote(re.sub("[\ud800-\udfff]", "\ufffd", name), safe="")
+        slots = ("/slots", f"model={quote(name, safe='', errors='replace')}")
+        assert asked == [slots, ("/props", f"model={read}&autoload=false")], name
 
 
 def test_an_id_that_a_server_made_up_stays_one_part_of_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def model(name: str | None) -> Flow[ModelInfo]:
     item = next((item for item in found if item.get("id") == one.id), None)
     if item is None or one.state != "loaded":
         return one
-    return _read(item, (yield from try_json(f"/props?model={quote(one.id, safe='')}&autoload=false")))
+    return _read(item, (yield from try_json(f"/props?model={quote(one.id, safe='', errors='replace')}&autoload=false")))
 
 
 def _read(item: Mapping[str, Any], props: Mapping[str, Any]) -> ModelInfo:

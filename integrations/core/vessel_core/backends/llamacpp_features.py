@@ -49,7 +49,7 @@ def _for(model: str | None, **body: Any) -> dict[str, Any]:
 
 def _path_for(path: str, model: str | None) -> str:
     """Return the path of a question about a model, which a router needs to be named."""
-    return path if model is None else f"{path}?model={quote(model, safe='')}"
+    return path if model is None else f"{path}?model={quote(model, safe='', errors='replace')}"
 
 
 def count_chat(request: ChatRequest, quirks: Quirks) -> Flow[TokenCount]:
