@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -16,9 +17,9 @@ from typing import Any
 import pytest
 from vessel_core import AsyncClient, Client
 from vessel_core.bulk import abulk, bulk
-from vessel_core.errors import AuthFailed, InvalidConfig
+from vessel_core.errors import AuthFailed, InvalidConfig, VesselError
 
-from tests.core.corpora import asked, corpus, read
+from tests.core.corpora import asked, corpus, parquet, read
 from tests.core.hosting import until_met
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
@@ -262,6 +263,28 @@ def test_what_replaces_a_file_is_on_the_disk_before(tmp_path: Path, monkeypatch:
         bulk(source, to, client=alive(server), progress=False)
     assert to.stat().st_ino in synced
     assert len(synced) >= 2
+
+
+def test_a_table_that_can_not_be_written_whole_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, to = corpus(tmp_path / "i.jsonl", 6), tmp_path / "o.parquet"
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with llamacpp_server() as server:
+        bulk(source, to, client=alive(server), progress=False)
+        before = to.read_bytes()
+        corpus(source, 9)
+        with monkeypatch.context() as patched:
+            patched.setattr(parquet.ParquetWriter, "write_table", full)
+            with pytest.raises(VesselError, match=r"o\.parquet can't be written: No space left"):
+                bulk(source, to, client=alive(server), progress=False)
+        assert to.read_bytes() == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["i.jsonl", to.name, f"{to.name}.part.jsonl"]
+        assert bulk(source, to, client=alive(server), progress=False).skipped == 9
+    assert [row["embedding"] for row in read(to)] == [vector_of(f"text {number}") for number in range(9)]
 
 
 def marks(folder: Path) -> dict[str, tuple[int, int]]:
