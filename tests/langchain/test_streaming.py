@@ -241,6 +241,13 @@ async def test_a_refusal_is_told_by_every_way() -> None:
             assert message.additional_kwargs.get("refusal") == "I can't help.", way
 
 
+async def test_usage_that_comes_in_one_line_with_the_words_is_counted_once() -> None:
+    line = {"model": "qwen3:8b", "message": {"role": "assistant", "content": "Hi"}, "done": True, "done_reason": "stop"}
+    with ollama_server(json.dumps({**line, "prompt_eval_count": 3, "eval_count": 2}).encode() + b"\n") as server:
+        for way, message in (await every_way(ChatVessel(base_url=server.base_url, model="qwen3:8b"))).items():
+            assert message.usage_metadata == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}, way
+
+
 async def test_tokens_of_the_reasoning_are_told() -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 2}}
     with llamacpp_server(piece({"content": "Hi"}) + ending(usage=usage)) as server:
