@@ -40,7 +40,8 @@ class BatchWorker:
     with a row is its error, and ends no job. `column` holds the texts; `batch_size` texts go in one request (of embeddings),
     and `concurrency` requests are under way at once, by default what the limits of several hosts allow, or 16. `options` are
     those of `embed` or `chat`; `api_key_env` names the variable that holds the key on the machine where the work is done.
-    What else there is says where the servers are, as for `Client`. A server that is away is waited for, `patience` seconds.
+    What else there is says where the servers are, as for `Client`. A server that is away is waited for, `patience` seconds. One
+    that has another model by then than at the first batch ends the job with `InvalidConfig`.
 
     It is pickled as its arguments, without key and connections; those are made where it is used, once per thread.
     """
