@@ -27,6 +27,7 @@ from llama_index.llms.vessel import Vessel
 from llama_index.llms.vessel.messages import to_wire
 from pydantic import BaseModel
 from vessel_core.errors import InvalidMedia, InvalidRequest
+from vessel_core.media import MAX_FILE
 
 from tests.fake_server import ollama_server
 from tests.llama_index.conformance.answers import answer
@@ -75,9 +76,18 @@ def test_a_text_document_is_read_from_a_path_object(tmp_path: Path) -> None:
     assert one(DocumentBlock(path=file))["content"] == "# Boats"
 
 
-def test_a_pdf_is_refused_with_what_to_do() -> None:
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n\xff\xfe\0", b"\0asm\1\0\0\0"])
+def test_what_is_no_text_is_refused_with_what_to_do(data: bytes) -> None:
     with pytest.raises(InvalidMedia, match="Extract its text"):
-        one(DocumentBlock(data=b"%PDF-1.7\n\xff\xfe\0", title="Report"))
+        one(DocumentBlock(data=data, title="Report"))
+
+
+def test_a_document_above_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "long.txt"
+    file.write_bytes(b"a" * (MAX_FILE + 1))
+    for block in (DocumentBlock(path=file), DocumentBlock(data=io.BytesIO(file.read_bytes()))):
+        with pytest.raises(InvalidMedia, match="MB"):
+            one(block)
 
 
 def test_a_documents_path_as_a_text_is_never_opened() -> None:
@@ -198,6 +208,24 @@ def test_a_picture_is_read_from_a_path_below_the_root(tmp_path: Path) -> None:
     for refused in (outside, tmp_path / "in" / "link.png"):
         with pytest.raises(InvalidMedia, match="below"):
             to_wire([ChatMessage(blocks=[ImageBlock(path=refused)])], image_root=root)
+
+
+def test_files_of_every_kind_are_read_below_the_root_only(tmp_path: Path) -> None:
+    picture, sound, text = (tmp_path / name for name in ("red.png", "beep.wav", "boats.md"))
+    for file, data in ((picture, RED), (sound, WAV), (text, b"# Boats")):
+        file.write_bytes(data)
+    (tmp_path / "in").mkdir()
+    document, image = DocumentBlock(path=text), ImageBlock(path=picture)
+    cited: dict[str, Any] = {"source": "boats.md", "title": "Boats"}
+    blocks: list[Any] = [
+        *(image, AudioBlock(path=sound), document),
+        *(CitableBlock(content=[document], **cited), CitableBlock(content=[image], **cited)),
+        CitationBlock(cited_content=image, additional_location_info={}, **cited),
+    ]
+    for block in blocks:
+        assert to_wire([ChatMessage(blocks=[block])], image_root=tmp_path)
+        with pytest.raises(InvalidMedia, match="below"):
+            to_wire([ChatMessage(blocks=[block])], image_root=tmp_path / "in")
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:

@@ -182,7 +182,12 @@ def _document(block: DocumentBlock, root: Path | None) -> ContentPart:
             f"The document's path {block.path[:60]!r} is a text, which is never opened as a file.",
             hint="Pass pathlib.Path(…), or the document's data.",
         )
-    text = _text(_document_bytes(block, root))
+    data = _document_bytes(block, root)
+    if len(data) > MAX_FILE:
+        raise InvalidMedia(
+            f"The document {block.title!r} is longer than {MAX_FILE // 2**20} MB, the limit.", hint="Send a part of it."
+        )
+    text = _text(data)
     if text is None and (block.document_mimetype or "").startswith("text/") and isinstance(block.data, bytes):
         text = _text(block.data)  # "test" is base64 too, and LlamaIndex takes it for that
     if text is None:
@@ -208,12 +213,12 @@ def _document_bytes(block: DocumentBlock, root: Path | None) -> bytes:
 
 
 def _text(data: bytes) -> str | None:
-    """Return the text in some bytes, `None` if they are none or too many."""
+    """Return the text in some bytes, `None` if they are none."""
     try:
-        text = data.decode() if len(data) <= MAX_FILE else None
+        text = data.decode()
     except UnicodeDecodeError:
         return None
-    return None if text is None or "\0" in text else text
+    return None if "\0" in text else text
 
 
 # ---------------------------------------------------------------------------------------------------------- tool calls
