@@ -1,11 +1,14 @@
-"""A whole answer built by hand, for speed, is what pydantic would have made."""
+"""An answer and its chunks, built by hand for speed, are what pydantic would have made."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_vessel.replies import to_result
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_vessel.replies import chunk, to_result
 from pydantic import BaseModel
 from vessel_core.types import ChatReply, InvalidToolCall, Timings, ToolCall, Usage
 
@@ -46,3 +49,76 @@ def same(made: BaseModel, validated: BaseModel) -> None:
     assert made.model_dump() == validated.model_dump()
     assert made.model_dump_json() == validated.model_dump_json()
     assert made.model_copy(deep=True) == validated
+
+
+PIECE = tool_call_chunk(name="f", args='{"a": 1}', id="1", index=0)
+PARTS = [
+    tool_call_chunk(name=None, args=args, id=None, index=0)
+    for args in (
+        *(
+            '{"a',
+            '": "b',
+            '"}',
+            "",
+            " ",
+            " {",
+            '\n{"a": [1, {"b": "c',
+            "[1]",
+            "null",
+            '"a"',
+            "12",
+            "}",
+            "]",
+            "{]",
+            "{'a'",
+        ),
+        *('\u00a0{"a": 1}', '{"a": 1}{', '{"a": NaN', "tr"),
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("made", "fields"),
+    [
+        (chunk("Hi"), {"content": "Hi"}),
+        (chunk(""), {"content": ""}),
+        (chunk("Hi", reasoning="Hm"), {"content": "Hi", "additional_kwargs": {"reasoning_content": "Hm"}}),
+        (chunk("", calls=[PIECE]), {"content": "", "tool_call_chunks": [PIECE]}),
+        *((chunk("", calls=[part]), {"content": "", "tool_call_chunks": [part]}) for part in PARTS),
+        (chunk("Hi", calls=[PIECE, *PARTS]), {"content": "Hi", "tool_call_chunks": [PIECE, *PARTS]}),
+        (
+            chunk(
+                metadata={"model_name": "m"},
+                usage={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+                last=True,
+            ),
+            {
+                "content": "",
+                "response_metadata": {"model_provider": "vessel", "model_name": "m"},
+                "usage_metadata": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+                "chunk_position": "last",
+            },
+        ),
+    ],
+)
+def test_a_chunk_made_by_hand_is_a_validated_one_in_every_field(
+    made: ChatGenerationChunk, fields: dict[str, Any]
+) -> None:
+    everything: dict[str, Any] = {"response_metadata": {"model_provider": "vessel"}, **fields}
+    message = AIMessageChunk(**everything)
+    validated = ChatGenerationChunk(message=message)
+    for mine, theirs in ((made, validated), (made.message, validated.message)):
+        assert type(mine) is type(theirs)
+        assert mine.__dict__.keys() == theirs.__dict__.keys() == type(theirs).model_fields.keys()
+        for name in theirs.__dict__:
+            assert getattr(mine, name) == getattr(theirs, name), name
+        assert mine.__pydantic_extra__ == theirs.__pydantic_extra__
+        assert mine.__pydantic_private__ == theirs.__pydantic_private__
+        assert mine == theirs
+        assert mine.model_dump() == theirs.model_dump()
+        assert mine.model_copy(deep=True) == theirs
+    said = {name: getattr(made.message, name) for name in made.message.model_fields_set}
+    assert everything.keys() <= said.keys() == AIMessageChunk(**said).model_fields_set
+    assert made.model_fields_set == validated.model_fields_set
+    assert made.message.model_dump_json() == validated.message.model_dump_json()
+    assert (made.message + made.message).model_dump() == (validated.message + validated.message).model_dump()

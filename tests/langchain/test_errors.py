@@ -218,9 +218,12 @@ def test_an_empty_conversation_is_refused_before_anything_is_sent() -> None:
         assert server.asked("/v1/chat/completions") == []
 
 
-def test_a_server_that_cannot_rank_says_so(chat_server: LocalServer) -> None:
+async def test_a_server_that_cannot_rank_says_so(chat_server: LocalServer) -> None:
+    made = VesselRerank(base_url=chat_server.base_url)
     with pytest.raises(ModelError):
-        VesselRerank(base_url=chat_server.base_url).rerank(["a"], "b")
+        made.rerank(["a"], "b")
+    with pytest.raises(ModelError):
+        await made.arerank(["a"], "b")
 
 
 def test_a_server_that_is_not_there_is_told_in_fifteen_lines_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,65 +1,29 @@
-"""Streams: blocks in v0, v1 and v3, what comes once, calls that were cut off, and what a chunk is made of."""
+"""Streams: blocks in v0, v1 and v3, events, callbacks, progress."""
 
 from __future__ import annotations
 
-import json
 import threading
-import time
-from collections.abc import Sequence
 from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, message_chunk_to_message
-from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.utils.json import parse_partial_json
-from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
+from langchain_core.messages import AIMessageChunk, HumanMessage, message_chunk_to_message
 from langchain_vessel import ChatVessel
-from langchain_vessel.replies import chunk, unparsable
 from vessel_core.local import LocalServer
 
-from tests.fake_server import FakeServer, Response, llamacpp_server, ollama_server
-from tests.langchain.scripted import answer, calling, ending, event, ollama_lines, piece
+from tests.fake_server import FakeServer, Response, llamacpp_server
+from tests.langchain.scripted import answer, calling, piece
+from tests.langchain.ways import BETA, OUTPUT_VERSIONS, every_way, model, total
 
 TURN = calling(("f", '{"a": 1}'), ("g", '{"b": [2, 3]}'), text="Let me check", thought="Hmm")
 CALLS = [
     {"name": "f", "args": {"a": 1}, "id": "call-x0", "type": "tool_call"},
     {"name": "g", "args": {"b": [2, 3]}, "id": "call-x1", "type": "tool_call"},
 ]
-NOTHING = {"title": "f", "description": "Do nothing.", "type": "object", "properties": dict[str, Any]()}
-OUTPUT_VERSIONS = ("v0", "v1")
 
-pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
-
-
-def model(server: FakeServer, **options: Any) -> ChatVessel:
-    return ChatVessel(base_url=server.base_url, **options)
-
-
-def total(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
-    return chunks[0].__add__(list(chunks[1:]))
-
-
-async def every_way(chat: ChatVessel) -> dict[str, AIMessage]:
-    """Ask once by each way there is, and return the whole messages."""
-    events = chat.stream_events("x", version="v3")
-    assert_valid_event_stream(list(events))
-    async_events = await chat.astream_events("x", version="v3")
-    assert_valid_event_stream([event async for event in async_events])
-    return {
-        "invoke": chat.invoke("x"),
-        "ainvoke": await chat.ainvoke("x"),
-        "stream": total(list(chat.stream("x"))),
-        "astream": total([each async for each in chat.astream("x")]),
-        "v3": events.output,
-        "async v3": await async_events.output,
-    }
-
-
-# ------------------------------------------------------------------------------------------------------------- blocks
+pytestmark = pytest.mark.filterwarnings(BETA)
 
 
 @pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
@@ -216,193 +180,6 @@ def test_streaming_can_be_switched_off() -> None:
         assert len(list(model(server, disable_streaming=True).stream("x"))) == 1
 
 
-def test_usage_that_comes_after_the_finish_reason_arrives() -> None:
-    with llamacpp_server(answer("Hi")) as server:
-        assert total(list(model(server).stream("x"))).usage_metadata is not None
-
-
-async def test_usage_that_comes_with_every_piece_is_counted_once() -> None:
-    """As vLLM sends it with `continuous_usage_stats`: each piece has the counts so far."""
-    stream = b""
-    for number, text in enumerate(("One", " two", " three"), 1):
-        choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if number == 3 else None}
-        usage = {"prompt_tokens": 11, "completion_tokens": number, "total_tokens": 11 + number}
-        stream += event({"model": "demo", "choices": [choice], "usage": usage})
-    with llamacpp_server(stream + b"data: [DONE]\n\n") as server:
-        chat = model(server)
-        assert [chunk.usage_metadata is not None for chunk in chat.stream("x")] == [False, False, False, True]
-        for way, message in (await every_way(chat)).items():
-            assert message.usage_metadata == {"input_tokens": 11, "output_tokens": 3, "total_tokens": 14}, way
-
-
-async def test_a_refusal_is_told_by_every_way() -> None:
-    with llamacpp_server(piece({"refusal": "I can't "}) + piece({"refusal": "help."}) + ending()) as server:
-        for way, message in (await every_way(model(server))).items():
-            assert message.additional_kwargs.get("refusal") == "I can't help.", way
-
-
-async def test_usage_that_comes_in_one_line_with_the_words_is_counted_once() -> None:
-    line = {"model": "qwen3:8b", "message": {"role": "assistant", "content": "Hi"}, "done": True, "done_reason": "stop"}
-    with ollama_server(json.dumps({**line, "prompt_eval_count": 3, "eval_count": 2}).encode() + b"\n") as server:
-        for way, message in (await every_way(ChatVessel(base_url=server.base_url, model="qwen3:8b"))).items():
-            assert message.usage_metadata == {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}, way
-
-
-async def test_tokens_of_the_reasoning_are_told() -> None:
-    usage = {"prompt_tokens": 11, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 2}}
-    with llamacpp_server(piece({"content": "Hi"}) + ending(usage=usage)) as server:
-        for way, message in (await every_way(model(server))).items():
-            assert (message.usage_metadata or {}).get("output_token_details") == {"reasoning": 2}, way
-
-
-def test_a_server_without_usage_leaves_it_out() -> None:
-    with llamacpp_server(piece({"content": "Hi"}) + ending(usage=None)) as server:
-        streamed = total(list(model(server).stream("x")))
-        assert streamed.usage_metadata is None
-        assert "timings" not in streamed.response_metadata
-
-
-def test_logprobs_arrive_in_both_forms() -> None:
-    tokens: list[dict[str, Any]] = [{"token": text, "logprob": -0.5, "top_logprobs": []} for text in ("One", " two")]
-    stream = b""
-    for token in tokens:
-        choice = {"index": 0, "delta": {"content": token["token"]}, "logprobs": {"content": [token]}}
-        stream += b"data: " + json.dumps({"model": "demo", "choices": [choice]}).encode() + b"\n\n"
-    with llamacpp_server(stream + ending()) as server:
-        chat = model(server, logprobs=True, top_logprobs=2)
-        assert chat.invoke("x").response_metadata["logprobs"] == {"content": tokens}
-        assert total(list(chat.stream("x"))).response_metadata["logprobs"] == {"content": tokens}
-        assert server.requests[-1].json()["top_logprobs"] == 2
-
-
-def test_a_stream_shows_the_first_of_several_choices_and_generate_all() -> None:
-    stream = b"".join(
-        piece({"content": text}, index=index) for index, text in ((0, "He"), (1, "By"), (0, "llo"), (1, "e"))
-    )
-    stream += piece({}, "stop", index=0) + piece({}, "stop", index=1) + b"data: [DONE]\n\n"
-    with llamacpp_server(stream) as server:
-        chat = model(server, n=2)
-        assert total(list(chat.stream("x"))).text == "Hello"
-        assert chat.stream_events("x", version="v3").output.text == "Hello"
-        [generations] = chat.generate([[AIMessage("x")]]).generations
-        assert [generation.text for generation in generations] == ["Hello", "Bye"]
-
-
-# --------------------------------------------------------------------------------------------- calls that were cut off
-
-
-CUT = (
-    '{"path": "/tmp/a", "re',
-    '{"path": "/tm',
-    '{"a": [1, 2',
-    '{"a": {"b": "c\\',
-    '{"a"',
-    "{",
-    '{"a": 1}}',
-    "[1]",
-    "nul",
-    "",
-    " ",
-)
-
-
-@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
-@pytest.mark.parametrize("arguments", CUT)
-async def test_a_call_that_was_cut_off_is_never_executable(output_version: str, arguments: str) -> None:
-    with llamacpp_server(calling(("delete", arguments), finish="length")) as server:
-        answers = await every_way(model(server, output_version=output_version))
-        answers["invoke that streams"] = model(server, streaming=True).invoke("x")
-    for way, message in answers.items():
-        assert message.tool_calls == [], way
-        [invalid] = message.invalid_tool_calls
-        assert (invalid["name"], invalid["id"]) == ("delete", "call-x0"), way
-        assert str(invalid["args"]).startswith(arguments), way
-        assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
-
-
-@pytest.mark.parametrize("arguments", ['{"a":' * 3000, '{"a":' * 3000 + "1" + "}" * 3000], ids=["open", "closed"])
-async def test_arguments_too_deep_to_be_read_are_no_call_and_no_error(arguments: str) -> None:
-    with llamacpp_server(calling(("delete", arguments))) as server:
-        for way, message in (await every_way(model(server))).items():
-            assert (message.tool_calls, len(message.invalid_tool_calls)) == ([], 1), way
-
-
-def test_a_long_piece_of_arguments_that_is_no_json_costs_no_seconds() -> None:
-    """LangChain's own completion takes a minute of CPU for the first of these two pieces."""
-    with llamacpp_server(calling(("delete", '{"a": ' + '"b" ' * 60_000))) as server:
-        chat = model(server)
-        began = time.process_time()
-        pieces = [piece for each in chat.stream("x") for piece in each.tool_call_chunks]
-        assert time.process_time() - began < 1.0
-    assert sum(len(piece["args"] or "") for piece in pieces) > 240_000
-
-
-async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:
-    with llamacpp_server(calling(("delete", CUT[0]), finish="length")) as server:
-        for way, message in (await every_way(model(server))).items():
-            [block] = [dict(each) for each in message.content_blocks]
-            assert (block["type"], block["args"]) == ("invalid_tool_call", CUT[0]), way
-            assert "cut off" in str(block["error"]), way
-
-
-def test_a_cut_call_in_a_sum_of_v1_chunks_says_why_beside_the_blocks() -> None:
-    """LangChain itself leaves the block what it was, a piece of a call, and asks no translator for a sum of lists."""
-    with llamacpp_server(calling(("delete", CUT[0]), finish="length")) as server:
-        first, *others = model(server, output_version="v1").stream("x")
-    summed = first.__add__(others)
-    assert [block["type"] for block in summed.content_blocks] == ["tool_call_chunk"]
-    [told] = summed.response_metadata["invalid_tool_calls"]
-    assert told["args"] == CUT[0]
-    assert "cut off" in told["error"]
-
-
-async def test_a_whole_call_beside_one_that_was_cut_off_is_kept() -> None:
-    with llamacpp_server(calling(("f", '{"a": 1}'), ("g", '{"b": '), finish="length")) as server:
-        for way, message in (await every_way(model(server))).items():
-            assert [call["name"] for call in message.tool_calls] == ["f"], way
-            assert [call["name"] for call in message.invalid_tool_calls] == ["g"], way
-
-
-@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
-async def test_a_call_where_none_was_allowed_is_never_executable(output_version: str) -> None:
-    with llamacpp_server(calling(("f", '{"a": 1}'))) as server:
-        chat: Any = model(server, output_version=output_version)
-        for way, message in (await every_way(chat.bind_tools([NOTHING], tool_choice="none"))).items():
-            assert message.tool_calls == [], way
-            assert [call["name"] for call in message.invalid_tool_calls] == ["f"], way
-            assert not any(block["type"] == "tool_call" for block in message.content_blocks), way
-
-
-@pytest.mark.parametrize("text", CUT)
-def test_nothing_completes_what_was_marked(text: str) -> None:
-    marked = text + unparsable(text)
-    try:
-        parsed = parse_partial_json(marked)
-    except json.JSONDecodeError:
-        parsed = None
-    assert not isinstance(parsed, dict)
-
-
-@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
-@pytest.mark.parametrize("names", [["now"], ["now", "today"]])
-async def test_calls_without_arguments_are_calls_with_none(names: list[str], output_version: str) -> None:
-    with llamacpp_server(calling(*((name, "") for name in names))) as server:
-        for way, message in (await every_way(model(server, output_version=output_version))).items():
-            assert [(call["name"], call["args"]) for call in message.tool_calls] == [(name, {}) for name in names], way
-            assert message.invalid_tool_calls == [], way
-
-
-async def test_two_whole_calls_of_ollama_stay_two() -> None:
-    calls = [{"function": {"name": name, "arguments": {"city": "Rome"}}} for name in ("f", "g")]
-    with ollama_server(ollama_lines({"content": "", "tool_calls": calls})) as server:
-        for way, message in (await every_way(ChatVessel(base_url=server.base_url, model="qwen3:8b"))).items():
-            assert [(call["name"], call["args"]) for call in message.tool_calls] == [
-                ("f", {"city": "Rome"}),
-                ("g", {"city": "Rome"}),
-            ], way
-            assert all(call["id"] for call in message.tool_calls), way
-
-
 def test_closing_a_stream_stops_the_server() -> None:
     gate = threading.Event()
     with llamacpp_server(Response.stream(piece({"content": "One"}), gate, answer("two"))) as server:
@@ -410,79 +187,3 @@ def test_closing_a_stream_stops_the_server() -> None:
         assert next(iter(stream)).text == "One"
         stream.close()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - it is a generator
         assert server.disconnected.wait(5)
-
-
-# ------------------------------------------------------------------------------------------------ what a chunk is made of
-
-
-CALL = tool_call_chunk(name="f", args='{"a": 1}', id="1", index=0)
-PARTS = [
-    tool_call_chunk(name=None, args=args, id=None, index=0)
-    for args in (
-        *(
-            '{"a',
-            '": "b',
-            '"}',
-            "",
-            " ",
-            " {",
-            '\n{"a": [1, {"b": "c',
-            "[1]",
-            "null",
-            '"a"',
-            "12",
-            "}",
-            "]",
-            "{]",
-            "{'a'",
-        ),
-        *('\u00a0{"a": 1}', '{"a": 1}{', '{"a": NaN', "tr"),
-    )
-]
-
-
-@pytest.mark.parametrize(
-    ("made", "fields"),
-    [
-        (chunk("Hi"), {"content": "Hi"}),
-        (chunk(""), {"content": ""}),
-        (chunk("Hi", reasoning="Hm"), {"content": "Hi", "additional_kwargs": {"reasoning_content": "Hm"}}),
-        (chunk("", calls=[CALL]), {"content": "", "tool_call_chunks": [CALL]}),
-        *((chunk("", calls=[part]), {"content": "", "tool_call_chunks": [part]}) for part in PARTS),
-        (chunk("Hi", calls=[CALL, *PARTS]), {"content": "Hi", "tool_call_chunks": [CALL, *PARTS]}),
-        (
-            chunk(
-                metadata={"model_name": "m"},
-                usage={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
-                last=True,
-            ),
-            {
-                "content": "",
-                "response_metadata": {"model_provider": "vessel", "model_name": "m"},
-                "usage_metadata": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
-                "chunk_position": "last",
-            },
-        ),
-    ],
-)
-def test_a_chunk_made_by_hand_is_a_validated_one_in_every_field(
-    made: ChatGenerationChunk, fields: dict[str, Any]
-) -> None:
-    everything: dict[str, Any] = {"response_metadata": {"model_provider": "vessel"}, **fields}
-    message = AIMessageChunk(**everything)
-    validated = ChatGenerationChunk(message=message)
-    for mine, theirs in ((made, validated), (made.message, validated.message)):
-        assert type(mine) is type(theirs)
-        assert mine.__dict__.keys() == theirs.__dict__.keys() == type(theirs).model_fields.keys()
-        for name in theirs.__dict__:
-            assert getattr(mine, name) == getattr(theirs, name), name
-        assert mine.__pydantic_extra__ == theirs.__pydantic_extra__
-        assert mine.__pydantic_private__ == theirs.__pydantic_private__
-        assert mine == theirs
-        assert mine.model_dump() == theirs.model_dump()
-        assert mine.model_copy(deep=True) == theirs
-    said = {name: getattr(made.message, name) for name in made.message.model_fields_set}
-    assert everything.keys() <= said.keys() == AIMessageChunk(**said).model_fields_set
-    assert made.model_fields_set == validated.model_fields_set
-    assert made.message.model_dump_json() == validated.message.model_dump_json()
-    assert (made.message + made.message).model_dump() == (validated.message + validated.message).model_dump()
