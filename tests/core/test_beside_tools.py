@@ -21,6 +21,7 @@ def test_log_probabilities_come_beside_tools_on_the_real_server(connect: Connect
     called = client.chat([HELLO], tools=[WEATHER], tool_choice="get_weather", logprobs=True, max_tokens=100, seed=1)
     assert [call["function"]["name"] for call in called.tool_calls] == ["get_weather"]
     assert called.logprobs
+    assert (tapped.sent()["stream"], "stream_options" in tapped.sent()) == (False, False)
     assert client.chat([HELLO], tools=[WEATHER], logprobs=True, max_tokens=5, seed=1).logprobs
     assert client.chat([HELLO], tools=[WEATHER], response_format=FORM, logprobs=True, seed=1, validate=False).finish
 

@@ -424,6 +424,18 @@ def test_a_chat_is_counted_with_its_template_and_tools(connect: Connect, chat_se
         assert (counted, counted.exact) == (reply.usage.prompt_tokens, True)
 
 
+def test_a_chat_that_ends_in_open_calls_is_counted_nearly(connect: Connect, tapped: Tap) -> None:
+    client = connect("llamacpp", base_url=tapped.base_url)
+    call: Any = {"id": "a", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    asked: list[Message] = [*HELLO, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    counted = client.count_chat_tokens(asked, tools=[WEATHER])
+    assert not counted.exact
+    assert counted > client.count_chat_tokens(HELLO, tools=[WEATHER]) > 0
+    sent = tapped.asked("/v1/chat/completions/input_tokens")[0].json()
+    assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "tool"]
+    assert not sent.keys() & {"stream", "stream_options"}
+
+
 def test_the_prompt_of_a_chat_is_shown(connect: Connect, chat_server: LocalServer) -> None:
     prompt = demo(connect, chat_server).apply_template(HELLO)
     assert prompt == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"

@@ -51,6 +51,15 @@ def test_a_batch_has_sixteen_texts_for_each_slot_of_llamacpp(
         assert len(server.asked("/props")) == 1  # what it told is remembered
 
 
+def test_the_usage_of_several_requests_is_their_sum(connect: Connect) -> None:
+    with of_slots(1) as server:
+        client = connect(base_url=server.base_url, model="plain.gguf")
+        parts = [client.embed(texts).usage for texts in (TEXTS[:16], TEXTS[16:20])]
+        whole = client.embed(TEXTS[:20]).usage
+    counts = [(usage.prompt_tokens, usage.total_tokens) for usage in (*parts, whole) if usage is not None]
+    assert counts[2] == (counts[0][0] + counts[1][0], counts[0][1] + counts[1][1])
+
+
 def test_the_real_server_tells_its_slots(connect: Connect, embedding_server: LocalServer) -> None:
     with Tap(embedding_server.base_url) as tap:
         client = connect(base_url=tap.base_url, model="demo-embedding")

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from vessel_core import Client
-from vessel_core.backends import BACKENDS, OLLAMA, recognise
+from vessel_core.backends import BACKENDS, OLLAMA, find_backend, recognise
+from vessel_core.backends.llamacpp_features import routed
 from vessel_core.errors import Unsupported, VesselError
 
 from tests.core.driving import Connect
@@ -240,3 +241,13 @@ def test_who_cannot_be_asked_is_believed(connect: Connect, caplog: pytest.LogCap
 def test_evidence_of_one_server_is_not_of_another() -> None:
     assert OLLAMA.recognises({"/api/tags": {"models": []}, "/api/ps": {"models": []}})
     assert not OLLAMA.recognises({"/api/tags": {"models": []}})
+    llamaswap, lmstudio = find_backend("llamaswap"), find_backend("lmstudio")
+    assert llamaswap.recognises({"/running": {"running": []}})
+    unknown = {"/running": {"error": "Unexpected endpoint or method. (GET /running)"}}
+    assert (llamaswap.recognises(unknown), lmstudio.recognises(unknown)) == (False, True)
+
+
+def test_a_router_tells_the_state_of_each_of_its_models() -> None:
+    assert routed([{"id": "a", "status": {}}, {"id": "b", "status": {}}])
+    assert not routed([{"id": "a", "status": {}}, {"id": "b"}])
+    assert not routed([])

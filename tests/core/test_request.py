@@ -262,6 +262,12 @@ def test_arguments_that_are_no_json_are_refused_by_their_place() -> None:
         chat_request([{"role": "assistant", "content": None, "tool_calls": [call]}])
 
 
+def test_a_sound_that_a_tool_returns_comes_after_its_result() -> None:
+    sound: Any = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
+    _, _, turn = chat_request([HELLO, {"role": "tool", "tool_call_id": "a", "content": [sound]}]).messages
+    assert (turn["role"], list(turn.get("content") or ())[1:]) == ("user", [sound])
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

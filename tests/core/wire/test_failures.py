@@ -342,6 +342,7 @@ def test_quirk_32_an_empty_stream_is_an_error(frames: list[bytes]) -> None:
         (error(422, {"detail": [{"loc": ["body"], "msg": "Field required"}]}), BadRequest),
         (error(500, b"proxy error: Could not establish connection"), ServerError),
         (error(429, b""), RateLimited),
+        (error(429, {"error": "server busy, the model does not support more"}), RateLimited),
         (error(418, b""), BadRequest),
     ],
 )
