@@ -222,6 +222,7 @@ def test_what_ollamas_embeddings_take_is_sent() -> None:
             base_url=server.base_url,
             backend="ollama",
             keep_alive="10m",
+            truncate=True,
             ollama_additional_kwargs={"mirostat": 0, "num_ctx": 512},
             client_kwargs={"headers": {"X-Team": "boats"}, "timeout": 9.0},
         )
@@ -233,6 +234,7 @@ def test_what_ollamas_embeddings_take_is_sent() -> None:
                 "10m",
                 {"num_ctx": 512},
             )  # sampling has no part in a vector
+            assert body["truncate"] is True
             assert request.headers["x-team"] == "boats"
         assert len(server.asked("/api/embed")) == 2
         assert embedding.timeout == 9.0

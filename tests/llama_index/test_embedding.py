@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.vessel import VesselEmbedding
-from vessel_core import AsyncClient
+from vessel_core import AsyncClient, Client
 from vessel_core.errors import InvalidRequest, ModelNotFound
 
 from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
@@ -101,12 +101,21 @@ def test_the_order_is_that_of_the_texts_though_the_server_shuffles() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-def test_so_many_requests_are_under_way_at_once_and_no_more(concurrency: int) -> None:
-    meter = Meter(concurrency)
-    with counted(meter, embed_batch_size=1, num_workers=concurrency) as (embedding, server):
+@pytest.mark.parametrize("name", ["concurrency", "num_workers"])
+def test_so_many_requests_are_under_way_at_once_and_no_more(
+    concurrency: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter, workers, embed = Meter(concurrency), set[str](), Client.embed
+
+    def counting(client: Client, *texts: Any, **options: Any) -> Any:
+        workers.update(thread.name for thread in threading.enumerate() if thread.name.startswith("vessel-embed"))
+        return embed(client, *texts, **options)
+
+    monkeypatch.setattr(Client, "embed", counting)
+    with counted(meter, embed_batch_size=1, **{name: concurrency}) as (embedding, server):
         assert embedding.get_text_embedding_batch(TEXTS) == [vector_of(text) for text in TEXTS]
         assert len(server.asked("/v1/embeddings")) == len(TEXTS)
-    assert meter.most == concurrency
+    assert meter.most == len(workers) == concurrency
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -162,12 +171,18 @@ def test_ollama_is_asked_by_its_own_api() -> None:
         embedding.close()
 
 
-def test_an_empty_page_does_not_end_an_ingestion_but_an_empty_query_is_a_mistake() -> None:
+async def test_an_empty_page_does_not_end_an_ingestion_but_an_empty_query_is_a_mistake() -> None:
     with counted() as (embedding, server):
         assert len(embedding.get_text_embedding_batch(["a", ""])) == 2
-        assert inputs(server) == [["a", " "]]
+        assert len(await embedding.aget_text_embedding_batch(["a", ""])) == 2
+        embedding.get_text_embedding("")
+        await embedding.aget_text_embedding("")
+        assert inputs(server) == [[" "], [" "], ["a", " "], ["a", " "]]
         with pytest.raises(InvalidRequest, match="empty"):
             embedding.get_query_embedding("")
+        with pytest.raises(InvalidRequest, match="empty"):
+            await embedding.aget_query_embedding("")
+        await embedding.aclose()
 
 
 async def test_nodes_get_their_vectors(embedding: VesselEmbedding) -> None:
@@ -198,7 +213,7 @@ class Limiter(BaseRateLimiter):
 
 @pytest.mark.parametrize("kept", ["cache", "limiter"])
 async def test_requests_are_under_way_at_once_with_a_cache_and_a_limiter_too(kept: str) -> None:
-    together = Barrier(3)
+    together = threading.Barrier(3)
     limiter = Limiter()
 
     def answer(request: Request) -> Response:

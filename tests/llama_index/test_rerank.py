@@ -50,20 +50,23 @@ def ranking(request: Request) -> Response:
     )
 
 
-def test_the_best_come_first_and_what_went_in_is_left_alone() -> None:
+async def test_the_best_come_first_and_what_went_in_is_left_alone() -> None:
     with llamacpp_server(routes={("POST", "/v1/rerank"): ranking}) as server:
         rerank = VesselRerank(
             backend="llamacpp", base_url=server.base_url, model="r", top_n=2, keep_retrieval_score=True
         )
         best = rerank.postprocess_nodes(NODES, query_str="boats")
+        assert await rerank.apostprocess_nodes(NODES, query_str="boats") == best
         rerank.close()
-        (asked,) = server.asked("/v1/rerank")
+        await rerank.aclose()
+        asked, again = server.asked("/v1/rerank")
     assert [found.node.get_content() for found in best] == ["Birds fly.", "Boats float on water."]
     assert [found.score for found in best] == [0.5, -0.5]
     assert [found.node.metadata["retrieval_score"] for found in best] == [0.7, 0.8]
     assert [found.score for found in NODES] == [0.9, 0.8, 0.7]
     assert all("retrieval_score" not in found.node.metadata for found in NODES)
     body = asked.json()
+    assert again.json() == body
     assert (body["query"], body["model"], body["top_n"]) == ("boats", "r", 2)
     assert body["documents"][0] == "source: facts\n\nBread is baked."
 

@@ -64,7 +64,7 @@ class VesselRerank(ServerConnection, BaseNodePostprocessor):
 
     def _chosen(self, nodes: Sequence[NodeWithScore], ranking: Sequence[Ranked]) -> list[NodeWithScore]:
         chosen: list[NodeWithScore] = []
-        for ranked in ranking[: self.top_n]:
+        for ranked in ranking:
             found = nodes[ranked.index]
             node = found.node
             if self.keep_retrieval_score:
