@@ -98,9 +98,16 @@ def test_pictures_in_code_are_seen_through_the_whole_way(chat_server: LocalServe
         assert "red" in chat.invoke([HumanMessage(content)]).text.lower()
 
 
-@pytest.mark.parametrize("text", ["/etc/passwd", "file:///etc/passwd", "cat.png", "../secret.png"])
-def test_a_text_is_never_opened_as_a_file(text: str) -> None:
+@pytest.mark.parametrize("text", ["{folder}/red.png", "file://{folder}/red.png", "red.png", "../{name}/red.png"])
+def test_a_text_is_never_opened_as_a_file(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one that is there, and a picture."""
+    (tmp_path / "red.png").write_bytes(RED)
+    monkeypatch.chdir(tmp_path)
+    text = text.format(folder=tmp_path, name=tmp_path.name)
     for block in (
+        {"type": "image", "image": text},
+        {"type": "image", "base64": text},
+        {"type": "file", "mime_type": "image/png", "path": text},
         {"type": "image", "path": text},
         {"type": "image", "url": text},
         {"type": "image_url", "image_url": {"url": text}},
@@ -222,6 +229,13 @@ def test_texts_alone_go_as_one_text() -> None:
         (AIMessage([]), {"role": "assistant", "content": ""}),
         (ChatMessage(content="Hi", role="user"), {"role": "user", "content": "Hi"}),
         (ChatMessage(content="Rule", role="developer"), {"role": "system", "content": "Rule"}),
+        (
+            ChatMessage(
+                content=[{"type": "server_tool_call", "id": "1", "name": "web"}, {"type": "text", "text": "Hi"}],
+                role="ai",
+            ),
+            {"role": "assistant", "content": "Hi"},
+        ),
         (
             FunctionMessage(content="42", name="multiply"),
             {"role": "tool", "content": "42", "name": "multiply", "tool_call_id": "multiply"},

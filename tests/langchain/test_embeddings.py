@@ -125,6 +125,14 @@ def test_options_of_the_runner_reach_ollama() -> None:
     assert (body["options"], body["keep_alive"], body["truncate"]) == ({"num_ctx": 2048}, "10m", True)
 
 
+def test_dimensions_are_asked_for() -> None:
+    with llamacpp_server() as server, ollama_server(models=("demo",)) as other:
+        VesselEmbeddings(base_url=server.base_url, dimensions=4).embed_query("cats")
+        VesselEmbeddings(base_url=other.base_url, model="demo", dimensions=4).embed_query("cats")
+        asked = [server.asked("/v1/embeddings")[-1].json(), other.asked("/api/embed")[-1].json()]
+    assert [each["dimensions"] for each in asked] == [4, 4]
+
+
 def test_what_is_no_option_goes_into_the_body() -> None:
     with llamacpp_server() as server:
         VesselEmbeddings(base_url=server.base_url, extra_body={"embd_normalize": -1}).embed_query("cats")
