@@ -243,6 +243,17 @@ def test_a_client_of_several_hosts_is_pickled_small_and_counts_anew() -> None:
         assert again.embed(["text"]).vectors == [vector_of("text")]
 
 
+def test_a_pickle_holds_nothing_of_what_was_learnt_of_the_hosts() -> None:
+    with llamacpp_server() as one, llamacpp_server() as other:
+        client = Client("llamacpp", base_url=[one.base_url, other.base_url])
+        before = len(pickle.dumps(client))
+        client.embed(["text"])
+        client.model_info()
+        until_met(client)
+        assert client.target.described
+        assert len(pickle.dumps(client)) == before
+
+
 def test_a_forked_child_counts_anew() -> None:
     with llamacpp_server(["", threading.Event()]) as one, llamacpp_server(["", threading.Event()]) as other:  # type: ignore[list-item]
         client = Client("llamacpp", base_url=[one.base_url, other.base_url], routing=Routing(slots=1, overcommit=1))

@@ -6,6 +6,7 @@ import pytest
 from vessel_core import Client
 from vessel_core.address import parse_address
 from vessel_core.backends import find_backend
+from vessel_core.dispatch import Ticket
 from vessel_core.errors import (
     ContextOverflow,
     FirstTokenTimeout,
@@ -186,6 +187,21 @@ def test_hosts_that_were_gone_for_long_are_asked_again_before_a_call_fails() -> 
     waiting = enter(pool, 2000)
     pool.passed(pool.due(2000)[0], 2000)
     assert waiting.host is one
+
+
+def test_calls_wait_five_seconds_for_hosts_that_were_there() -> None:
+    pool = ready_pool(1, 1)
+    for ticket in [enter(pool), enter(pool)]:
+        pool.leave(ticket, 1, unreachable())
+    waiting: list[Ticket] = []
+    for now in (2, 5.5):
+        for host in pool.due(now):
+            pool.failed(host, now, unreachable())
+        waiting.append(enter(pool, now + 0.01))
+    assert [ticket.error for ticket in waiting] == [None, None]
+    for host in pool.due(20):
+        pool.failed(host, 20, unreachable())
+    assert all(isinstance(ticket.error, ServerUnreachable) for ticket in waiting)
 
 
 def test_errors_of_one_kind_stay_of_that_kind() -> None:
