@@ -12,7 +12,7 @@ from vessel_core.request import checked_options, refuse_unsupported
 
 from tests.core.driving import Connect, Tap
 from tests.core.wire.play import HELLO, WEATHER, ask, body_of
-from tests.fake_server import llamacpp_server, ollama_server, openai_server, transcript
+from tests.fake_server import Response, llamacpp_server, lmstudio_server, ollama_server, openai_server, transcript
 
 VALUES: dict[str, Any] = {
     "max_tokens": 50,
@@ -212,15 +212,24 @@ def test_the_refusal_says_how_to_send_it_all_the_same(connect: Connect) -> None:
 def test_ollamas_runner_options_stay_the_same_from_call_to_call(connect: Connect) -> None:
     """Another value, or none after one, would load the model anew."""
     with ollama_server(transcript("ollama/text.ndjson")) as server:
-        server.routes["POST", "/api/generate"] = server.routes["POST", "/api/chat"]
+        server.routes["POST", "/api/generate"] = Response.json({"response": "b", "done": True})
         client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
         client.chat([HELLO], num_ctx=8192, num_gpu=20, shift=False)
         client.chat([HELLO], temperature=0.0)
         client.embed(["a"])
-        later = [server.asked("/api/chat")[1].json(), server.asked("/api/embed")[0].json()]
+        client.complete("a")
+        asked = (server.asked("/api/chat")[1], server.asked("/api/embed")[0], server.asked("/api/generate")[0])
+        later = [request.json() for request in asked]
     assert later[0]["options"] == {"temperature": 0.0, "num_ctx": 8192, "num_gpu": 20}
-    assert later[1]["options"] == {"num_ctx": 8192, "num_gpu": 20}
-    assert [body["shift"] for body in later] == [False, False]
+    assert later[1]["options"] == later[2]["options"] == {"num_ctx": 8192, "num_gpu": 20}
+    assert [body["shift"] for body in later] == [False, False, False]
+
+
+def test_an_option_that_a_server_has_not_got_is_refused_for_a_completion_too(connect: Connect) -> None:
+    with lmstudio_server() as server:
+        with pytest.raises(Unsupported, match="LM Studio has no option 'num_ctx'"):
+            connect("lmstudio", base_url=server.base_url, model="x").complete("a", num_ctx=8192)
+        assert server.asked("/v1/completions") == []
 
 
 def test_an_unlisted_option_goes_under_ollamas_options_if_the_refusal_is_switched_off() -> None:

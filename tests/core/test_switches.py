@@ -182,14 +182,14 @@ def test_a_forced_call_is_bound_by_its_schema_where_that_is_switched_on(connect:
         assert (reply.text == text) is (not calls and not invalid)
 
 
-PROSE = "Rain is what one asks about. " * 9
+SHORT, PROSE = "Let me look. " * 15, "Let me look. " * 16
 CALLED = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}]}
 
 
 @pytest.mark.parametrize(
     ("frames", "asked_for", "said"),
     [
-        ([chunk({"content": "Let me look."}), chunk(CALLED), chunk({}, "tool_calls")], 1, ("Let me look.", "", "Oslo")),
+        ([chunk({"content": SHORT}), chunk(CALLED), chunk({}, "tool_calls")], 1, (SHORT, "", "Oslo")),
         ([chunk({"content": "It rains."}), chunk({}, "stop")], 2, ("", "", "Rome")),
         ([chunk({"content": PROSE}), chunk(CALLED), chunk({}, "tool_calls")], 2, ("", "", "Rome")),
         ([chunk({"reasoning_content": "Hm."}), chunk({"content": PROSE}), chunk({}, "stop")], 2, ("", "So!", "Rome")),

@@ -151,6 +151,12 @@ def test_an_error_behind_text_comes_after_it(frame: bytes, kind: type[Exception]
         assert (played.reply.text, type(played.error)) == ("Hi", kind)
 
 
+def test_a_filled_gap_has_its_usage_with_what_was_cached() -> None:
+    last = {"content": "", "stop": True, "stop_type": "limit", "tokens_evaluated": 9, "tokens_predicted": 2}
+    filled = reply(event({"content": "x"}), event({**last, "timings": {"cache_n": 4}}), backend=LLAMACPP)
+    assert (filled.text, filled.finish, filled.usage) == ("x", "length", Usage(9, 2, 11, 4))
+
+
 def test_an_error_is_raised_again_by_the_next_call() -> None:
     reading = stream()
     assert reading.feed(text("Hi") + event({"error": "it broke"}))
