@@ -1,0 +1,79 @@
+"""`vessel chat` as a person at a terminal has it: a conversation, thoughts, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
+
+FIRST = b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": null}]}\n\n'
+
+
+@dataclass
+class Person:
+    """Who types at a terminal and reads what it shows."""
+
+    terminal: int
+    process: subprocess.Popen[bytes]
+    shown: bytearray = field(default_factory=bytearray)
+
+    def types(self, text: str) -> None:
+        os.write(self.terminal, text.encode())
+
+    def reads_until(self, text: str) -> str:
+        """Return what came up to a text, which is then behind."""
+        while text.encode() not in self.shown:
+            try:
+                self.shown += os.read(self.terminal, 65_536)
+            except OSError as error:  # how Linux says that the other side is closed
+                raise AssertionError(f"{text!r} never came: {self.shown.decode()!r}") from error
+        came, _, rest = self.shown.decode().partition(text)
+        self.shown = bytearray(rest.encode())
+        return came
+
+
+@contextmanager
+def conversation(server: FakeServer) -> Generator[Person]:
+    """Run `vessel chat` at a terminal that knows no colours."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "vessel_core.cli", "chat", "-b", "llamacpp", "-u", server.base_url]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "TERM": "dumb"})
+    os.close(its)
+    try:
+        yield Person(ours, process)
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(OSError):
+            os.close(ours)
+
+
+def test_ctrl_c_stops_the_answer_and_the_server_and_the_conversation_goes_on() -> None:
+    answers = [Response.stream(FIRST, keep_open=True), Response.stream(transcript("llamacpp/reasoning.sse"))]
+    with (
+        llamacpp_server(routes={("POST", "/v1/chat/completions"): list(answers)}) as server,
+        conversation(server) as person,
+    ):
+        person.reads_until("> ")
+        person.types("Hi.\n")
+        person.reads_until("Hel")
+        assert not server.disconnected.is_set()
+        person.process.send_signal(signal.SIGINT)
+        person.reads_until("(stopped)")
+        assert server.disconnected.wait(20)
+        person.reads_until("> ")
+        person.types("Why?\n")
+        answer = person.reads_until("tokens/s")
+        person.reads_until("> ")
+        person.types("\x04")
+        assert person.process.wait(20) == 0
+        sent = server.asked("/v1/chat/completions")[1].json()["messages"]
+    assert [(one["role"], one["content"]) for one in sent] == [("user", "Hi."), ("assistant", "Hel"), ("user", "Why?")]
+    assert "Okay\r\n\r\nThe" in answer
