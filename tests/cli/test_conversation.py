@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ class Person:
     def reads_until(self, text: str) -> str:
         """Return what came up to a text, which is then behind."""
         while text.encode() not in self.shown:
+            assert select.select([self.terminal], [], [], 30)[0], f"{text!r} never came: {self.shown.decode()!r}"
             try:
                 self.shown += os.read(self.terminal, 65_536)
             except OSError as error:  # how Linux says that the other side is closed

@@ -13,9 +13,9 @@ from tests.fake_server import FakeServer, Response, openai_server
 CHATS = ("stream", "tools", "forced tool", "schema", "vision", "reasoning")
 
 
-def says(text: str) -> bytes:
+def says(text: str, where: str = "content") -> bytes:
     """Return a streamed answer."""
-    delta = json.dumps({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+    delta = json.dumps({"choices": [{"index": 0, "delta": {where: text}, "finish_reason": None}]})
     stop = json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     return f"data: {delta}\n\ndata: {stop}\n\ndata: [DONE]\n\n".encode()
 
@@ -35,6 +35,11 @@ def test_a_server_that_only_talks_streams_and_is_not_known_to_do_more(text: str)
 def test_a_schema_that_is_kept_and_a_colour_that_is_named_are_proofs() -> None:
     assert tried(openai_server(says('{"ok": true}')))["schema"] is True
     assert tried(openai_server(says("It is Red.")))["vision"] is True
+
+
+def test_a_model_that_refuses_proves_neither_a_call_nor_a_schema() -> None:
+    works = tried(openai_server(says("I can't.", "refusal")))
+    assert [works[name] for name in ("forced tool", "schema", "stream")] == [False] * 3
 
 
 def test_an_answer_without_a_word_is_no_stream() -> None:
