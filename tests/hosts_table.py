@@ -157,6 +157,12 @@ def test_hosts_and_routing_are_stored_with_a_model(face: Face) -> None:
     assert (again.base_url, again.routing) == (URLS[:2], Routing(slots=[8, 2]))
 
 
+def test_a_routing_that_does_not_fit_the_hosts_is_refused(face: Face) -> None:
+    for model in face.models:
+        with pytest.raises(InvalidConfig, match="does not fit 2 hosts"):
+            model(base_url=URLS[:2], routing=Routing(slots=[1, 2, 3]))
+
+
 def test_one_login_goes_to_all_hosts_and_two_are_refused(face: Face) -> None:
     model = face.chat(base_url=["http://ann:pass-word@one", "http://ann:pass-word@two"])
     assert model.base_url == ["http://one", "http://two"]
