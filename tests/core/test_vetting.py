@@ -117,6 +117,16 @@ def test_real_servers_that_rank_are_both_used() -> None:
         assert min(host.answered for host in client.hosts()) > 2
 
 
+def test_hosts_that_rank_are_not_compared_by_what_they_embed(connect: Connect) -> None:
+    scores = Response.json({"results": [{"index": at, "relevance_score": -at} for at in range(4)]})
+    garbage = Response.json({"data": [{"index": 0, "embedding": [0.7, None]}]})
+    routes: dict[tuple[str, str], Any] = {("POST", "/v1/rerank"): scores, ("POST", "/v1/embeddings"): garbage}
+    with llamacpp_server(routes=routes) as one, llamacpp_server(routes=routes) as other:
+        client = connect(base_url=[one.base_url, other.base_url])
+        until_met(client)
+        assert {host.state for host in client.hosts()} == {"ready"}
+
+
 def test_models_that_rank_differently_are_told_apart(connect: Connect) -> None:
     scores: list[list[float]] = [[0.9, 0.7, -0.8, -0.9], [-0.1, 0.2, -0.9, 0.8]]
     ranked = [[{"index": at, "relevance_score": each} for at, each in enumerate(given)] for given in scores]
