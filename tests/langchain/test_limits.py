@@ -204,3 +204,12 @@ def test_what_a_copy_is_loaded_with_is_not_asked_for_by_its_original(
         chat.invoke("x")
         asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
     assert asked == [None, 512, None]
+
+
+@pytest.mark.parametrize(("words", "cut"), [(2400, True), (2, None)])
+async def test_a_prompt_that_ollama_cut_is_told_by_every_way_of_asking(words: int, cut: bool | None) -> None:
+    with ollama_server(ollama_lines({"content": "Hi"}), context_length=2048) as server:
+        chat = ChatVessel(backend="ollama", base_url=server.base_url, model="qwen3:8b")
+        first, *others = chat.stream("quick " * words)
+        answers = [first.__add__(others), chat.invoke("quick " * words), await chat.ainvoke("quick " * words)]
+    assert [message.response_metadata.get("truncated") for message in answers] == [cut] * 3

@@ -10,6 +10,8 @@ from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlo
 from llama_index.llms.vessel import Vessel
 from vessel_core.errors import InvalidRequest
 
+from tests.core.wire.play import last, line
+from tests.fake_server import ollama_server
 from tests.llama_index.conformance.answers import answer
 from tests.llama_index.conformance.looking import extra, raw, usage
 from tests.llama_index.scripted import scripted
@@ -136,3 +138,15 @@ async def test_the_thinking_is_kept_in_all_eight_forms() -> None:
             assert completion.text == "So."
             assert extra(completion)["thinking"] == "Let me see."
         await llm.aclose()
+
+
+@pytest.mark.parametrize(("words", "cut"), [(2400, True), (2, None)])
+async def test_a_prompt_that_ollama_cut_is_told_by_every_way_of_asking(words: int, cut: bool | None) -> None:
+    asked = [ChatMessage("quick " * words)]
+    played = [line({"role": "assistant", "content": "Hi"}), last(prompt_eval_count=11)]
+    with ollama_server(played, context_length=2048) as server:
+        llm = Vessel(model="qwen3:8b", backend="ollama", base_url=server.base_url)
+        answers = [llm.chat(asked), await llm.achat(asked), list(llm.stream_chat(asked))[-1]]
+        answers.append([each async for each in await llm.astream_chat(asked)][-1])
+        told = [*map(extra, answers), extra(llm.complete("quick " * words))]
+    assert [each.get("truncated") for each in told] == [cut] * 5

@@ -285,6 +285,8 @@ def test_a_redirect_on_the_same_host_is_followed_and_any_other_is_not(web: FakeS
     elsewhere = [
         f"http://127.0.0.1:{trap.port}/a.png",
         f"http://pictures.example:{trap.port}/a.png",
+        f"http://other.example:{web.port}/a.png",
+        f"https://pictures.example:{web.port}/a.png",
         "file:///etc/passwd",
         "https://pictures.example/a.png",
         "http://[",
