@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import pickle
+import threading
 import weakref
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
-from langchain_core.exceptions import ModelInvalidRequestError
+from langchain_core.exceptions import ModelInvalidRequestError, ModelTimeoutError
 from langchain_core.load import dumpd, dumps, load
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
@@ -26,7 +27,7 @@ from vessel_core.errors import InvalidConfig
 from vessel_core.local import LocalServer
 from vessel_core.request import OPTION_NAMES
 
-from tests.fake_server import FakeServer, llamacpp_server, ollama_server
+from tests.fake_server import FakeServer, Response, llamacpp_server, ollama_server
 from tests.langchain.scripted import answer, ollama_answer, ollama_lines
 from tests.servers import KEY
 
@@ -287,6 +288,31 @@ def test_a_pickle_works_and_holds_no_key(keyed_server: LocalServer) -> None:
     assert loaded.invoke("Hello").text
     asked_for = ChatVessel(base_url=keyed_server.base_url, api_key=SecretStr(KEY), pickle_secrets=True)
     assert pickle.loads(pickle.dumps(asked_for)).invoke("Hello").text
+
+
+def test_what_is_set_later_counts_from_the_next_call_on() -> None:
+    with llamacpp_server(answer("Hi")) as server, llamacpp_server(answer("Ho")) as other:
+        chat = ChatVessel(base_url=server.base_url, api_key=SecretStr("old"))
+        chat.invoke("x")
+        chat.api_key = SecretStr("new")
+        chat.invoke("x")
+        assert server.requests[-1].headers["authorization"] == "Bearer new"
+        chat.headers, chat.temperature = {"X-Team": SecretStr("blue")}, 0.5
+        chat.invoke("x")
+        told = server.requests[-1].headers
+        assert (told["x-team"], sent(server)["temperature"]) == ("blue", 0.5)
+        chat.base_url = other.base_url
+        assert chat.invoke("x").text == "Ho"
+
+
+def test_a_timeout_that_is_set_later_bounds_the_next_call() -> None:
+    with llamacpp_server(Response(wait=threading.Event())) as server:
+        chat = ChatVessel(base_url=server.base_url, model="m", max_retries=0, timeout=20)
+        assert chat.server.health()
+        chat.timeout = 0.2
+        with pytest.raises(ModelTimeoutError) as caught:
+            chat.invoke("x")
+    assert getattr(caught.value, "elapsed", 20) < 20
 
 
 def test_copies_work_and_keep_the_key(keyed_server: LocalServer) -> None:
