@@ -344,3 +344,9 @@ def test_quirk_27_an_exception_that_comes_as_404_is_sent_once(connect: Connect) 
         with pytest.raises(Unsupported, match="NoneType"):
             connect("mlx", base_url=server.base_url, model="m", max_retries=3).chat([HELLO])
         assert len(server.asked("/v1/chat/completions")) == 1
+
+
+@pytest.mark.parametrize(("build", "version"), [("b1234-abcdef0", "b1234-abcdef0"), ("b0-unknown", None), (7, None)])
+def test_a_build_that_was_given_no_name_has_no_version(connect: Connect, build: object, version: str | None) -> None:
+    with llamacpp_server(routes={("GET", "/props"): Response.json({"build_info": build})}) as server:
+        assert connect(base_url=server.base_url).info().version == version
