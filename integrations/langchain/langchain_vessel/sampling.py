@@ -95,5 +95,5 @@ class OptionFields(ServerFields):
 
     def chosen_options(self) -> dict[str, Any]:
         """Return the options that say something; an empty `stop` says nothing."""
-        said = {name: value for name, value in vars(self).items() if value is not None and value != []}
-        return {name: value for name, value in said.items() if name in OPTION_NAMES}
+        given = vars(self).items()
+        return {name: value for name, value in given if value is not None and name in OPTION_NAMES and value != []}

@@ -100,6 +100,9 @@ class ChatStream(PayloadStream[EventStream]):
     def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
         if self.done or not payload:
             return
+        if self._passing and (text := self._plain.again(payload)):
+            self._plain.say(text, deltas)
+            return
         if payload == b"[DONE]":
             if not any(choice.begun for choice in self._choices.values()):
                 raise _interrupted({})
@@ -110,6 +113,7 @@ class ChatStream(PayloadStream[EventStream]):
         except ValueError as error:
             raise not_json(payload) from error
         if self._passing and (text := openai_text(chunk)):
+            self._plain.learn(payload, text)
             self._plain.say(text, deltas)
         else:
             self._chunk(chunk, deltas)
