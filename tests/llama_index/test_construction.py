@@ -22,6 +22,7 @@ from vessel_core import Timeout
 from vessel_core.errors import InvalidConfig, InvalidRequest
 
 from tests.fake_server import ollama_server, openai_server
+from tests.llama_index.conformance import OLLAMA
 from tests.llama_index.conformance.answers import answer
 from tests.llama_index.scripted import scripted, sent
 
@@ -377,13 +378,18 @@ def test_a_key_may_be_named_instead_of_given(monkeypatch: pytest.MonkeyPatch) ->
         assert server.requests[0].headers["authorization"] == "Bearer hidden-1"
 
 
-def test_a_copy_talks_over_the_same_connections() -> None:
-    with scripted(answer("Hello")) as (llm, server):
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, Vessel.model_copy])
+def test_what_a_copy_is_loaded_with_is_not_asked_for_by_its_original(copied: Callable[[Vessel], Vessel]) -> None:
+    with ollama_server(OLLAMA.text("Hi"), models=["demo"]) as server:
+        llm = Vessel(backend="ollama", base_url=server.base_url, model="demo")
         llm.chat(HELLO)
-        before = server.connections
-        for other in (llm.model_copy(), copy.copy(llm), copy.deepcopy(llm)):
-            other.chat(HELLO)
-        assert server.connections == before
+        small = copied(llm)
+        small.num_ctx = 512
+        for each in (small, llm):
+            each.chat(HELLO)
+            each.close()
+        asked = [request.json().get("options", {}).get("num_ctx") for request in server.asked("/api/chat")]
+    assert asked == [None, 512, None]
 
 
 def test_the_names_by_which_llama_index_stores_them() -> None:

@@ -225,8 +225,14 @@ class ServerConnection(BaseModel):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         self.__init__(**state)
 
+    def __copy__(self) -> Self:
+        """Copy this, also for `model_copy`, without its clients: what they keep of one object is no matter of another's."""
+        copied = super().__copy__()
+        copied._client, copied._async_client, copied._made_for = None, None, ()  # noqa: SLF001 - of the same class
+        return copied
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return a copy that talks over the same connections: they are no one's own."""
+        """Copy this, with the same handlers, caches and transports: they hold what can't be copied."""
         return self.model_copy()
 
 
