@@ -297,6 +297,10 @@ def test_a_redirect_on_the_same_host_is_followed_and_any_other_is_not(web: FakeS
         with pytest.raises(InvalidMedia, match="redirected"):
             fetch_picture(at(web, "/far"))
     assert trap.connections == 0
+    web.routes[("GET", "/round")] = away("/round")
+    with pytest.raises(InvalidMedia, match="redirected more than 3 times"):
+        fetch_picture(at(web, "/round"))
+    assert len(web.asked("/round")) == 4
 
 
 @pytest.mark.parametrize(
