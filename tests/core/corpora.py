@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from vessel_core import Client
+
 from tests.fake_server import FakeServer
 
 pa: Any = import_module("pyarrow")
@@ -33,3 +35,8 @@ def corpus(path: Path, count: int = 20) -> Path:
 
 def asked(server: FakeServer) -> list[str]:
     return [text for request in server.asked("/v1/embeddings") if request.body for text in request.json()["input"]]
+
+
+def alive(*servers: FakeServer) -> Client:
+    urls = [server.base_url for server in servers]
+    return Client("llamacpp", base_url=urls if len(urls) > 1 else urls.pop())

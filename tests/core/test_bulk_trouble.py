@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vessel_core import Client
 from vessel_core.bulk import bulk
 from vessel_core.errors import InvalidConfig, InvalidRequest, VesselError
 from vessel_core.ray import BatchWorker
 
-from tests.core.corpora import asked, corpus, read
+from tests.core.corpora import alive, asked, corpus, read
 from tests.core.hosting import until_met
-from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
+from tests.fake_server import Request, Response, llamacpp_server, openai_embeddings, transcript, vector_of
 
 LOADING = Response.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
 
@@ -29,11 +28,6 @@ def answer_of(model: str) -> Response:
 
 def answering(*models: str) -> dict[tuple[str, str], Any]:
     return {("POST", "/v1/chat/completions"): [answer_of(model) for model in models]}
-
-
-def alive(*servers: FakeServer) -> Client:
-    urls = [server.base_url for server in servers]
-    return Client("llamacpp", base_url=urls if len(urls) > 1 else urls.pop())
 
 
 @pytest.mark.parametrize("vector", [[1.0, -9.0, 1.0, 5.0], [1.0, 2.0]], ids=["same width", "other width"])
