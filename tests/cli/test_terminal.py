@@ -127,3 +127,27 @@ def event(text: str) -> bytes:
 
 
 END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def test_what_comes_raw_is_the_answer_alone() -> None:
+    named: Any = {
+        "model": "m\x1b[2J",
+        "choices": [{"index": 0, "delta": {"content": "\x1b[31mred"}, "finish_reason": None}],
+    }
+    with openai_server(f"data: {json.dumps(named)}\n\n".encode() + END) as server:
+        command = [
+            sys.executable,
+            "-m",
+            "vessel_core.cli",
+            "chat",
+            "Hi.",
+            "--raw",
+            "-b",
+            "openai",
+            "-u",
+            server.base_url,
+        ]
+        shown = read_terminal(command)
+    assert "\x1b[31mred" in shown
+    assert "m[2J" in shown
+    assert "\x1b[2J" not in shown
