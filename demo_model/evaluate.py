@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,15 @@ def request(case: Case) -> dict[str, Any]:
     return body
 
 
+@cache
+def _http() -> httpx.Client:
+    """Return one client for all requests: making one reads every certificate there is."""
+    return httpx.Client()
+
+
 def ask(server: LocalServer, body: dict[str, Any]) -> Turn:
     """Send a request for a chat and return the answer."""
-    response = httpx.post(f"{server.base_url}/v1/chat/completions", json=body, timeout=60)
+    response = _http().post(f"{server.base_url}/v1/chat/completions", json=body, timeout=60)
     if response.status_code != 200:
         return Turn("assistant", f"error {response.status_code}: {response.text[:200]}")
     message = response.json()["choices"][0]["message"]
@@ -192,7 +199,7 @@ def retrieved(server: LocalServer, embedding: LocalServer) -> Figure:
 
 
 def _vectors(server: LocalServer, texts: Sequence[str]) -> list[list[float]]:
-    response = httpx.post(f"{server.base_url}/v1/embeddings", json={"input": texts}, timeout=30)
+    response = _http().post(f"{server.base_url}/v1/embeddings", json={"input": texts}, timeout=30)
     response.raise_for_status()
     return [item["embedding"] for item in response.json()["data"]]
 
