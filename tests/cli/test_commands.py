@@ -21,7 +21,7 @@ from vessel_core.discovery import PROBE_TIMEOUT, discover
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
-from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
+from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
 from tests.servers import KEY
 
 NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
@@ -389,3 +389,20 @@ def test_the_command_imports_no_framework() -> None:
     code = f"import sys, vessel_core.cli.app; print([m for m in sys.modules if m.split('.')[0] in {frameworks}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_chat_takes_no_file_that_no_model_could_read(tmp_path: Path) -> None:
+    huge = tmp_path / "huge.txt"
+    with huge.open("wb") as file:
+        file.truncate(10_000_001)
+    result = run("chat", "Sum it up.", "--file", str(huge), "--url", "http://127.0.0.1:9")
+    assert result.exit_code == 1
+    assert "is longer than 10,000,000 bytes" in " ".join(result.output.split())
+
+
+def test_doctor_says_how_many_models_it_does_not_show() -> None:
+    with openai_server(models=[f"model-{number}" for number in range(25)]) as server:
+        result = run("doctor", "--no-check", "--backend", "openai", "--url", server.base_url)
+    assert "model-19" in result.output
+    assert "model-20" not in result.output
+    assert "and 5 more: vessel models" in result.output
