@@ -156,3 +156,12 @@ def test_a_host_elsewhere_is_reached_by_the_proxy_of_the_environment(
         client = connect("openai", base_url="http://llm.example.com/v1", model="m")
         assert client.chat(HELLO).text == "Hello"
         assert proxy.requests[0].headers["host"] == "llm.example.com"
+
+
+def test_a_key_that_a_server_repeats_in_a_header_rides_on_no_error(connect: Connect) -> None:
+    with llamacpp_server(Response(400, {"x-echo": f"Bearer {KEY}"}, b'{"error": "no"}')) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", **SECRETS)
+        with pytest.raises(VesselError) as caught:
+            client.chat(HELLO)
+    assert caught.value.response is not None
+    assert caught.value.response.headers["x-echo"] == "…"
