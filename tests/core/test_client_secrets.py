@@ -164,4 +164,4 @@ def test_a_key_that_a_server_repeats_in_a_header_rides_on_no_error(connect: Conn
         with pytest.raises(VesselError) as caught:
             client.chat(HELLO)
     assert caught.value.response is not None
-    assert caught.value.response.headers["x-echo"] == "…"
+    assert caught.value.response.headers["x-echo"] == "Bearer …"

@@ -179,11 +179,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         is_number = value.strip().replace(".", "").isdigit()
         return max(0.0, float(value)) if is_number else _until(value, headers.get("date"))
-    except (
-        ValueError,
-        TypeError,
-        OverflowError,
-    ):  # no date, one of huge numbers, one without a time zone beside one with
+    except (ValueError, TypeError, OverflowError):  # no date, huge numbers, one with a time zone and one without
         return None
 
 
