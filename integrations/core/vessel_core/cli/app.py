@@ -12,7 +12,7 @@ import typer
 
 from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving, working
-from vessel_core.cli.terminal import Terminal, unlogged
+from vessel_core.cli.terminal import Terminal
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
@@ -69,7 +69,7 @@ def doctor(
 ) -> None:
     """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
     try:
-        with Terminal(stderr=True).status("looking …"), unlogged():
+        with Terminal(stderr=True).status("looking …"):
             report = diagnosis.doctor(backend, check=check, base_url=url, model=model, api_key=key)
     except VesselError as error:
         _fail(error)

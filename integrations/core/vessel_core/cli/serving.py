@@ -12,7 +12,7 @@ from typing import Unpack, cast, get_args
 from rich.console import Console
 
 from vessel_core.checkup import checkup
-from vessel_core.cli.terminal import Terminal, unlogged
+from vessel_core.cli.terminal import Terminal
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig
 from vessel_core.local import DemoKind, LocalServer, Options
@@ -80,7 +80,7 @@ def demonstrate(console: Console) -> None:
         with console.status(f"starting the demo model {kind!r} …"):
             server = LocalServer.demo(kind).start()
         try:
-            with Client("llamacpp", base_url=server.base_url) as client, unlogged():
+            with Client("llamacpp", base_url=server.base_url) as client:
                 console.print(f"\n[bold]{kind}[/bold]  {server.base_url}")
                 for check in checkup(client):
                     if check.works:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -33,18 +30,3 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is shown."""
         return super().render_str(harmless(text), **options)
-
-
-@contextmanager
-def unlogged() -> Generator[None]:
-    """Drop what the core logs meanwhile: a report of what works says it better."""
-
-    def dropped(_: logging.LogRecord) -> bool:
-        return False
-
-    logger = logging.getLogger("vessel_core")
-    logger.addFilter(dropped)
-    try:
-        yield
-    finally:
-        logger.removeFilter(dropped)
