@@ -131,6 +131,25 @@ def test_a_size_below_one_is_refused(connect: Connect, name: str) -> None:
         connect(base_url="http://127.0.0.1:1").embed(TEXTS, **fields)
 
 
+def test_of_two_texts_that_are_too_long_the_first_is_told_though_the_other_is_found_sooner(connect: Connect) -> None:
+    later = threading.Event()
+
+    def embed(request: Request) -> Response:
+        (text,) = request.json()["input"]
+        if text == "fine":  # it is asked for when the second is known to be too long
+            later.set()
+            return openai_embeddings(request)
+        if text == "long and slow":
+            later.wait(30)
+        return Response.json({"error": {"code": 500, "message": "input is too large to process"}}, 500)
+
+    with llamacpp_server(routes={EMBED: embed}) as server:
+        client = connect(base_url=server.base_url, model="m")
+        with pytest.raises(InputTooLarge) as caught:
+            client.embed(["long and slow", "long", "fine"], batch_size=1, concurrency=2)
+    assert (caught.value.index, later.is_set()) == (0, True)
+
+
 def test_a_text_that_is_too_long_is_told_by_its_place_among_all_and_costs_no_other_its_vector(connect: Connect) -> None:
     def embed(request: Request) -> Response:
         if any(len(text) > 20 for text in request.json()["input"]):

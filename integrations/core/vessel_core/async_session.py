@@ -55,7 +55,7 @@ class AsyncSession:
     async def run_all(
         self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
     ) -> list[T]:
-        """Drive flows to their results, `at_once` at a time, in order; the first error ends it."""
+        """Drive flows to their results, `at_once` at a time, in order; the first error, in their order too, ends it."""
         room = asyncio.Semaphore(max(1, at_once))
 
         async def one(flow: Flow[T]) -> T:
@@ -64,10 +64,11 @@ class AsyncSession:
 
         tasks = [asyncio.ensure_future(one(flow)) for flow in flows]
         try:
-            return list(await asyncio.gather(*tasks))
+            return [await task for task in tasks]
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> AsyncGenerator[Progress]:
         """Hand on how far something slow is; if it is `waiting`, the server needn't be there yet."""

@@ -56,7 +56,7 @@ class Session:
     def run_all(
         self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
     ) -> list[T]:
-        """Drive flows to their results, `at_once` at a time, in order; the first error ends it."""
+        """Drive flows to their results, `at_once` at a time, in order; the first error, in their order too, ends it."""
         if len(flows) <= 1 or at_once == 1:
             return [self.run(flow, model, timeout=timeout) for flow in flows]
 
