@@ -273,7 +273,15 @@ def test_an_event_of_many_lines_above_the_limit_is_refused() -> None:
 def test_json_is_read_with_what_servers_write_against_the_rules() -> None:
     assert loads('"\\ud83d"') == "\ufffd"
     assert loads('"\\ud83d\\ude00 \\\\ud83d"') == "😀 \\ud83d"
-    assert loads("[NaN, Infinity]")[1] == float("inf")
+    assert loads("[NaN, Infinity]")[1] == loads("1e999") == float("inf")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-1e999"])
+def test_numbers_that_json_has_not_can_be_refused(number: str) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        loads(f'{{"a": [{number}], "b": "\\ud83d"}}', nan=False)
+    with pytest.raises(ValueError, match="JSON"):
+        loads(number, nan=False)
 
 
 @pytest.mark.parametrize("inner", ["1", "NaN", '"\\ud83d"'], ids=["plain", "NaN", "a lone surrogate"])

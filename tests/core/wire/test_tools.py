@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -246,6 +247,16 @@ def test_quirk_62_arguments_cut_off_are_an_invalid_call_with_its_text() -> None:
     assert (reply.finish, reply.tool_calls) == ("length", [])
     assert reply.invalid_tool_calls[0].arguments == '{"city": "Par'
     assert "cut off" in reply.invalid_tool_calls[0].error
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("wrap", [str, json.dumps], ids=["plain", "in a string"])
+def test_quirk_62_arguments_with_a_number_that_json_has_not_are_an_invalid_call(
+    number: str, wrap: Callable[[str], str]
+) -> None:
+    reply = in_a_stream(piece(0, "a", "f", wrap(f'{{"x": {number}}}')))
+    assert reply.tool_calls == []
+    assert [(call.name, "no JSON" in call.error) for call in reply.invalid_tool_calls] == [("f", True)]
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "abort"])

@@ -37,10 +37,13 @@ def unwrapped_arguments(text: str) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """Return the JSON document in `text`, unwrapped if it is JSON in a JSON string (quirk 59); `None` if none is."""
+    """Return the JSON document in `text`, unwrapped if it is JSON in a JSON string (quirk 59); `None` if none is.
+
+    A number that is none (NaN, Infinity, 1e999) is no JSON: no server takes it back in the history (quirk 62).
+    """
     try:
-        document = loads(text)
-        return loads(document) if isinstance(document, str) else document
+        document = loads(text, nan=False)
+        return loads(document, nan=False) if isinstance(document, str) else document
     except ValueError:
         return None
 

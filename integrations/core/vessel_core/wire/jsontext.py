@@ -21,8 +21,16 @@ _SURROGATES = re.compile(
 def loads(data: bytes | str, *, nan: bool = True) -> Any:
     """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
 
-    NaN and Infinity are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates become U+FFFD (quirk 45).
+    NaN, Infinity and numbers as large (1e999) are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates
+    become U+FFFD (quirk 45).
     """
+    document = _loaded(data, nan)
+    if not nan:
+        json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
+    return document
+
+
+def _loaded(data: bytes | str, nan: bool) -> Any:
     try:
         return from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except ValueError:
