@@ -48,6 +48,20 @@ def test_a_picture_may_come_as_bytes_of_any_sort(make: Any) -> None:
     assert url(make(PNG)) == PNG_URL
 
 
+def test_an_open_file_is_read_from_where_it_stands_each_time() -> None:
+    file = io.BytesIO(b"head" + PNG)
+    file.seek(4)
+    assert url(file) == url(file) == PNG_URL
+
+
+def test_what_can_only_be_read_once_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, PNG)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        assert url(file) == PNG_URL
+
+
 @pytest.mark.parametrize(
     "address", ["https://example.com/a.png", "http://localhost:8000/a?b=c", "HTTPS://EXAMPLE.COM/A"]
 )

@@ -205,11 +205,21 @@ def _bytes_of(source: Any) -> bytes:
     if isinstance(source, os.PathLike):
         return _read_file(cast("os.PathLike[str]", source), None)
     if isinstance(source, BinaryFile):
-        return _within_limit(source.read(MAX_FILE + 1), _name(source))
+        return _within_limit(_read_from_here(source), _name(source))
     raise InvalidMedia(
         f"A {type(source).__name__} is no picture and no sound.",
         hint="Pass a URL, a data URL, base64, bytes, pathlib.Path(…), a binary file or a PIL image.",
     )
+
+
+def _read_from_here(file: Any) -> Any:
+    """Return what an open file still holds, and go back to where it was if it can: a message may be sent again."""
+    if not getattr(file, "seekable", bool)():
+        return file.read(MAX_FILE + 1)
+    at = file.tell()
+    data = file.read(MAX_FILE + 1)
+    file.seek(at)
+    return data
 
 
 def _read_file(path: str | os.PathLike[str], root: str | os.PathLike[str] | None) -> bytes:
