@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any, cast
 
 from vessel_core.errors import InvalidMedia, InvalidRequest
@@ -126,10 +127,28 @@ def _part(block: Any, where: str) -> ContentPart:
 
 
 def tool_result_part(block: Any, where: str) -> ContentPart:
-    """Return a part of a tool's result: what is no known block is written as JSON, as the model's data."""
-    if isinstance(block, str) or (isinstance(block, Mapping) and block.get("type") in _READERS):  # pyright: ignore[reportUnknownMemberType]
+    """Return a part of a tool's result: what holds nothing that its type says is a record, written as JSON."""
+    if isinstance(block, str) or (isinstance(block, Mapping) and _is_filled(cast("Block", block))):
         return _part(block, where)
     return _text(json.dumps(block, ensure_ascii=False, default=str))
+
+
+def _is_filled(block: Block) -> bool:
+    """Tell whether a block holds what its type says, so that it is none of a tool's own records with a `type`."""
+    kind, mime = str(block.get("type")), str(block.get("mime_type") or "")
+    names = _FILLINGS.get(kind, ())
+    if kind in ("file", "media") and not mime:
+        names = ("text", "file")
+    elif mime.startswith("image/"):
+        names = (*names, "url")
+    return any(_holds(block, name) for name in names) or (kind in _READERS and isinstance(block.get("path"), PathLike))
+
+
+def _holds(block: Block, name: str) -> bool:
+    value = block.get(name)
+    if name in ("source", "file"):
+        return isinstance(value, Mapping)
+    return value is not None and not (name in _DATA and isinstance(value, Mapping | list))
 
 
 def pinned(content: Any, where: str) -> Any:
@@ -139,7 +158,7 @@ def pinned(content: Any, where: str) -> Any:
     block: Any = content
     if is_plain(content) or not isinstance(content, Mapping):
         return block
-    if block.get("type") in _READERS:
+    if _is_filled(block):
         return _part(block, where)
     return {name: pinned(value, f"{where}.{name}") for name, value in block.items()}
 
@@ -264,3 +283,16 @@ _READERS: Mapping[str, Callable[[Block], ContentPart]] = {
     "document": _read_document,
     "video": _read_video,
 }
+
+_DATA = ("base64", "data", "bytes", "source")
+_FILLINGS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("text", "input_text", "output_text"), ("text",)),
+    "text-plain": ("text", *_DATA),
+    **dict.fromkeys(("image_url", "input_image"), ("image_url",)),
+    "image": ("image", "url", *_DATA),
+    **dict.fromkeys(("input_audio", "audio"), ("input_audio", "audio", *_DATA)),
+    **dict.fromkeys(("file", "media"), ("text", "file", *_DATA)),
+    "document": ("source",),
+    "video": _DATA,
+}
+"""What a block of each type holds, to tell it from a record of a tool; the address of a file or film is the model's to read."""
