@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,18 @@ def test_the_profile_is_asked_for_once_and_only_when_looked_at() -> None:
         assert len(server.requests) == asked
 
 
+def test_a_model_that_was_pickled_asks_for_its_profile_as_a_new_one_does() -> None:
+    with llamacpp_server(answer("Hi")) as server:
+        chat = ChatVessel(base_url=server.base_url)
+        loaded: ChatVessel = pickle.loads(pickle.dumps(chat))
+        assert loaded == chat
+        assert server.requests == []
+        assert loaded.profile == chat.profile
+        assert (loaded.profile or {}).get("structured_output")
+        chat.profile = {"max_input_tokens": 7}
+        assert pickle.loads(pickle.dumps(chat)).profile == {"max_input_tokens": 7}
+
+
 def test_a_profile_that_was_given_is_used_as_it_is() -> None:
     with llamacpp_server() as server:
         chat = ChatVessel(base_url=server.base_url, profile={"max_input_tokens": 7})
@@ -147,6 +160,17 @@ def test_messages_are_trimmed_to_what_the_server_counts(chat_server: LocalServer
     )
     assert kept == [CONVERSATION[0], CONVERSATION[3]]
     assert chat.get_num_tokens_from_messages(kept) <= limit
+
+
+def test_messages_may_be_trimmed_to_nothing_and_in_parts() -> None:
+    with ollama_server() as server:
+        chat = ChatVessel(base_url=server.base_url, model="qwen3:8b")
+        assert chat.get_num_tokens_from_messages([]) == 0
+        assert server.requests == []
+        long = [HumanMessage("\n".join(["one two three"] * 40))]
+        count = chat.get_num_tokens_from_messages(long)
+        [kept] = trim_messages(long, max_tokens=count // 2, token_counter=chat, allow_partial=True)
+        assert 0 < len(kept.text) < len(long[0].text)
 
 
 def test_a_history_of_an_agent_is_counted_and_trimmed_at_every_turn(chat_server: LocalServer) -> None:

@@ -28,14 +28,22 @@ class ServerLimits(ChatSettings, BaseChatModel):
 
         A profile that was not given is no attribute at all, so that `__getattr__` is asked for it when somebody looks.
         """
+        self._leave_profile_open()
+        return self
+
+    def _leave_profile_open(self) -> None:
         if vars(self).get("profile") is None:
             vars(self).pop("profile", None)
-        return self
 
     @model_validator(mode="after")
     def _check_profile_keys(self) -> ServerLimits:
         """Take the place of the base class's validator, which would read the profile at construction."""
         return self
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take what was pickled; a profile that was not given is asked for, as of a new object."""
+        super().__setstate__(state)
+        self._leave_profile_open()
 
     if not TYPE_CHECKING:  # a checker knows the fields, and finds misspelt ones
 
@@ -95,8 +103,10 @@ class ServerLimits(ChatSettings, BaseChatModel):
     ) -> int:
         """Count the tokens of a conversation as the model sees it: with its template, its pictures and the tools.
 
-        What the server does not count is estimated, on the high side.
+        What the server does not count is estimated, on the high side. Nothing, as `trim_messages` may leave, is no token.
         """
+        if not messages and not tools:
+            return 0
         with langchain_errors():
             fields: dict[str, Any] = {"model": self.model, "tools": to_tools(tools)}
             return self._sync.count_chat_tokens(to_messages(messages), **fields)
