@@ -16,6 +16,7 @@ from vessel_core.errors import (
     InvalidRequest,
     ProtocolError,
     ServerError,
+    StreamInterrupted,
     Unsupported,
 )
 from vessel_core.local import LocalServer
@@ -26,6 +27,7 @@ from vessel_core.wire.reading import reasoning_of
 from tests.core.driving import Connect, Tap
 from tests.core.wire.play import HELLO, event
 from tests.fake_server import (
+    NDJSON,
     Response,
     Routes,
     llamacpp_server,
@@ -151,6 +153,16 @@ def test_a_model_of_ollamas_cloud_says_where_to_sign_in(connect: Connect) -> Non
     with ollama_server(wanted) as server:
         with pytest.raises(AuthFailed, match=r"`ollama signin`, or https://ollama\.example/connect"):
             connect("ollama", base_url=server.base_url, model="big-cloud").chat([HELLO])
+
+
+def test_quirk_12_half_a_line_at_the_end_of_a_pull_is_a_cut(connect: Connect) -> None:
+    half = Response.stream(b'{"status":"pulling manifest"}\n{"sta', content_type=NDJSON)
+    whole = Response.stream(b'{"status":"success"}\n{"sta', content_type=NDJSON)
+    with ollama_server(routes={("POST", "/api/pull"): [half, whole]}) as server:
+        client = connect("ollama", base_url=server.base_url)
+        with pytest.raises(StreamInterrupted, match="pulling manifest"):
+            list(client.pull("m"))
+        assert [progress.status for progress in client.pull("m")] == ["success"]
 
 
 @pytest.mark.parametrize(("error", "said"), [({"error": "disk full"}, "disk full"), ({}, "no reason was given")])

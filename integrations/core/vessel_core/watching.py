@@ -20,6 +20,7 @@ from vessel_core.types import Progress
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import check_health, error_from, json_body
 from vessel_core.wire.framing import Lines
+from vessel_core.wire.jsontext import cut_off
 from vessel_core.wire.reading import count, mapping, mappings, string
 
 FIRST_PAUSE = 0.1
@@ -65,7 +66,7 @@ class ProgressLines:
         if not self._good:
             raise error_from(Reply(self._status, body=bytes(self._failed)))
         rest = self._lines.close()
-        progress = [self._progress(rest)] if rest.strip() else []
+        progress = [self._progress(rest)] if rest.strip() and not cut_off(rest) else []
         if self._status_now != self._follow.last:
             raise StreamInterrupted(
                 f"The server stopped before it had finished; the last it said was {self._status_now!r}.",
