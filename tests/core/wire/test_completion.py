@@ -138,7 +138,25 @@ def test_a_completion_that_ends_too_early_is_an_error(frames: list[bytes]) -> No
 
 
 def test_a_completion_is_over_with_done_though_no_finish_came() -> None:
-    assert reply(text("Hi"), DONE, text("more")).text == "Hi"
+    found = reply(text("Hi"), text("Ho", index=1), text("", "length", index=1), DONE, text("more"))
+    assert (found.text, found.finish, found.alternatives[0].finish) == ("Hi", "stop", "length")
+
+
+@pytest.mark.parametrize(
+    ("backend", "begun", "finished", "half"),
+    [
+        (COMPATIBLE, text("Hi"), text("Hi", "stop"), b'data: {"choices":[{"te'),
+        (LLAMACPP, event({"content": "Hi"}), event({"content": "Hi", "stop": True}), b'data: {"cont'),
+        (OLLAMA, b'{"response":"Hi"}\n', b'{"response":"Hi","done":true}\n', b'{"model":"m","resp'),
+    ],
+)
+def test_quirk_12_half_a_frame_at_the_end_of_a_completion_is_a_cut_or_nothing(
+    backend: Backend, begun: bytes, finished: bytes, half: bytes
+) -> None:
+    played = play(stream(backend), [begun, half])
+    assert (played.reply.text, type(played.error)) == ("Hi", StreamInterrupted)
+    found = reply(finished, half, backend=backend)
+    assert (found.text, found.finish) == ("Hi", "stop")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
 from vessel_core.wire.failure_shapes import failure_alone, failure_in
 from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.framing import EventStream, Lines
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import merged, written_options
 from vessel_core.wire.options import CHAT_ONLY, written
 from vessel_core.wire.payloads import PayloadStream
@@ -215,7 +215,8 @@ class CompletionStream(PayloadStream[EventStream | Lines]):
         deltas: list[Delta] = []
         rest = self._framing.close()
         for payload in [rest] if isinstance(rest, bytes) else rest:
-            self._payload(payload, deltas)
+            if not cut_off(payload):
+                self._payload(payload, deltas)
         if not self._finishes and isinstance(self._framing, EventStream) and self._framing.stray:
             return self._stray(bytes(self._framing.stray))
         return [*deltas, *self._whole_end()]
@@ -258,5 +259,7 @@ class CompletionStream(PayloadStream[EventStream | Lines]):
 
     def _end(self) -> list[Delta]:
         self.done = True
+        unfinished = [Delta(finish="stop", index=index) for index, finish in self._finishes.items() if not finish]
+        self._finishes |= {delta.index: delta.finish for delta in unfinished}
         rest, self._rest = self._rest, Delta()
-        return [rest] if rest.usage or rest.timings else []
+        return [*unfinished, rest] if rest.usage or rest.timings else unfinished
