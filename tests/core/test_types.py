@@ -66,6 +66,13 @@ def test_choices_are_kept_apart() -> None:
     assert [(other.text, other.finish) for other in reply.alternatives] == [("b", "length")]
 
 
+def test_who_answered_is_said_of_every_choice_whichever_came_first() -> None:
+    head: dict[str, Any] = {"model": "m", "response_id": "r", "system_fingerprint": "f"}
+    reply = ChatReply.gather([Delta("b", index=1, **head), Delta("a")])
+    for choice in (reply, *reply.alternatives):
+        assert (choice.model, choice.response_id, choice.system_fingerprint) == ("m", "r", "f")
+
+
 def test_the_first_finish_and_the_last_usage_count() -> None:
     reply = ChatReply.gather([Delta(finish="stop", usage=Usage(1)), Delta(finish="length", usage=Usage(2))])
     assert (reply.finish, reply.usage) == ("stop", Usage(2))

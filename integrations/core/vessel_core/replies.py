@@ -154,6 +154,10 @@ class ChatReply:
         return message
 
 
+HEAD = ("model", "response_id", "system_fingerprint")
+"""What comes once, with whichever choice is first, and is said of all."""
+
+
 class Gathering:
     """Adds deltas up to a `ChatReply`, in time linear in the answer."""
 
@@ -171,6 +175,10 @@ class Gathering:
         """Return what has been gathered so far."""
         replies = [self._choices[index].reply() for index in sorted(self._choices)] or [ChatReply()]
         replies[0].alternatives = replies[1:]
+        for name in HEAD if len(replies) > 1 else ():
+            said = next(filter(None, (getattr(reply, name) for reply in replies)), None)
+            for reply in replies:
+                setattr(reply, name, said)
         return replies[0]
 
 
