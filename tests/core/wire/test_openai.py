@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vessel_core.errors import InvalidMedia, InvalidRequest, ProtocolError, VesselError
+from vessel_core.errors import InvalidMedia, InvalidRequest, ProtocolError, StreamInterrupted, VesselError
 from vessel_core.types import Message, ResponseFormat, Timings, Usage
 from vessel_core.wire import Quirks, Reply
 from vessel_core.wire.failures import json_body
@@ -287,6 +287,13 @@ def test_the_index_of_a_choice_may_be_a_text() -> None:
     parts = [("1", "b"), ("0", "a"), ("1", "d"), ("0", "c")]
     reply = said(*(event({"choices": [{"index": at, "delta": {"content": text}}]}) for at, text in parts), end=[DONE])
     assert [reply.text, *(other.text for other in reply.alternatives)] == ["ac", "bd"]
+
+
+def test_a_choice_that_never_began_is_missed_unless_done_says_that_there_are_no_more() -> None:
+    frames = [chunk({"content": "Hi"}), STOP]
+    played = play(openai_stream(options={"n": 2}), frames)
+    assert (played.reply.text, type(played.error)) == ("Hi", StreamInterrupted)
+    assert play(openai_stream(options={"n": 2}), [*frames, DONE]).error is None
 
 
 def test_quirk_43_counts_may_be_missing_or_nonsense() -> None:

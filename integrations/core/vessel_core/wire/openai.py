@@ -92,10 +92,15 @@ class ChatStream(PayloadStream[EventStream]):
             return deltas
         if not self._choices and self._framing.stray:
             return self._stray(bytes(self._framing.stray))
-        if not self._choices or (self._quirks.finishes and any(c.finish is None for c in self._choices.values())):
+        if not self._choices or (self._quirks.finishes and self._lacking()):
             raise _interrupted(self._choices)
         self._end(deltas)
         return deltas
+
+    def _lacking(self) -> bool:
+        """Tell whether a choice has no finish, or one that was asked for never began."""
+        asked = self._request.options.get("n") or 1
+        return len(self._choices) < asked or any(choice.finish is None for choice in self._choices.values())
 
     def _payload(self, payload: bytes, deltas: list[Delta]) -> None:
         if self.done or not payload:
