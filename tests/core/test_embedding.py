@@ -150,6 +150,14 @@ def test_of_two_texts_that_are_too_long_the_first_is_told_though_the_other_is_fo
     assert (caught.value.index, later.is_set()) == (0, True)
 
 
+@pytest.mark.parametrize("name", ["batch_size", "concurrency"])
+@pytest.mark.parametrize("value", ["2", 1.5])
+def test_a_size_that_is_no_whole_number_is_refused(connect: Connect, name: str, value: Any) -> None:
+    fields: dict[str, Any] = {name: value}
+    with pytest.raises(InvalidRequest, match=f"{name}={value!r} is no whole number"):
+        connect(base_url="http://127.0.0.1:1").embed(TEXTS, **fields)
+
+
 def test_a_text_that_is_too_long_is_told_by_its_place_among_all_and_costs_no_other_its_vector(connect: Connect) -> None:
     def embed(request: Request) -> Response:
         if any(len(text) > 20 for text in request.json()["input"]):

@@ -297,3 +297,21 @@ def test_what_is_no_text_is_not_completed(fields: dict[str, Any]) -> None:
         completion_request(**cast("Any", {"suffix": None, **fields}))
     with pytest.raises(InvalidRequest, match="extra_body is a list"):
         completion_request("a", None, extra_body=cast("Any", [1]))
+
+
+@pytest.mark.parametrize("backend", ["llamacpp", "ollama"])
+@pytest.mark.parametrize("field", ["response_format", "tools"])
+def test_a_schema_that_nests_too_deep_is_refused_before_anything_is_sent(
+    connect: Connect, backend: str, field: str
+) -> None:
+    deep: dict[str, Any] = {"type": "integer"}
+    for _ in range(5000):
+        deep = {"type": "object", "properties": {"a": deep}}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": deep}}
+    tool = {"type": "function", "function": {"name": "a", "parameters": deep}}
+    fields: dict[str, Any] = {"response_format": form, "tools": [tool]}
+    with llamacpp_server() as llamacpp, ollama_server() as ollama:
+        server = llamacpp if backend == "llamacpp" else ollama
+        with pytest.raises(InvalidRequest, match="nests too deep"):
+            connect(backend, base_url=server.base_url, model="m").chat([HELLO], **{field: fields[field]})
+        assert [request for request in server.requests if request.method == "POST"] == []

@@ -97,6 +97,14 @@ def _refuse_two_grammars(request: ChatRequest) -> None:
 
 def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
     """Make the request fit, write the call, and say how its reply is read."""
+    try:
+        return (yield from _written(target, request))
+    except RecursionError:
+        message = "The schema of the answer or of a tool nests too deep to be written."
+        raise InvalidRequest(message, hint="Make it flatter.") from None
+
+
+def _written(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
     backend, quirks = target.server.backend, target.quirks
     request = _capped((yield from prepared(target, request)), quirks)
     if "allocated" in backend.features and estimate_chat(request) > LONG_PROMPT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Any, Literal, SupportsIndex, cast
 
 from vessel_core.backends.base import Flow
 from vessel_core.choosing import choose, look_at
@@ -50,6 +50,8 @@ def embed_request(texts: Iterable[str], blank: Blank, options: Mapping[str, Any]
         if not text and blank == "refuse":
             raise InvalidRequest(f"texts[{at}] is empty.", hint="Leave it out, or pass blank='space'.")
     for name in ("batch_size", "concurrency"):
+        if fields[name] is not None and not isinstance(fields[name], SupportsIndex):
+            raise InvalidRequest(f"{name}={fields[name]!r} is no whole number.")
         if fields[name] is not None and fields[name] < 1:
             raise InvalidRequest(f"{name}={fields[name]} is below 1.")
     return EmbedRequest([text or " " for text in texts], options=options, **fields)
