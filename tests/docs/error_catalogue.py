@@ -200,6 +200,9 @@ DURING: dict[str, Raise] = {
     "an answer that was cut off": chat(
         openai_server([chunk({"content": '{"a": 1'}), chunk({}, "length"), DONE]), "openai", response_format=FORM
     ),
+    "an answer whose grammar did not end": chat(
+        llamacpp_server([chunk({"content": "ye"}), chunk({}, "length"), DONE]), grammar='root ::= "yes"'
+    ),
     "an answer that is no JSON": chat(
         openai_server([chunk({"content": "Sure!"}), STOP, DONE]), "openai", response_format=FORM
     ),

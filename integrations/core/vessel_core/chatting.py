@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from vessel_core.backends.base import Flow
-from vessel_core.checking import is_bound, wants_json
+from vessel_core.checking import ends_in_form, is_bound, wants_json
 from vessel_core.choosing import choose, look_at
 from vessel_core.counting import estimate_chat
 from vessel_core.errors import InvalidRequest, Unsupported
@@ -21,6 +21,7 @@ from vessel_core.wire.answering import AnswerStream, answer_choice, conflicts, m
 from vessel_core.wire.forcing import CallOrAgain, ForcedStream, Unthinking, forced_tools
 from vessel_core.wire.options import RUNNER
 from vessel_core.wire.reading import mapping
+from vessel_core.wire.thinking import GrammarStream
 from vessel_core.wire.turns import arranged, unusual
 
 logger = logging.getLogger("vessel_core")
@@ -129,7 +130,9 @@ def _asked(
     """
     dialect = target.server.backend.dialect
     call = dialect.encode_chat(request, quirks)
-    reply = dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
+    reply: ReplyStream = dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
+    if request.options.get("grammar"):
+        return call, GrammarStream(reply)
     if otherwise is None and not forced_tools(request):
         return call, reply
     if quirks.forced_by_schema is True:
@@ -144,8 +147,8 @@ def _asked(
 
 
 def _capped(request: ChatRequest, quirks: Quirks) -> ChatRequest:
-    """Bound an answer that must be JSON or a call: a model stuck inside a string writes to the end of the context."""
-    if not is_bound(request) or quirks.max_structured is None or request.options.get("max_tokens") is not None:
+    """Bound an answer that must come to an end: a model stuck inside a string writes to the end of the context."""
+    if not ends_in_form(request) or quirks.max_structured is None or request.options.get("max_tokens") is not None:
         return request
     options = cast("ChatOptions", {**request.options, "max_tokens": quirks.max_structured})
     return replace(request, options=options)

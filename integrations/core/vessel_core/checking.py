@@ -39,6 +39,11 @@ def is_bound(request: ChatRequest) -> bool:
     return must_call(request) or wants_json(request)
 
 
+def ends_in_form(request: ChatRequest) -> bool:
+    """Tell whether only a whole answer is one: JSON, a call, or what a grammar says."""
+    return is_bound(request) or bool(request.options.get("grammar"))
+
+
 def check_of(request: ChatRequest) -> Check | None:
     """Return the check of the answer, which is made of each of its alternatives; `None` if it is free.
 
@@ -48,7 +53,7 @@ def check_of(request: ChatRequest) -> Check | None:
         return partial(_check, partial(_no_call, request))
     if wants_json(request):
         return partial(_check, partial(_no_json, request.response_format or {}))
-    return None
+    return partial(_check, _no_end) if ends_in_form(request) else None
 
 
 def _check(fault: Callable[[ChatReply], tuple[str, str] | None], reply: ChatReply) -> None:
@@ -83,10 +88,9 @@ def _no_json(form: Mapping[str, Any], reply: ChatReply) -> tuple[str, str] | Non
     """Return what is wrong with an answer that should be JSON, and what to do."""
     if reply.tool_calls or reply.invalid_tool_calls:
         return None
-    tokens = f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""
     if reply.finish == "length":
         return (
-            f"The JSON was cut off{tokens}: {ending(reply.text)}.",
+            f"The JSON was cut off{_tokens(reply)}: {ending(reply.text)}.",
             "The model may be stuck inside a text; bound it in the schema (`maxLength`), or raise `max_tokens`.",
         )
     try:
@@ -98,3 +102,15 @@ def _no_json(form: Mapping[str, Any], reply: ChatReply) -> tuple[str, str] | Non
     schema = form.get("json_schema", {}).get("schema")
     fault = misfit(document, schema) if schema is not None else None
     return None if fault is None else (f"The answer does not fit the schema: {fault}.", AGAIN)
+
+
+def _no_end(reply: ChatReply) -> tuple[str, str] | None:
+    """Return what is wrong with an answer whose grammar did not come to its end, and what to do."""
+    if reply.finish != "length":
+        return None
+    wrong = f"The answer was cut off{_tokens(reply)}, before its grammar ended: {ending(reply.text)}."
+    return wrong, "The grammar may have no end; bound what it repeats (`{1,80}`), or raise `max_tokens`."
+
+
+def _tokens(reply: ChatReply) -> str:
+    return f" after {reply.usage.completion_tokens} tokens" if reply.usage else ""

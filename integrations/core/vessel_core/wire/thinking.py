@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vessel_core.checking import is_bound
-from vessel_core.types import ChatRequest
+from vessel_core.types import ChatRequest, Delta
+from vessel_core.wire import ReplyStream
 from vessel_core.wire.quirks import Quirks
+from vessel_core.wire.turning import TurningStream
 
 CLOSERS = {"<think>": "</think>", "<thinking>": "</thinking>"}
 
@@ -83,6 +85,29 @@ def splitter(request: ChatRequest, quirks: Quirks) -> ThinkSplitter:
     left = request.options.get("reasoning_format") == "none" and not is_bound(request)
     made.passing = left or not (quirks.think_tags or quirks.think_opened)
     return made
+
+
+class GrammarStream(TurningStream):
+    """Reads an answer that is bound by a grammar. It binds all that is written, so that where a template opens the thought a
+    server takes the answer for one: what was thought is held until a text follows, and is the text if none does."""
+
+    def __init__(self, reply: ReplyStream) -> None:
+        super().__init__(reply)
+        self._held: dict[int, str] = {}
+        self._said: set[int] = set()
+
+    def _turn(self, delta: Delta) -> None:
+        if delta.index in self._said:
+            return
+        thought = self._held.pop(delta.index, "") + delta.reasoning
+        delta.reasoning = ""
+        if delta.text:
+            self._said.add(delta.index)
+            delta.reasoning = thought
+        elif delta.finish:
+            delta.text = thought
+        else:
+            self._held[delta.index] = thought
 
 
 def _overlap(text: str, tag: str) -> int:
