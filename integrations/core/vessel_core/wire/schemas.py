@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from itertools import count
 from typing import Any, cast
 from urllib.parse import unquote
@@ -98,20 +100,27 @@ _BOUNDS: Mapping[str, Callable[[Any, Any], bool]] = {
     "maxLength": lambda value, bound: len(value) <= bound,
     "minItems": lambda value, bound: len(value) >= bound,
     "maxItems": lambda value, bound: len(value) <= bound,
+    "minProperties": lambda value, bound: len(value) >= bound,
+    "maxProperties": lambda value, bound: len(value) <= bound,
+    "multipleOf": lambda value, bound: _is_multiple(value, bound),
 }
 _BOUND_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), (int, float)),
     **dict.fromkeys(("minLength", "maxLength"), str),
     **dict.fromkeys(("minItems", "maxItems"), list),
+    **dict.fromkeys(("minProperties", "maxProperties"), dict),
 }
+_WHOLLY_KNOWN = frozenset({"type", "enum", "const", "required", "title", "description", *_BOUNDS})
+"""The keywords of a schema that is told to hold only where it does."""
 
 
 def misfit(value: Any, schema: Any) -> str | None:
     """Return where and how a value does not fit a JSON schema, `None` if it does.
 
     It knows what servers bind an answer by: `type`, `enum`, `const`, `properties`, `patternProperties`, `required`,
-    `additionalProperties`, `items`, `prefixItems`, bounds, `pattern`, `anyOf`, `oneOf`, `allOf`, and `$ref`s into the schema.
-    Other keywords (`format`, `if`, `not`, …) are taken to hold, so that it never refuses what a full validator would take.
+    `additionalProperties`, `items`, `prefixItems`, `uniqueItems`, bounds, `multipleOf`, `pattern`, `anyOf`, `oneOf`, `allOf`,
+    a plain `not`, and `$ref`s into the schema. Other keywords (`format`, `if`, …) are taken to hold, so that it never refuses
+    what a full validator would take.
     """
     return _Check(schema).fault(value, schema, "", ())
 
@@ -159,12 +168,17 @@ class _Check:
             wanted = first[place] if place < len(first) else schema.get("items")
             if fault := self.fault(item, wanted, f"{at}[{place}]", ()):
                 return fault
+        if schema.get("uniqueItems") is True and (twice := _twice(_list(value))):
+            return f"{at or 'it'} holds {twice[:80]} twice, against uniqueItems"
         return None
 
     def _choices(self, value: Any, schema: Mapping[str, Any], at: str, refs: tuple[str, ...]) -> str | None:
         for each in _list(schema.get("allOf")):
             if fault := self.fault(value, each, at, refs):
                 return fault
+        known = "not" in schema and _WHOLLY_KNOWN.issuperset(mapping(schema["not"]))
+        if known and self.fault(value, schema["not"], at, refs) is None:
+            return f"{at or 'it'} is {repr(value)[:80]}, which `not` rules out"
         for keyword in ("anyOf", "oneOf"):
             faults = [self.fault(value, each, at, refs) for each in _list(schema.get(keyword))]
             if faults and all(faults):
@@ -209,6 +223,26 @@ def _unlike_pattern(value: Any, pattern: Any, where: str) -> str | None:
     if not isinstance(value, str) or not isinstance(pattern, str) or matches(pattern, value) is not False:
         return None
     return f"{where} is {value[:80]!r}, against the pattern {pattern!r}"
+
+
+def _is_multiple(value: float, of: float) -> bool:
+    """Tell whether a number is a multiple as both are written: 0.3 is one of 0.1. Of what is no number nothing is told."""
+    try:
+        one, other = (Fraction(repr(each)) if isinstance(each, float) else Fraction(each) for each in (value, of))
+    except ValueError:  # NaN or infinity
+        return True
+    return other <= 0 or (one / other).denominator == 1
+
+
+def _twice(items: Sequence[Any]) -> str | None:
+    """Return an item of which there are two, as JSON."""
+    seen = set[str]()
+    for item in items:
+        text = json.dumps(item, sort_keys=True)
+        if text in seen:
+            return text
+        seen.add(text)
+    return None
 
 
 def _is(value: Any, kind: Any) -> bool:
