@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from vessel_core.counting import estimate_chat, was_cut
+from vessel_core.counting import estimate_chat
 from vessel_core.errors import ContextOverflow, InputTooLarge
 from vessel_core.local import LocalServer
 from vessel_core.types import Message
@@ -37,8 +37,8 @@ def ollama(prompt_tokens: int, *, context: int = 4096, loaded: bool = True) -> F
         (2048, 2048, True),  # as many as there is room for
         (1030, 2048, True),  # half of it, after Ollama has dropped the oldest messages
         (3000, 4096, False),  # it fits
-        (2300, 3000, True),  # the whole prompt would have six bytes to a token
-        (2400, 3000, False),  # five
+        (2399, 3000, True),  # fewer tokens than words
+        (2400, 3000, False),  # as many
         (2960, 3000, False),  # it fits, just so
         (2975, 3000, True),
         (3000, 3500, False),  # the estimate says too many, the count fits
@@ -65,12 +65,68 @@ def test_the_context_is_what_the_request_sets_or_less_if_the_server_has_less(
         assert client.chat(LONG, num_ctx=given).truncated is cut
 
 
-@pytest.mark.parametrize(("digits", "read"), [("3141592653 ", 4000), ("0123456789", 4050)])
+@pytest.mark.parametrize(("digits", "read"), [("3141592653 ", 4060), ("0123456789", 4090)])
 def test_digits_are_more_tokens_than_letters(connect: Connect, digits: str, read: int) -> None:
     with ollama(read) as server:
         client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
         assert client.chat([{"role": "user", "content": (digits * 2000)[:14_000]}]).truncated
         assert not client.chat([{"role": "user", "content": (digits * 2000)[:8_000]}]).truncated
+
+
+PICTURES: Any = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}] * 10
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [  # as gpt-oss counts them, the Chinese as Qwen3 does, and ten pictures at 64 tokens each
+        ("भारत एक विशाल देश है जिसमें अनेक भाषाएँ बोली जाती हैं। " * 160, 2251),
+        ("ঢাকা বাংলাদেশের রাজধানী এবং সবচেয়ে বড় শহর যেখানে কোটি মানুষ বাস করে। " * 150, 2412),
+        ("Вчера вечером мы гуляли по набережной и говорили о том, как изменился город. " * 130, 2741),
+        ("今天天气很好，我们一起去公园散步，看到了许多漂亮的花和小动物，大家都很开心。" * 150, 3010),
+        (
+            ("| Name                 | Value                | Description                    |\n" + "-" * 79 + "\n")
+            * 110,
+            2122,
+        ),
+        ("The quick brown fox jumps because international communication requires understanding. " * 180, 1991),
+        ([*PICTURES, {"type": "text", "text": "Compare"}], 660),
+    ],
+)
+@pytest.mark.parametrize("strict", [None, True])
+def test_a_prompt_that_was_read_whole_is_not_taken_for_cut_whatever_it_is(
+    connect: Connect, content: Any, read: int, strict: bool | None
+) -> None:
+    with ollama(read) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        messages: list[Message] = [{"role": "user", "content": content}]
+        assert client.count_chat_tokens(messages) > 4096
+        reply = client.chat(messages, strict=strict)
+        assert (reply.text, reply.truncated) == ("Hi", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Вчера вечером мы гуляли по набережной и говорили о том, как изменился город. " * 300, 2048),
+        ("今天天气很好，我们一起去公园散步，看到了许多漂亮的花和小动物，大家都很开心。" * 500, 2048),
+        ("今天天气很好，我们一起去公园散步，看到了许多漂亮的花和小动物，大家都很开心。" * 200, 4096),
+    ],
+)
+def test_a_prompt_in_any_script_that_ollama_cut_is_noticed(connect: Connect, text: str, read: int) -> None:
+    with ollama(read) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        assert client.chat([{"role": "user", "content": text}]).truncated
+
+
+def test_what_a_template_may_leave_out_is_no_sign_of_a_cut(connect: Connect) -> None:
+    thought = "I had to think of it for a while. " * 600
+    messages: list[Message] = [
+        HELLO,
+        {"role": "assistant", "content": f"<think>{thought}</think>Hi", "reasoning": thought},
+        HELLO,
+    ]
+    with ollama(30) as server:
+        assert not connect("ollama", base_url=server.base_url, model="qwen3:8b").chat(messages).truncated
 
 
 def test_prose_of_long_words_is_not_taken_for_cut(connect: Connect) -> None:
@@ -116,7 +172,7 @@ def test_strict_makes_a_raw_prompt_that_was_cut_an_error_with_what_came(connect:
         assert server.asked("/api/generate")[0].json()["truncate"] is False
 
 
-@pytest.mark.parametrize(("prompt_tokens", "cut"), [(1030, True), (2048, False)])
+@pytest.mark.parametrize(("prompt_tokens", "cut"), [(1030, True), (2399, True), (2400, False)])
 def test_of_a_model_that_is_not_loaded_yet_only_a_count_no_language_has_tells(
     connect: Connect, prompt_tokens: int, cut: bool
 ) -> None:
@@ -217,10 +273,7 @@ def test_a_text_above_the_context_is_told_from_the_others_by_the_real_server(con
 
 
 def test_the_estimate_counts_what_is_beside_the_words() -> None:
-    picture: Any = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-    request = ask({"role": "user", "content": [picture] * 4})
-    assert was_cut(estimate_chat(request), 100, None)
-    assert not was_cut(estimate_chat(request), 1000, None)
+    assert estimate_chat(ask({"role": "user", "content": PICTURES})) == 5004
 
 
 def test_a_text_too_long_to_embed_is_an_error_unless_it_may_be_cut(connect: Connect) -> None:

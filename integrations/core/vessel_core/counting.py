@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from vessel_core.errors import ContextOverflow
 from vessel_core.types import ChatRequest, Message, TokenCount
@@ -18,11 +19,13 @@ DIGITS_A_TOKEN = 2
 TOKENS_A_MESSAGE = 4
 TOKENS_A_PICTURE = 500
 SHORT_PROMPT = 600
-FEW = 5.5 / BYTES_A_TOKEN
-"""Long-winded English has up to five bytes to a token."""
+WORD = re.compile(r"[A-Za-z\u00c0-\u1fff\u3040-\ud7ff][\w'\u0080-\U0010ffff]*")
+"""A word as no tokenizer joins two: all that is not ASCII belongs to it, signs of a script without spaces too."""
 
-TOO_FEW = 8 / BYTES_A_TOKEN
-"""No natural language has more than eight characters to a token."""
+SIGN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u9fff]")
+"""A sign of a script that sets no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+
+SIGNS_A_TOKEN = 8
 
 FULL = 0.99
 """The share of a context from which on it is full: a prompt was cut to fit it."""
@@ -41,18 +44,36 @@ def estimate_chat(request: ChatRequest) -> TokenCount:
     return TokenCount(tools + _messages(request.messages), exact=False)
 
 
-def was_cut(estimate: int, read: int, context: int | None, *, strict: bool = False) -> bool:
+def fewest_tokens(texts: Iterable[str]) -> int:
+    """Return how many tokens these texts have at least, whatever the tokenizer: one a word, one for eight signs."""
+    words = signs = 0
+    for text in texts:
+        words += sum(1 for _ in WORD.finditer(text))
+        signs += sum(1 for _ in SIGN.finditer(text))
+    return max(words, signs // SIGNS_A_TOKEN)
+
+
+def certain_texts(request: ChatRequest) -> Iterator[str]:
+    """Yield what every template shows of a chat: it may leave thoughts, calls and tools out. What a picture takes isn't known."""
+    for message in request.messages:
+        content = message.get("content") or ""
+        for part in [content] if isinstance(content, str) else content:
+            text = part if isinstance(part, str) else part["text"] if part["type"] == "text" else ""
+            yield text.rpartition("</think>")[2]
+
+
+def was_cut(texts: Iterable[str], estimate: int, read: int, context: int | None, *, strict: bool = False) -> bool:
     """Tell whether a server that read so few tokens must have cut the prompt, as Ollama does without a word.
 
-    Where the allocated context is known, a prompt is cut if it can't fit and far fewer tokens were read than it has, or as
-    many as there is room for. Where it isn't, only a count that no language has is a sign of it. So it is if the server was
-    asked to be `strict`, and to refuse what does not fit: one that is too old to know that cuts it all the same.
+    It did if fewer tokens were read than these `texts` of the prompt have words. Where the allocated context is known, it
+    did too if the prompt may not fit and as much was read as there is room for; not if the server was asked to be `strict`,
+    and to refuse what does not fit: one that is too old to know that cuts it all the same.
     """
     if read <= 0 or estimate <= (context or SHORT_PROMPT):
         return False
-    if context is None or strict:
-        return read * TOO_FEW < estimate
-    return read <= context and (read * FEW < estimate or read >= FULL * context)
+    if context is not None and not strict and FULL * context <= read <= context:
+        return True
+    return read < fewest_tokens(texts)
 
 
 def overflow(estimate: int, read: int, context: int | None) -> ContextOverflow:

@@ -346,7 +346,7 @@ def test_logprobs_are_read() -> None:
     [(80_000, 4096, True), (12_000, 4096, False), (1900, 10, False), (80_000, 0, False)],
 )
 def test_a_prompt_the_server_must_have_cut_is_told(characters: int, counted: int, cut: bool) -> None:
-    long: Message = {"role": "user", "content": [{"type": "text", "text": "x" * characters}]}
+    long: Message = {"role": "user", "content": [{"type": "text", "text": ("word " * characters)[:characters]}]}
     stream = ollama.ChatStream(ask(long), Quirks())
     reply = play(stream, [line({"role": "assistant", "content": "Hi"}), last(prompt_eval_count=counted)]).reply
     assert reply.truncated is cut

@@ -172,14 +172,15 @@ class CutStream(TurningStream):
 
     def __init__(self, reply: ReplyStream, request: CompletionRequest, context: int | None) -> None:
         super().__init__(reply)
-        self._estimate, self._context = estimate_text(request.prompt + (request.suffix or "")), context
+        self._texts, self._context = (request.prompt, request.suffix or ""), context
+        self._estimate = estimate_text("".join(self._texts))
         self._strict = bool((request.options or {}).get("strict"))
 
     def _turn(self, delta: Delta) -> None:
         if delta.usage is None:
             return
         read = delta.usage.prompt_tokens
-        delta.truncated = was_cut(self._estimate, read, self._context, strict=self._strict)
+        delta.truncated = was_cut(self._texts, self._estimate, read, self._context, strict=self._strict)
         if delta.truncated and self._strict:
             raise overflow(self._estimate, read, self._context)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vessel_core.counting import estimate_chat, overflow, was_cut
+from vessel_core.counting import certain_texts, estimate_chat, overflow, was_cut
 from vessel_core.errors import ProtocolError, ServerError, StreamInterrupted
 from vessel_core.types import ChatRequest, Delta, Embeddings
 from vessel_core.wire import MAX_LINE, Quirks, Reply
@@ -154,7 +154,7 @@ class ChatStream(PayloadStream[Lines]):
         read = last.usage.prompt_tokens if last.usage else 0
         estimate, context = estimate_chat(self._request), self._request.context_length
         strict = bool(self._request.options.get("strict"))
-        last.truncated = was_cut(estimate, read, context, strict=strict)
+        last.truncated = was_cut(certain_texts(self._request), estimate, read, context, strict=strict)
         if last.truncated and strict:
             self._error = overflow(estimate, read, context)
 
