@@ -81,7 +81,7 @@ GROUPS: dict[str, dict[int, tuple[str, str]]] = {
         60: ("no arguments", "several"),
         61: ("each piece of the arguments repeats those before it", "not seen; a switch"),
         62: ("arguments cut off", "llama.cpp, measured"),
-        63: ("single quotes and trailing commas in arguments", "small models; a switch"),
+        63: ("single quotes, trailing commas and raw line breaks in arguments", "small models; a switch"),
         64: ("calls left in the text", "llama.cpp without tools (measured), LM Studio; a switch"),
         65: ("a call of a tool nobody declared", "any model"),
         66: ("no `type`", "vLLM"),

@@ -22,6 +22,7 @@ from vessel_core.local import LocalServer
 from tests.fake_server import FakeServer, llamacpp_server, lmstudio_server, ollama_server
 from tests.langchain.media import picture
 from tests.langchain.scripted import answer, calling, ollama_answer, ollama_lines
+from tests.langchain.ways import BETA, every_way
 
 
 @tool
@@ -323,6 +324,14 @@ async def test_arguments_that_are_json_in_a_json_string_are_the_same_invoked_and
     for message in asked:
         assert [(call["name"], call["args"]) for call in message.tool_calls] == [("multiply", {"a": 6, "b": 7})]
         assert message.invalid_tool_calls == []
+
+
+@pytest.mark.filterwarnings(BETA)
+async def test_raw_line_breaks_in_arguments_are_taken_by_every_way() -> None:
+    with llamacpp_server(calling(("search", '{\n"query": "a\n\tb"}'))) as server:
+        for message in (await every_way(chat(server))).values():
+            assert [call["args"] for call in message.tool_calls] == [{"query": "a\n\tb"}]
+            assert message.invalid_tool_calls == []
 
 
 def test_half_a_character_in_arguments_is_the_same_invoked_and_streamed() -> None:

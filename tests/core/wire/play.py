@@ -47,8 +47,8 @@ class Played:
         return ChatReply.gather(self.deltas)
 
     def same(self) -> tuple[object, ...]:
-        """What two ways of cutting must have in common: all but the ids that are made up here."""
-        return [_without_made_ids(delta) for delta in self.deltas], type(self.error), str(self.error)
+        """What two ways of cutting must have in common, written (NaN is no other NaN): all but the ids that are made up here."""
+        return repr([_without_made_ids(delta) for delta in self.deltas]), type(self.error), str(self.error)
 
 
 def _without_made_ids(delta: Delta) -> Delta:

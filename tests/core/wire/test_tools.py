@@ -14,7 +14,7 @@ from vessel_core import Client
 from vessel_core.errors import InvalidRequest, ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatReply, Delta, Message, ToolCallDelta
 from vessel_core.wire import Quirks, openai, tools
-from vessel_core.wire.arguments import argument_error, parse_arguments
+from vessel_core.wire.arguments import RawBreaks, argument_error, parse_arguments
 from vessel_core.wire.openai import encode_chat
 from vessel_core.wire.schemas import inline_refs
 from vessel_core.wire.tools import ToolCallAssembler
@@ -357,6 +357,32 @@ def test_quirk_63_small_mistakes_are_mended_if_that_was_switched_on(wrong: str, 
     assert [json.loads(arguments) for _, arguments in calls(reply)] == [meant]
     assert reply.repaired == {"a": wrong}
     assert in_a_stream(piece(0, "a", "f", wrong)).tool_calls == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 99])
+@pytest.mark.parametrize("repair", [False, True])
+def test_quirk_63_raw_line_breaks_and_tabs_in_strings_are_json_however_they_are_cut(size: int, repair: bool) -> None:
+    wrong = '{\n\t"code": "if \\"x\\":\n\tpass\\\\",\r\n"more": ["\r\n"]\n}'
+    pieces = [piece(arguments=wrong[at : at + size]) for at in range(0, len(wrong), size)]
+    [(_, text)] = calls(assembled(piece(0, "a", "f"), *pieces, repair=repair))
+    assert json.loads(text) == {"code": 'if "x":\n\tpass\\', "more": ["\r\n"]}
+    assert text.startswith('{\n\t"code"')
+    assert text.endswith("\n}")
+
+
+def test_arguments_are_looked_through_once_for_line_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks: list[str] = []
+    mark = RawBreaks._mark  # pyright: ignore[reportPrivateUsage] - its work is counted
+
+    def counted(breaks: RawBreaks, found: re.Match[str]) -> str:
+        marks.append(found[0])
+        return mark(breaks, found)
+
+    monkeypatch.setattr(RawBreaks, "_mark", counted)
+    parts = ["{", *['"a":1', ",\n"] * 200, '"b": 2}']
+    assembled(piece(0, "a", "f"), *(piece(arguments=part) for part in parts))
+    text = "".join(parts[:-1])
+    assert len(marks) == text.count('"') + text.count("\n")
 
 
 @pytest.mark.parametrize("pieces", [["null"], ["nu", "ll"], [" ", "n", "ull\n"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 from vessel_core.wire.jsontext import loads, without_lone_surrogates
@@ -28,6 +29,32 @@ def whole_escapes(text: str) -> tuple[str, str]:
     found = _OPEN_ESCAPE.search(text)
     end = found.start(1) if found else len(text)
     return without_lone_surrogates(text[:end]), text[end:]
+
+
+_MARKS = re.compile(r'\\.|["\n\r\t]', re.DOTALL)
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class RawBreaks:
+    """Writes line breaks and tabs that stand raw in the strings of a JSON text as escapes, while it comes in pieces."""
+
+    __slots__ = ("_inside", "_seen")
+
+    def __init__(self) -> None:
+        self._inside = False  # a string is open after the pieces that were seen
+        self._seen = 0
+
+    def escaped(self, piece: str, *, after: Sequence[str] = ()) -> str:
+        """Return a piece without them; `after` are all those before it, none of which ends within an escape."""
+        for earlier in after[self._seen :]:
+            _MARKS.sub(self._mark, earlier)
+        self._seen = len(after) + 1
+        return _MARKS.sub(self._mark, piece)
+
+    def _mark(self, found: re.Match[str]) -> str:
+        if found[0] == '"':
+            self._inside = not self._inside
+        return _ESCAPES.get(found[0], found[0]) if self._inside else found[0]
 
 
 def unwrapped_arguments(text: str) -> str:
@@ -72,9 +99,9 @@ _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 
 
 def mended_arguments(text: str) -> str | None:
-    """Return arguments without single quotes, trailing commas and Python's constants (quirk 63); `None` if that is not all
-    that is wrong with them. What was cut off stays so: no bracket and no quote is ever added."""
-    mended = _MISTAKES.sub(_mended, text)
+    """Return arguments without single quotes, trailing commas, Python's constants (quirk 63) and raw line breaks; `None` if
+    that is not all that is wrong with them. What was cut off stays so: no bracket and no quote is ever added."""
+    mended = RawBreaks().escaped(_MISTAKES.sub(_mended, text))
     return mended if parse_arguments(mended) is not None else None
 
 

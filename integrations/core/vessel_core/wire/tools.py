@@ -10,6 +10,7 @@ from typing import Any, cast
 from vessel_core.errors import ResponseTooLarge
 from vessel_core.types import ChatReply, ChatRequest, InvalidToolCall, Tool, ToolCallDelta
 from vessel_core.wire.arguments import (
+    RawBreaks,
     argument_error,
     arguments_text,
     mended_arguments,
@@ -36,7 +37,9 @@ SHORTEST_REPEAT = 3
 class _OpenCall:
     """A call whose pieces are still coming."""
 
-    __slots__ = ("announced", "arguments", "escape", "held", "id", "index", "name", "said", "server_index", "size")
+    __slots__ = (
+        *("announced", "arguments", "breaks", "escape", "held", "id", "index", "name", "said", "server_index", "size"),
+    )
 
     def __init__(self, index: int, server_index: int | None) -> None:
         self.index = index
@@ -44,6 +47,7 @@ class _OpenCall:
         self.id = ""
         self.name = ""
         self.announced = False
+        self.breaks: RawBreaks | None = None
         self.held = False
         self.said = False
         self.arguments: list[str] = []
@@ -171,6 +175,9 @@ class ToolCallAssembler:
             call.said = bool(arguments.strip())
         if call.escape or "\\" in arguments:
             arguments, call.escape = whole_escapes(call.escape + arguments)
+        if ("\n" in arguments or "\t" in arguments or "\r" in arguments) and not (self._repair or self._cumulative):
+            call.breaks = call.breaks or RawBreaks()
+            arguments = call.breaks.escaped(arguments, after=call.arguments)
         call.arguments.append(arguments)
         if not self._parallel and call not in self._allowed():
             return
