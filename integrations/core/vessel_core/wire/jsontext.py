@@ -24,20 +24,16 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
     NaN, Infinity and numbers as large (1e999) are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates
     become U+FFFD (quirk 45).
     """
-    document = _loaded(data, nan)
-    if not nan:
-        json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
-    return document
-
-
-def _loaded(data: bytes | str, nan: bool) -> Any:
     try:
-        return from_json(data, allow_inf_nan=nan, cache_strings="keys")
+        document = from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except ValueError:
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         if _deeper_than(MAX_DEPTH, text):
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
-        return json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
+        document = json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
+    if not nan:
+        json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
+    return document
 
 
 def without_lone_surrogates(text: str) -> str:
