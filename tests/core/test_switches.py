@@ -230,7 +230,7 @@ def test_what_was_thought_and_handed_on_is_not_thought_twice(connect: Connect) -
 
 
 def test_several_choices_and_the_switch_leave_a_forced_call_as_it_came(connect: Connect) -> None:
-    frames = chunk({"content": "It rains."}) + chunk({}, "stop")
+    frames = chunk({"content": "It rains."}) + chunk({}, "stop") + b"data: [DONE]\n\n"
     cases: list[tuple[dict[str, Any], dict[str, Any]]] = [({"forced_by_schema": False}, {}), ({}, {"n": 2})]
     for quirks, options in cases:
         with llamacpp_server(frames) as server:
