@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -120,17 +121,22 @@ def test_one_actor_keeps_a_host_busy(cluster: None) -> None:
     assert ours[0] >= 10 * rays[0]  # it asks the rows of a batch one after the other
 
 
-def test_rows_that_fail_are_errors_and_no_end_of_the_job(cluster: None) -> None:
+def test_rows_that_fail_are_errors_and_the_output_is_one_table(cluster: None, tmp_path: Path) -> None:
+    """The first files have no errors, one has only errors, and one has an error beside vectors."""
     with Host(4, 5) as host:
-        rows = ray.data.from_items([{"text": "" if number == 7 else f"text {number}"} for number in range(40)])
-        found = rows.map_batches(
+        texts = ["" if number == 36 or number in range(16, 24) else f"text {number}" for number in range(40)]
+        rows = ray.data.from_items([{"text": text} for text in texts], override_num_blocks=5)
+        rows.map_batches(
             BatchWorker,
             fn_constructor_kwargs={"backend": "llamacpp", "base_url": host.url},
             batch_size=8,
             compute=ray.data.ActorPoolStrategy(size=1),
-        ).take_all()
-    assert [row["text"] for row in found if row["error"]] == [""]
-    assert sum(row["embedding"] is not None for row in found) == 39
+        ).write_parquet(str(tmp_path))
+    assert len(list(tmp_path.glob("*.parquet"))) == 5
+    found = parquet.read_table(tmp_path).to_pylist()
+    assert len(pd.read_parquet(tmp_path)) == 40
+    assert [row["text"] for row in found if row["error"]] == [""] * 9
+    assert sum(row["embedding"] is not None for row in found) == 31
 
 
 def test_everything_crosses_to_another_process_small() -> None:

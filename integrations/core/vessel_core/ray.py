@@ -25,7 +25,19 @@ from typing import Any, Unpack
 
 from vessel_core.address import without_login
 from vessel_core.async_client import AsyncClient
-from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, check_options, prompt_of, wrong_in
+from vessel_core.bulk.asking import (
+    COLUMNS,
+    Asking,
+    Item,
+    Task,
+    batches_of,
+    check_options,
+    kinds_of,
+    prompt_of,
+    wrong_in,
+)
+from vessel_core.bulk.rows import pyarrow
+from vessel_core.bulk.tables import arrow_types
 from vessel_core.errors import InvalidConfig
 from vessel_core.hiding import is_secret
 from vessel_core.settings import TargetOptions, make_target
@@ -37,7 +49,8 @@ class BatchWorker:
     """Takes a batch as a mapping of columns, asks the servers many rows at once, returns it with columns more.
 
     These are `embedding`, or `text`, `finish` and others of `task="chat"`, and of both `error` and `attempts`: what is wrong
-    with a row is its error, and ends no job. `column` holds the texts; `batch_size` texts go in one request (of embeddings),
+    with a row is its error, and ends no job. They are Arrow arrays whose types are the same in each batch, and lists where
+    `column` came as a list. `column` holds the texts; `batch_size` texts go in one request (of embeddings),
     and `concurrency` requests are under way at once, by default what the limits of several hosts allow, or 16. `options` are
     those of `embed` or `chat`; `api_key_env` names the variable that holds the key on the machine where the work is done.
     What else there is says where the servers are, as for `Client`. A server that is away is waited for, `patience` seconds. One
@@ -91,9 +104,9 @@ class BatchWorker:
             raise InvalidConfig(
                 f"The batch has no column {self._column!r}.", hint=f"It has: {', '.join(map(str, batch))}."
             )
-        given = [value.tolist() if hasattr(value, "tolist") else value for value in batch[self._column]]
-        found = self._run(given)
-        return {**batch, **found}
+        column = batch[self._column]
+        found = self._run([_plain(value) for value in _plain(column)])
+        return {**batch, **(found if isinstance(column, list) else _typed(found, self._task))}
 
     def _run(self, given: Sequence[Any]) -> dict[str, list[Any]]:
         try:
@@ -139,6 +152,21 @@ class BatchWorker:
         return f"BatchWorker({self._task!r}, {make_target(self._backend, **self._connection).label()})"
 
 
+def _plain(values: Any) -> Any:
+    """Return what numpy, pandas or Arrow wrap."""
+    return values.tolist() if hasattr(values, "tolist") else values
+
+
+def _typed(columns: Mapping[str, list[Any]], task: Task) -> Mapping[str, Any]:
+    """Return the columns as what an engine can't take for another type where a batch has only errors, or none."""
+    try:
+        pa, types = pyarrow("pyarrow"), arrow_types()
+    except InvalidConfig:  # an engine without Arrow
+        return columns
+    kinds = kinds_of(task)
+    return {name: pa.array(values, types[kinds[name]]) for name, values in columns.items()}
+
+
 def _close(runner: asyncio.Runner) -> None:
     try:
         running = asyncio.get_running_loop()
@@ -155,8 +183,7 @@ class _Rows(Asking):
 
     def begin(self, count: int) -> None:
         """Take a batch of so many rows."""
-        names = [*COLUMNS[self.task], "error", "attempts"]
-        self.columns = {name: [None] * count for name in names}
+        self.columns = {name: [None] * count for name in kinds_of(self.task)}
 
     def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
         values = {**found, "error": item.error, "attempts": item.attempts}

@@ -55,6 +55,11 @@ COLUMNS: Mapping[Task, Mapping[str, str]] = {
 """What a task adds to a row, beside `row`, `key`, `error` and `attempts`."""
 
 
+def kinds_of(task: Task) -> Mapping[str, str]:
+    """Return the columns of what is found of a row, and their kinds."""
+    return {**COLUMNS[task], "error": "text", "attempts": "int"}
+
+
 @dataclass(slots=True)
 class Item:
     """A row to work on: its number, id, key, prompt, and the columns kept of the source."""

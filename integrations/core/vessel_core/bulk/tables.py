@@ -24,11 +24,17 @@ Table = tuple[Sequence[Mapping[str, Any]], Sequence[Any]]
 """Some rows of the journal, and the columns copied of the source for them."""
 
 
+def arrow_types() -> Mapping[str, Any]:
+    """Return the Arrow type of each kind of column that is ours."""
+    pa = pyarrow("pyarrow")
+    return {"int": pa.int64(), "text": pa.string(), "vector": pa.list_(pa.float32())}
+
+
 def write_parquet(lines: Lines, to: Path, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
     """Write a Parquet file of lines, a few thousand at a time; it appears when it is whole."""
     beside = to.with_name(f"{to.name}.new")
     pa, parquet = pyarrow("pyarrow"), pyarrow("pyarrow.parquet")
-    known = {"int": pa.int64(), "text": pa.string(), "vector": pa.list_(pa.float32())}
+    known = arrow_types()
     if isinstance(source, str | Path) and is_parquet(Path(source)):
         types, tables = _copied(pa, Path(source), kept, lines)
     else:
