@@ -25,17 +25,8 @@ from typing import Any, Unpack
 
 from vessel_core.address import without_login
 from vessel_core.async_client import AsyncClient
-from vessel_core.bulk.asking import (
-    COLUMNS,
-    Asking,
-    Item,
-    Task,
-    batches_of,
-    check_options,
-    kinds_of,
-    prompt_of,
-    wrong_in,
-)
+from vessel_core.bulk.asking import Asking
+from vessel_core.bulk.items import COLUMNS, Item, Task, batches_of, check_options, kinds_of, prompt_of, wrong_in
 from vessel_core.bulk.rows import pyarrow
 from vessel_core.bulk.tables import arrow_types
 from vessel_core.errors import InvalidConfig

@@ -9,10 +9,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from itertools import count
+from typing import Any
 
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends.base import same_model
+from vessel_core.bulk.items import Item, Task, messages_of
 from vessel_core.errors import (
     AuthFailed,
     BadRequest,
@@ -22,16 +24,15 @@ from vessel_core.errors import (
     ModelNotFound,
     NoServerFound,
     ProtocolError,
+    ServerTimeout,
     ServerUnreachable,
     Unsupported,
     VesselError,
 )
 from vessel_core.hosts import is_hosts_fault
-from vessel_core.request import chat_request, checked_options, checked_timeout
-from vessel_core.types import ChatReply, Message
-from vessel_core.vetting import ALIKE, cosine
+from vessel_core.types import ChatReply
+from vessel_core.vetting import ALIKE, SAMPLE, cosine
 
-Task = Literal["embed", "chat"]
 TRIES = 3
 """How often a row is tried whose answer broke off or never came."""
 
@@ -41,78 +42,6 @@ OF_ALL = (AuthFailed, ModelNotFound, Unsupported, InvalidConfig)
 PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait for a server that is not there or has too much to do."""
 
-COLUMNS: Mapping[Task, Mapping[str, str]] = {
-    "embed": {"embedding": "vector"},
-    "chat": {
-        "text": "text",
-        "reasoning": "text",
-        "tool_calls": "text",
-        "finish": "text",
-        "prompt_tokens": "int",
-        "completion_tokens": "int",
-    },
-}
-"""What a task adds to a row, beside `row`, `key`, `error` and `attempts`."""
-
-
-def kinds_of(task: Task) -> Mapping[str, str]:
-    """Return the columns of what is found of a row, and their kinds."""
-    return {**COLUMNS[task], "error": "text", "attempts": "int"}
-
-
-@dataclass(slots=True)
-class Item:
-    """A row to work on: its number, id, key, prompt, and the columns kept of the source."""
-
-    row: int
-    key: str
-    prompt: Any
-    kept: dict[str, Any]
-    error: str | None = None
-    attempts: int = 0
-
-
-def check_options(task: Task, options: Mapping[str, Any]) -> None:
-    """Raise `InvalidRequest` or `InvalidConfig` for options that no row could be asked with."""
-    checked_timeout(options.get("timeout"))
-    if task == "chat":
-        fields = {name: value for name, value in options.items() if name != "validate"}
-        chat_request(messages_of("?"), **fields)
-    else:
-        named = ("model", "dimensions", "blank", "concurrency", "timeout", "extra_body")
-        checked_options({name: value for name, value in options.items() if name not in named})
-
-
-def wrong_in(given: Any, column: str) -> str | None:
-    """Return why a row can't be asked, if it can't."""
-    if given is None or given in ("", []):
-        return f"The row has nothing in its column {column!r}."
-    return None if isinstance(given, str | list) else f"{column!r} is a {type(given).__name__}, not a text."
-
-
-def prompt_of(given: Any, system: str | None) -> Any:
-    """Return what is asked, with a system message before it."""
-    if system is None or not given:
-        return given
-    return [{"role": "system", "content": system}, *messages_of(given)]
-
-
-def messages_of(given: Any) -> list[Message]:
-    """Return what is asked: a text is a user's."""
-    return cast("list[Message]", given) if isinstance(given, list) else [{"role": "user", "content": given}]
-
-
-def batches_of(items: Iterator[Item], size: Callable[[], int]) -> Iterator[list[Item]]:
-    """Yield rows together that are asked together; what `size` says may change as more is known."""
-    batch: list[Item] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) >= size():
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
 
 @dataclass(eq=False)
 class Asking(ABC):
@@ -120,8 +49,8 @@ class Asking(ABC):
     batch.
 
     `concurrency` requests are under way at once; where that is `None`, what the limits of several hosts allow, or `otherwise`.
-    A server that is away is waited for until nothing has come for `patience` seconds. All answers are of the model that the
-    first one is of, also from one call of `all` to the next.
+    A server that is away, or answers nobody in time, is waited for until nothing has come for `patience` seconds. All
+    answers are of the model that the first one is of, also from one call of `all` to the next.
     """
 
     client: AsyncClient
@@ -150,7 +79,7 @@ class Asking(ABC):
 
     async def all(self, batches: Iterator[list[Item]]) -> None:
         """Work on every batch. The first error that concerns them all ends it."""
-        self._workers, self._heard = 1, time.monotonic()
+        self._workers, self._heard, self._asking_how_it_is = 1, time.monotonic(), asyncio.Lock()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._work(group, batches))
@@ -173,6 +102,7 @@ class Asking(ABC):
         while True:
             for item in batch:
                 item.attempts += 1
+            since = time.monotonic()
             try:
                 await self._ask(batch)
             except VesselError as error:
@@ -180,12 +110,13 @@ class Asking(ABC):
                 if isinstance(error, OF_ALL) and not (again and self._doubtful()):
                     raise
                 if _is_away(error):
-                    if time.monotonic() - self._heard > self.patience:
-                        raise
-                    await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)] * (0.5 + random.random() / 2))  # noqa: S311
+                    await self._pause(waits, error)
                     waits += 1
                     continue
-                self._heard = time.monotonic()
+                if isinstance(error, ServerTimeout):
+                    await self._until_it_answers(since, error)
+                else:
+                    self._heard = time.monotonic()
                 refused = isinstance(error, BadRequest | InvalidRequest)
                 if not refused and again:
                     continue
@@ -197,6 +128,34 @@ class Asking(ABC):
             else:
                 self._heard = time.monotonic()
             return
+
+    async def _pause(self, waits: int, error: VesselError) -> None:
+        """Wait a little; raise the error if nothing has come for too long."""
+        if time.monotonic() - self._heard > self.patience:
+            raise error
+        await asyncio.sleep(PAUSES[min(waits, len(PAUSES) - 1)] * (0.5 + random.random() / 2))  # noqa: S311
+
+    async def _until_it_answers(self, since: float, error: ServerTimeout) -> None:
+        """Wait until the server has answered somebody, if only a short question: so long it may be that it hangs, and what
+        was asked is not what takes it too long. Raise the error if it is too long for us."""
+        async with self._asking_how_it_is:
+            for waits in count():
+                if self._heard > since:
+                    return
+                try:
+                    await asyncio.wait_for(self._ask_little(), self.patience)
+                except (TimeoutError, VesselError) as silence:
+                    if isinstance(silence, TimeoutError) or _is_away(silence):
+                        await self._pause(waits, error)
+                        continue
+                self._heard = time.monotonic()
+
+    async def _ask_little(self) -> None:
+        if self.task == "embed":
+            await self.client.embed(SAMPLE, **self.options)
+        else:
+            options: dict[str, Any] = {**self.options, "max_tokens": 1}
+            await self.client.chat(messages_of(*SAMPLE), **options)
 
     def _doubtful(self) -> bool:
         """Tell whether other hosts may answer what those that were asked refused."""

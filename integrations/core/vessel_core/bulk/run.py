@@ -15,7 +15,8 @@ from typing import Any
 
 from vessel_core.async_client import AsyncClient
 from vessel_core.backends import LLAMACPP
-from vessel_core.bulk.asking import COLUMNS, Asking, Item, Task, batches_of, check_options, prompt_of, wrong_in
+from vessel_core.bulk.asking import Asking
+from vessel_core.bulk.items import COLUMNS, Item, Task, batches_of, check_options, kinds_of, prompt_of, wrong_in
 from vessel_core.bulk.journal import Journal
 from vessel_core.bulk.lines import line_of
 from vessel_core.bulk.progress import BulkProgress, shown_by
@@ -88,7 +89,7 @@ async def abulk(
     what the limits of several hosts allow, or 4. Other `options` are those of `embed` or `chat`.
 
     The output is the checkpoint: run again, only what is missing is asked, and with `retry_errors` what failed as well;
-    `overwrite` begins anew. A server that is away is waited for, until nothing has come for `patience` seconds. Raises
+    `overwrite` begins anew. A server that is away or hangs is waited for, until nothing has come for `patience` seconds. Raises
     `InvalidConfig` if the output belongs to another source, model or options, and what no row could get past: a wrong key, a
     missing model, an option that there is not, a disk that is full.
     """
@@ -98,7 +99,7 @@ async def abulk(
     since = time.monotonic()
     path = checked_output(to, source)
     kept = list(dict.fromkeys([id_column, *keep]))
-    kinds = {"row": "int", "key": "text", "error": "text", "attempts": "int", **COLUMNS[task]}
+    kinds = {"row": "int", "key": "text", **kinds_of(task)}
     if taken := sorted(set(kept) & set(kinds)):
         raise InvalidConfig(f"The output has a column {taken[0]!r} of its own.", hint="Rename that of the source.")
     rows = checked_rows(source, column, keep if id_column == ID else kept, kept)
