@@ -13,7 +13,10 @@ from docs.examples.generated import ROOT, Part, markdown_table, run
 SHOWN = (*BACKENDS[:3], find_backend("vllm"), COMPATIBLE)
 OWN_WAYS = {
     "reasoning": {"template": "`chat_template_kwargs`", "effort": "`reasoning_effort`", "think": "`think`"},
-    "strict": {"always": "it refuses by itself", "ollama": "`truncate`"},
+    "strict": {
+        "ollama": "`truncate`",
+        "llamacpp": "it refuses by itself, but for what is around a gap",
+    },
 }
 
 
@@ -23,7 +26,7 @@ def cell(backend: Backend, option: str) -> str:
     if option == "reasoning":
         return OWN_WAYS["reasoning"]["think" if own else backend.quirks.thinking]
     if option == "strict":
-        return OWN_WAYS["strict"]["ollama" if own else "always"]
+        return OWN_WAYS["strict"].get(backend.name, "it refuses by itself")
     if option in backend.quirks.refused:
         return "–"
     return f"`{backend.quirks.takes[option]}`" if option in backend.quirks.takes else "?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from vessel_core.local import LocalServer
 from vessel_core.types import Message
 
 from tests.core.driving import Connect
-from tests.core.wire.play import HELLO, ask, last, line
-from tests.fake_server import NDJSON, FakeServer, Request, Response, ollama_server
+from tests.core.wire.play import HELLO, ask, event, last, line
+from tests.fake_server import NDJSON, FakeServer, Request, Response, llamacpp_server, ollama_server
 
 
 def json_line(fields: dict[str, Any]) -> bytes:
@@ -21,6 +22,14 @@ def json_line(fields: dict[str, Any]) -> bytes:
 
 
 WORDS = 2400
+
+
+@pytest.fixture(scope="module")
+def gap_server() -> Iterator[LocalServer]:
+    with LocalServer.demo("chat", context_length=4096, parallel=1, batch_size=512) as server:
+        yield server
+
+
 LONG: list[Message] = [{"role": "user", "content": "The quick brown fox jumps. " * (WORDS // 5)}]
 """About 3,000 tokens: 12,960 bytes, estimated as 3,703 tokens and 4 for the message."""
 
@@ -155,6 +164,41 @@ def test_a_raw_prompt_that_ollama_cut_is_noticed_too(
         assert (reply.truncated, reply.text) == (cut, "Hi")
         assert not client.complete("short", suffix=suffix).truncated
         assert len(server.asked("/api/ps")) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "cut"),
+    [(150, 50, False), (200, 1, True), (1, 200, True), (10, 10, False)],  # 381 and 126 tokens fit
+)
+def test_what_the_real_server_cuts_around_a_gap_is_noticed(
+    connect: Connect, gap_server: LocalServer, before: int, behind: int, cut: bool
+) -> None:
+    client = connect(base_url=gap_server.base_url)
+    gap: Any = {"prompt": "word " * before, "suffix": " word" * behind, "max_tokens": 3}
+    reply = client.complete(**gap)
+    assert (reply.truncated, reply.usage is not None) == (cut, True)
+    if not cut:
+        assert client.complete(**gap, strict=True).text == reply.text
+        return
+    with pytest.raises(ContextOverflow, match="tokens around the gap") as caught:
+        client.complete(**gap, strict=True)
+    assert caught.value.partial is not None
+    assert (caught.value.prompt_tokens or 0) >= before + behind
+
+
+@pytest.mark.parametrize(("words", "counted"), [(100, 0), (101, 2)])
+def test_a_gap_is_counted_only_where_its_sides_are_long_and_a_server_that_can_not_fills_it(
+    connect: Connect, words: int, counted: int
+) -> None:
+    last = {"content": "Hi", "stop": True, "stop_type": "eos", "tokens_evaluated": 9, "tokens_predicted": 1}
+    tokens = [
+        Response.json({"tokens": [1] * 5}),
+        Response.json({"error": {"message": "File Not Found", "code": 404}}, 404),
+    ]
+    routes: Any = {("POST", "/infill"): Response.stream(event(last)), ("POST", "/tokenize"): tokens}
+    with llamacpp_server(routes=routes) as server:
+        reply = connect(base_url=server.base_url, model="m").complete("word " * words, suffix="0123456789", strict=True)
+        assert (reply.text, reply.truncated, len(server.asked("/tokenize"))) == ("Hi", False, counted)
 
 
 def test_strict_makes_a_raw_prompt_that_was_cut_an_error_with_what_came(connect: Connect) -> None:

@@ -229,6 +229,17 @@ DURING: dict[str, Raise] = {
         messages=LONG,
         strict=True,
     ),
+    "what is around a gap and llama.cpp cut, with `strict`": on(
+        llamacpp_server(
+            routes={
+                ("POST", "/tokenize"): Response.json({"tokens": [1] * 2000}),
+                ("POST", "/infill"): Response.json(
+                    {"content": "Hi", "stop": True, "tokens_evaluated": 1540, "tokens_predicted": 1}
+                ),
+            }
+        ),
+        lambda client: client.complete("word " * 2000, suffix=" end", model="demo", strict=True),
+    ),
     "a text too long to embed": on(
         llamacpp_server(
             routes={

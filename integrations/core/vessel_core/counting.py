@@ -86,6 +86,16 @@ def overflow(estimate: int, read: int, context: int | None) -> ContextOverflow:
     return error
 
 
+def gap_overflow(tokens: int, read: int) -> ContextOverflow:
+    """Return the error of a gap whose surroundings were cut and must not be."""
+    error = ContextOverflow(
+        f"llama.cpp cut the {tokens} tokens around the gap to fit its batch, and read {read}.",
+        hint="Send less, or start it with a larger batch (`-b`). Without `strict` the answer comes, marked as `truncated`.",
+    )
+    error.prompt_tokens = tokens
+    return error
+
+
 def _messages(messages: Sequence[Message]) -> int:
     tokens = 0
     for message in messages:

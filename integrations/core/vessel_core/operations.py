@@ -29,7 +29,7 @@ from vessel_core.types import (
 from vessel_core.watching import Steps, Waiting, until_well
 from vessel_core.wire import Call, ReplyStream
 from vessel_core.wire.answering import answer_choice, conflicts, with_answer_tool
-from vessel_core.wire.completion import CompletionRequest, CutStream
+from vessel_core.wire.completion import CompletionRequest, CutStream, GapStream
 from vessel_core.wire.turns import arranged
 
 OF_ONE_HOST = frozenset(
@@ -52,6 +52,9 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     request = replace(request, options=target.steady(request.model, options, request.extra_body))
     call = encode(request, target.quirks)
     reply: ReplyStream = backend.feature("completion_stream", "complete text")(limit=target.limits.line)
+    if request.suffix is not None and "count_gap" in backend.features:
+        count_gap: Callable[[CompletionRequest], Flow[int]] = backend.features["count_gap"]
+        return call, GapStream(reply, request, (yield from count_gap(request)))
     if "allocated" not in backend.features or estimate_text(request.prompt + (request.suffix or "")) <= LONG_PROMPT:
         return call, reply
     return call, CutStream(reply, request, (yield from allocated(target, request.model, request.options or {})))

@@ -13,10 +13,13 @@ from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, Protoc
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
 from vessel_core.wire import MAX_LINE, Call, Quirks, ReplyStream
-from vessel_core.wire.completion import CompletionStream, encode_llamacpp, read_llamacpp
+from vessel_core.wire.completion import CompletionRequest, CompletionStream, encode_llamacpp, read_llamacpp
 from vessel_core.wire.failures import json_body
 from vessel_core.wire.openai_request import encode_chat
 from vessel_core.wire.reading import count, mapping
+
+UNCUT_BYTES = 510
+"""A side of a gap as long as this is not cut with the usual batch: a token has a byte at least."""
 
 NO_LLAMACPP = "Is the server at this URL llama.cpp's?"
 
@@ -34,6 +37,24 @@ def tokenize(text: str, model: str | None) -> Flow[list[int]]:
     if None in found:
         raise ProtocolError("The reply holds what is no token id.", hint=NO_LLAMACPP)
     return [token for token in found if token is not None]
+
+
+def count_gap(request: CompletionRequest) -> Flow[int]:
+    """Count the tokens around a gap, or return 0 for a text too short to be cut, or of a server that can't tell.
+
+    `/infill` takes three quarters of a batch from the end of what is before the gap, and a quarter from the start of what is
+    behind it, without a word (measured: 1,533 and 510 tokens of the usual 2,048).
+    """
+    sides = [side for side in (request.prompt, request.suffix) if side]
+    if sum(len(side.encode("utf-8", "replace")) for side in sides) <= UNCUT_BYTES:
+        return 0
+    tokens = 0
+    try:
+        for side in sides:
+            tokens += len((yield from tokenize(side, request.model)))
+    except Unsupported:
+        return 0
+    return tokens
 
 
 def detokenize(tokens: Sequence[int], model: str | None) -> Flow[str]:
@@ -197,6 +218,7 @@ FEATURES: Mapping[str, Any] = {
     "complete": encode_llamacpp,
     "completion_stream": completion_stream,
     "count_chat": count_chat,
+    "count_gap": count_gap,
     "detokenize": detokenize,
     "erase_slot": erase_slot,
     "load": load,

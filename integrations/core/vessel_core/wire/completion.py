@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, cast
 
-from vessel_core.counting import estimate_text, overflow, was_cut
+from vessel_core.counting import estimate_text, gap_overflow, overflow, was_cut
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported
 from vessel_core.types import ChatOptions, Delta, Usage
 from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
@@ -183,6 +183,22 @@ class CutStream(TurningStream):
         delta.truncated = was_cut(self._texts, self._estimate, read, self._context, strict=self._strict)
         if delta.truncated and self._strict:
             raise overflow(self._estimate, read, self._context)
+
+
+class GapStream(TurningStream):
+    """Reads what fills a gap; llama.cpp may have cut the so many tokens around it, which is an error if `strict`."""
+
+    def __init__(self, reply: ReplyStream, request: CompletionRequest, tokens: int) -> None:
+        super().__init__(reply)
+        self._tokens = tokens
+        self._strict = bool((request.options or {}).get("strict"))
+
+    def _turn(self, delta: Delta) -> None:
+        if delta.usage is None:
+            return
+        delta.truncated = 0 < delta.usage.prompt_tokens < self._tokens
+        if delta.truncated and self._strict:
+            raise gap_overflow(self._tokens, delta.usage.prompt_tokens)
 
 
 class CompletionStream(PayloadStream[EventStream | Lines]):
