@@ -225,6 +225,25 @@ def test_ollamas_runner_options_stay_the_same_from_call_to_call(connect: Connect
     assert [body["shift"] for body in later] == [False, False, False]
 
 
+def test_shift_in_an_extra_body_stays_the_same_from_call_to_call_too(connect: Connect) -> None:
+    with ollama_server(transcript("ollama/text.ndjson")) as server:
+        client = connect("ollama", base_url=server.base_url, model="qwen3:8b")
+        client.chat([HELLO], extra_body={"shift": False, "num_gpu": 20})
+        client.chat([HELLO])
+        first, later = (request.json() for request in server.asked("/api/chat"))
+    assert (first["shift"], first["num_gpu"], later["shift"]) == (False, 20, False)
+    assert "options" not in later  # beside them Ollama reads no `num_gpu`
+
+
+def test_variables_of_the_template_in_an_extra_body_stand_beside_ours(connect: Connect) -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = connect(base_url=server.base_url, model="m")
+        client.chat([HELLO], reasoning=False, extra_body={"chat_template_kwargs": {"a": 1}})
+        client.chat([HELLO], reasoning=False, extra_body={"chat_template_kwargs": {"enable_thinking": True}})
+        sent = [request.json()["chat_template_kwargs"] for request in server.asked("/v1/chat/completions")]
+    assert sent == [{"enable_thinking": False, "a": 1}, {"enable_thinking": True}]
+
+
 def test_an_option_that_a_server_has_not_got_is_refused_for_a_completion_too(connect: Connect) -> None:
     with lmstudio_server() as server:
         with pytest.raises(Unsupported, match="LM Studio has no option 'num_ctx'"):

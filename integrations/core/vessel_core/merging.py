@@ -9,11 +9,18 @@ from vessel_core.errors import InvalidConfig
 
 
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body with the caller's own fields in it; those under `options` stand beside ours, they don't replace them."""
+    """Return a body with the caller's own fields in it; those inside `options` or the template's variables stand beside
+    ours, they don't replace them."""
     merged = {**body, **extra}
-    if isinstance(extra.get("options"), Mapping):
-        merged["options"] = {**(body.get("options") or {}), **extra["options"]}
+    for name in ("options", "chat_template_kwargs"):
+        if isinstance(extra.get(name), Mapping):
+            merged[name] = {**(body.get(name) or {}), **extra[name]}
     return merged
+
+
+def said(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say something: a `null` is an error for some servers."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def joined(one: Any, other: Any, name: str) -> Any:

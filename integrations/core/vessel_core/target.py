@@ -286,12 +286,14 @@ class Target:
     ) -> ChatOptions:
         """Keep an option that makes Ollama load its model anew the same from call to call, also where it is left out.
 
-        It may be given to a call, to `load`, or under `options` of an `extra_body`.
+        It may be given to a call, to `load`, or in an `extra_body`, where Ollama reads it.
         """
         if "num_ctx" not in self.quirks.takes:
             return cast("ChatOptions", options)
         kept = self.runner.setdefault(plain_name(model or ""), {})
-        for given in (options, mapping((extra_body or {}).get("options"))):
+        extra = extra_body or {}
+        beside = {name: value for name, value in extra.items() if self.quirks.takes.get(name) == name}
+        for given in (options, mapping(extra.get("options")), beside):
             kept.update({name: value for name, value in given.items() if name in RUNNER and value is not None})
         missing = {name: value for name, value in kept.items() if name not in options}
         return cast("ChatOptions", {**options, **missing})

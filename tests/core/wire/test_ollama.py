@@ -201,6 +201,25 @@ def test_tools_are_sent_with_what_ollama_drops_written_another_way() -> None:
     assert "format" not in body
 
 
+CITY = {"type": "object", "properties": {"name": {"type": "string"}}, "description": "A city."}
+
+
+@pytest.mark.parametrize(
+    ("schema", "kept"),
+    [
+        ({"allOf": [{"$ref": "#/$defs/City"}], "description": "Where"}, {**CITY, "description": "Where"}),
+        ({"allOf": [CITY], "type": "object"}, CITY),
+        ({"allOf": [{"allOf": [CITY]}], "title": "A"}, {**CITY, "title": "A"}),
+        ({"allOf": [CITY], "properties": {"x": {}}}, {"allOf": [CITY], "properties": {"x": {}}}),
+        ({"allOf": [CITY, {"required": ["name"]}]}, {"allOf": [CITY, {"required": ["name"]}]}),
+    ],
+)
+def test_an_all_of_one_is_sent_as_that_one_and_nothing_is_lost(schema: Any, kept: Any) -> None:
+    parameters = {"type": "object", "properties": {"a": schema}, "$defs": {"City": CITY}}
+    body = sent(tools=[{"type": "function", "function": {"name": "f", "parameters": parameters}}])
+    assert body["tools"][0]["function"]["parameters"]["properties"]["a"] == kept
+
+
 def test_no_choice_is_a_request_without_tools() -> None:
     assert "tools" not in sent(tools=[WEATHER], tool_choice="none")
 

@@ -18,7 +18,7 @@ from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.forcing import call_schema, forced_tools, parameters_of
 from vessel_core.wire.options import embed_options, written
 from vessel_core.wire.patterns import spelled_patterns
-from vessel_core.wire.reading import mapping
+from vessel_core.wire.reading import mapping, mappings
 from vessel_core.wire.schemas import inline_refs
 
 
@@ -83,8 +83,13 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": written}
 
 
+_SAID = frozenset({"title", "description", "default"})
+"""What a schema says of a value, and does not ask of it."""
+
+
 def _kept(schema: Any) -> Any:
-    """Return a schema without `const` and `oneOf`, which Ollama drops where it keeps `enum` and `anyOf`."""
+    """Return a schema without `const`, `oneOf` and an `allOf` of one, which Ollama drops where it keeps `enum`, `anyOf` and
+    what stands in the schema itself."""
     if isinstance(schema, list):
         return [_kept(item) for item in schema]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(schema, dict):
@@ -94,6 +99,10 @@ def _kept(schema: Any) -> Any:
         fields["enum"] = [fields.pop("const")]
     if isinstance(fields.get("oneOf"), list) and "anyOf" not in fields:
         fields["anyOf"] = fields.pop("oneOf")
+    whole = mappings(fields.get("allOf"))
+    if len(whole) == 1 and all(name in _SAID or fields.get(name, value) == value for name, value in whole[0].items()):
+        del fields["allOf"]
+        return {**whole[0], **fields}
     return fields
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import data_url_parts
+from vessel_core.merging import merged
 from vessel_core.options import EmbedOptions
 from vessel_core.types import ChatRequest, ContentPart, FunctionCall, Message, Tool
 from vessel_core.wire import Call, Quirks
@@ -41,8 +42,7 @@ def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:
     if body.get("tools") and body.get("logprobs") and "samplers" in quirks.takes:
         body["stream"] = False  # llama.cpp has log probabilities beside tools only in a whole reply
         del body["stream_options"]
-    body.update(request.extra_body)
-    return Call("POST", "/v1/chat/completions", body, stream=True)
+    return Call("POST", "/v1/chat/completions", merged(body, request.extra_body), stream=True)
 
 
 def _message(message: Message, quirks: Quirks) -> dict[str, Any]:
