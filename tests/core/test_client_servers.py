@@ -241,7 +241,7 @@ PULLING = (
 def test_ollama_pulls_a_model_and_says_how_far_it_is(connect: Connect) -> None:
     answer = Response.stream(lines(*PULLING, {"status": "success"}), content_type=NDJSON)
     with ollama_server(routes={("POST", "/api/pull"): answer}) as server:
-        progress = list(connect("ollama", base_url=server.base_url).pull("qwen3:8b", insecure=False))
+        progress = list(connect("ollama", base_url=server.base_url).pull("qwen3:8b", insecure=False, username=None))
         (sent,) = server.asked("/api/pull")
     assert sent.json() == {"model": "qwen3:8b", "stream": True, "insecure": False}
     assert [(one.completed, one.total, one.unit) for one in progress] == [
@@ -283,7 +283,7 @@ def test_ollama_makes_copies_deletes_loads_and_unloads_models(connect: Connect) 
         client = connect("ollama", base_url=server.base_url)
         assert [one.status for one in client.load("m", num_ctx=4096, keep_alive="1h")] == ["loading", "loaded"]
         client.unload("m")
-        list(client.create("mine", from_="m", system="Be brief."))
+        list(client.create("mine", from_="m", system="Be brief.", template=None))
         client.copy("m", "n")
         client.delete("n")
         sent = [(request.method, request.path, request.json()) for request in server.requests]
@@ -392,7 +392,7 @@ def test_lmstudio_loads_and_unloads(connect: Connect) -> None:
     }
     with lmstudio_server(models=["m"], routes=routes) as server:
         client = connect("lmstudio", base_url=server.base_url)
-        assert [one.status for one in client.load("m", num_ctx=8192)] == ["loading", "loaded in 9.1 s"]
+        assert [one.status for one in client.load("m", num_ctx=8192, ttl=None)] == ["loading", "loaded in 9.1 s"]
         client.unload("m")
         assert server.asked("/api/v1/models/load")[0].json() == {"model": "m", "context_length": 8192}
         assert server.asked("/api/v1/models/unload")[0].json() == {"instance_id": "m"}
@@ -414,7 +414,8 @@ def test_lmstudio_downloads_and_says_how_far_it_is(connect: Connect) -> None:
         ],
     }
     with lmstudio_server(routes=routes) as server:
-        progress = list(connect("lmstudio", base_url=server.base_url).pull("m"))
+        progress = list(connect("lmstudio", base_url=server.base_url).pull("m", quantization=None))
+        assert server.asked("/api/v1/models/download")[0].json() == {"model": "m"}
     assert [(one.status, one.completed, one.total) for one in progress] == [
         ("downloading", None, 100),
         ("downloading", 60, 100),

@@ -212,7 +212,7 @@ class Client:
 
     def pull(self, model: str, **options: Any) -> Generator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._session.watch(operations.feature(self.target, "pull", "fetch a model", model, options))
+        return self._session.watch(operations.pull(self.target, model, options))
 
     def create(self, model: str, **options: Any) -> Generator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""

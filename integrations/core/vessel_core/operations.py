@@ -12,6 +12,7 @@ from vessel_core.choosing import choose, describe, listed
 from vessel_core.counting import estimate_chat, estimate_text
 from vessel_core.errors import AuthFailed, InvalidRequest, ModelLoading, VesselError
 from vessel_core.hiding import hidden
+from vessel_core.merging import said
 from vessel_core.options import ChatOptions
 from vessel_core.request import refuse_unsupported
 from vessel_core.retry import Wait
@@ -145,12 +146,18 @@ def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
 
 def load(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
     """Load a model, as long as the client waits for one."""
-    yield from feature(target, "load", "load a model", model, target.steady(model, options), target.timeout.load)
+    given = target.steady(model, said(options))
+    yield from feature(target, "load", "load a model", model, given, target.timeout.load)
+
+
+def pull(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
+    """Fetch a model."""
+    yield from feature(target, "pull", "fetch a model", model, said(options))
 
 
 def create(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
     """Make a model of another one; `from_` is named so because `from` is a word of Python's."""
-    named = {name.rstrip("_"): value for name, value in options.items()}
+    named = {name.rstrip("_"): value for name, value in said(options).items()}
     yield from feature(target, "create", "create a model", model, named)
 
 

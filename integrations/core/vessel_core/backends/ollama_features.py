@@ -58,7 +58,6 @@ def create(model: str, options: Mapping[str, Any]) -> Steps:
 def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it; what is no option of the runner is
     refused."""
-    options = {name: value for name, value in options.items() if value is not None}
     refuse_other_than(LOADING, options, "Ollama")
     yield Progress("loading")
     reply = yield _load(model, options)
