@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import MAX_FILE
 
 from tests.fake_server import ollama_server
+from tests.llama_index.conformance import OLLAMA
 from tests.llama_index.conformance.answers import answer
 from tests.llama_index.conformance.pictures import png
 from tests.llama_index.scripted import scripted, sent
@@ -90,9 +93,24 @@ def test_a_document_above_the_limit_is_refused(tmp_path: Path) -> None:
             one(block)
 
 
-def test_a_documents_path_as_a_text_is_never_opened() -> None:
-    with pytest.raises(InvalidMedia, match="never opened"):
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_documents_path_as_a_text_is_opened_below_the_root_only(tmp_path: Path, asynchronous: bool) -> None:
+    with pytest.raises(InvalidMedia, match="image_root"):
         one(DocumentBlock(path="/etc/hostname"))
+    (tmp_path / "boats.md").write_text("# Boats")
+    message = ChatMessage(blocks=[DocumentBlock(path=tmp_path / "boats.md")])
+    stored = ChatMessage.model_validate_json(message.model_dump_json())
+    outside = ChatMessage(blocks=[DocumentBlock(path="/etc/hostname")])
+    with scripted(answer("Hi"), image_root=tmp_path) as (llm, server):
+        for history in ([stored], [outside]):
+            asked = llm.achat(history) if asynchronous else asyncio.to_thread(llm.chat, history)
+            if history == [stored]:
+                await asked
+                continue
+            with pytest.raises(InvalidMedia, match="below"):
+                await asked
+        assert [request["content"] for request in sent(server)["messages"]] == ["# Boats"]
+        await llm.aclose()
 
 
 def test_a_document_in_a_data_url_is_read_and_an_empty_one_is_empty() -> None:
@@ -397,9 +415,17 @@ def test_calls_in_both_places_are_sent_once() -> None:
 
 @pytest.mark.parametrize(
     ("written", "sent_as"),
-    [('{"city":"Os"}', '{"city":"Os"}'), ('{"city": "Os', '{"city": "Os"}'), ("", "{}"), ("null", "{}"), ("[1]", "{}")],
+    [
+        ('{"city":"Os"}', '{"city":"Os"}'),
+        ('{"city": "Os', '{"city": "Os"}'),
+        *(("", "{}"), ("null", "{}"), ("[1]", "{}")),
+        *(('{"a": 1, "b": NaN, "c": 2}', '{"a": 1}'), ('{"a": 1, "b": 1e999}', '{"a": 1}'), ('{"a": -Infinity}', "{}")),
+        *(({"a": 1, "b": float("nan")}, '{"a": 1}'), ({"b": [float("inf")]}, '{"b": []}')),
+        *(('{"a": "\\ud800"}', '{"a": "\\ufffd"}'), ('{"a": "\ud800"}', '{"a": "\\ufffd"}')),
+        *(({"a": "\ud800"}, '{"a": "\\ufffd"}'), ('{"a": "\ud800", "b": tr', '{"a": "\ufffd"}')),
+    ],
 )
-def test_arguments_that_are_no_object_are_sent_as_far_as_they_can_be_read(written: str, sent_as: str) -> None:
+def test_arguments_that_are_no_object_are_sent_as_far_as_they_can_be_read(written: Any, sent_as: str) -> None:
     block = ToolCallBlock(tool_call_id="a", tool_name="get_weather", tool_kwargs=written)
     (call,) = one(block, role="assistant")["tool_calls"]
     assert call["function"] == {"name": "get_weather", "arguments": sent_as}
@@ -410,6 +436,31 @@ def test_a_call_that_was_cut_off_makes_no_history_that_a_server_refuses(llm: Ves
     result = ChatMessage(role="tool", content="No such city.", additional_kwargs={"tool_call_id": "a"})
     history = [ChatMessage("Weather?"), ChatMessage(role="assistant", blocks=[cut]), result, ChatMessage("Thanks.")]
     assert llm.chat(history).message.content
+
+
+ARGUMENTS: list[Any] = [{"x": float("nan"), "y": "\ud800"}, '{"y": "\ud800", "x": 1e999}', '{"y": "\\ud800", "x": NaN}']
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_every_server_is_sent_json_whatever_a_call_of_the_history_holds(
+    arguments: Any, asynchronous: bool
+) -> None:
+    history = [
+        ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="a", tool_name="f", tool_kwargs=arguments)]),
+        ChatMessage(role="tool", content="0", additional_kwargs={"tool_call_id": "a"}),
+    ]
+    finite = {"y": "\ufffd"} if "y" in str(arguments)[:4] else {}
+    with scripted(answer("Hi")) as (llm, server), ollama_server(OLLAMA.text("Hi"), models=["demo"]) as ollama:
+        other = Vessel(backend="ollama", base_url=ollama.base_url, model="demo")
+        for each in (llm, other):
+            await (each.achat(history) if asynchronous else asyncio.to_thread(each.chat, history))
+            await each.aclose()
+            each.close()
+        (call,) = sent(server)["messages"][0]["tool_calls"]
+        assert json.loads(call["function"]["arguments"], parse_constant=pytest.fail) == finite
+        (call,) = ollama.asked("/api/chat")[0].json()["messages"][0]["tool_calls"]
+        assert call["function"]["arguments"] == finite
 
 
 def test_what_return_direct_adds_is_no_result() -> None:

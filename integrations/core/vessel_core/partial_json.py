@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, cast
 
+from vessel_core.wire.jsontext import loads
+
 _PLAIN = re.compile(r'[^"\\]*')
 _SCALAR = re.compile(r"[-+.\w]*")
 _SPACE = re.compile(r"[\s,:]*")
@@ -115,7 +117,7 @@ class PartialJSON:
         self._scalar += text[at:end]
         if end < len(text):
             try:
-                self._put(json.loads(self._scalar))
+                self._put(loads(self._scalar, nan=False))
             except ValueError:
                 self.broken = True
             self._scalar = ""

@@ -276,6 +276,11 @@ def test_json_is_read_with_what_servers_write_against_the_rules() -> None:
     assert loads("[NaN, Infinity]")[1] == loads("1e999") == float("inf")
 
 
+def test_half_a_character_in_a_text_is_replaced_as_its_escape_is() -> None:
+    assert loads('{"a": "x\ud83d"}') == loads('{"a": "x\\ud83d"}', nan=False) == {"a": "x\ufffd"}
+    assert loads('{"a\udc00": "\\\\ud83d", "b": "\\ud83d\\ude00"}') == {"a\ufffd": "\\ud83d", "b": "😀"}
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-1e999"])
 def test_numbers_that_json_has_not_can_be_refused(number: str) -> None:
     with pytest.raises(ValueError, match="JSON"):

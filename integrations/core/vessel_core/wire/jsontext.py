@@ -12,9 +12,9 @@ from pydantic_core import from_json
 MAX_DEPTH = 200
 """Levels a document may have: pydantic-core's own bound, which can't be set."""
 
-# An escaped backslash, a surrogate pair, or a surrogate that stands alone.
+# An escaped backslash, a surrogate pair, or a surrogate that stands alone, as an escape or as it is.
 _SURROGATES = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff])"
 )
 
 
@@ -26,7 +26,7 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
     """
     try:
         document = from_json(data, allow_inf_nan=nan, cache_strings="keys")
-    except ValueError:
+    except (ValueError, TypeError):  # the latter of a lone surrogate in a text
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
         if _deeper_than(MAX_DEPTH, text):
             raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
@@ -37,7 +37,7 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
 
 
 def without_lone_surrogates(text: str) -> str:
-    """Return JSON text in which the escape of half a character is one of U+FFFD."""
+    """Return JSON text in which half a character is an escape of U+FFFD."""
     return _SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
 
 

@@ -31,6 +31,7 @@ from vessel_core import Message, ToolCall
 from vessel_core.errors import InvalidMedia, InvalidRequest
 from vessel_core.media import MAX_FILE, audio_part, data_url_parts, image_from_path, image_part
 from vessel_core.types import ContentPart
+from vessel_core.wire.jsontext import loads, without_lone_surrogates
 
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: Mapping[MessageRole, Role] = {
@@ -177,10 +178,10 @@ def _below(path: Path, root: Path | None) -> Path:
 
 def _document(block: DocumentBlock, root: Path | None) -> ContentPart:
     """Return a text document as text. Local servers read no other kind."""
-    if isinstance(block.path, str):
+    if isinstance(block.path, str) and root is None:  # unlike a picture's, its bytes may be any file's
         raise InvalidMedia(
-            f"The document's path {block.path[:60]!r} is a text, which is never opened as a file.",
-            hint="Pass pathlib.Path(…), or the document's data.",
+            f"The document's path {block.path[:60]!r} is a text, which is opened below `image_root` only.",
+            hint="Set `image_root=…` to the folder of your documents; or pass pathlib.Path(…), or the document's data.",
         )
     data = _document_bytes(block, root)
     if len(data) > MAX_FILE:
@@ -205,7 +206,8 @@ def _document_bytes(block: DocumentBlock, root: Path | None) -> bytes:
         if url[:5].lower() != "data:":
             raise InvalidMedia("A document's URL is not fetched.", hint="Fetch it yourself and pass its data.")
         return _inside(url)
-    source = _media(block.data, cast("Path | None", block.path), None, "document", root)
+    path = None if block.path is None else Path(block.path)
+    source = _media(block.data, path, None, "document", root)
     if isinstance(source, Path):
         with source.open("rb") as file:
             return file.read(MAX_FILE + 1)
@@ -247,15 +249,15 @@ def _answers(message: ChatMessage) -> str:
 
 
 def _arguments(arguments: Mapping[str, Any] | str) -> str:
-    """Return arguments as JSON. Of a text that is no object, what can be read: a server refuses the whole history for it."""
-    if isinstance(arguments, str):
-        try:
-            if isinstance(json.loads(arguments), dict):
-                return str(arguments)
-        except ValueError:
-            pass
-        arguments = partial_object(arguments)
-    return json.dumps(arguments, ensure_ascii=False, default=str)
+    """Return arguments as JSON. Of what is no JSON object (cut off, NaN), what can be read: a server refuses the whole
+    history for it."""
+    written = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, default=str)
+    text = without_lone_surrogates(written)
+    try:
+        readable = isinstance(loads(text, nan=False), dict)
+    except ValueError:
+        readable = False
+    return text if readable else json.dumps(partial_object(text), ensure_ascii=False)
 
 
 class _Ledger:
