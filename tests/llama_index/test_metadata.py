@@ -162,6 +162,45 @@ def test_a_server_that_does_not_say_it_holds_nobody_up(monkeypatch: pytest.Monke
         llm.close()
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("options", "times"), [({}, 2), ({"context_window": 8192}, 1)])
+def test_a_server_that_never_says_it_makes_no_later_answer_late(
+    options: dict[str, Any], times: int, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge, "BRIEF", Timeout(connect=1, request=0.1, load=0))
+    with scripted(answer("Hello", " there."), **options) as (llm, server):
+        server.routes["GET", "/v1/models"] = Response.stream(threading.Event())
+        for _ in range(4):
+            assert asyncio.run(asking(llm)) if asynchronous else llm.complete("Hello")
+        assert len(server.asked("/v1/models")) == times
+        assert llm.metadata.context_window == options.get("context_window", 4096)
+
+
+def test_a_given_window_is_not_asked_for_again_where_other_things_were_not_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(knowledge, "BRIEF", Timeout(connect=1, request=0.1, load=0))
+    with scripted(answer("Hello"), context_window=8192) as (llm, server):
+        server.routes["GET", "/v1/models"] = Response.stream(threading.Event())
+        assert llm.metadata.is_function_calling_model
+        llm.chat(HELLO)
+        assert len(server.asked("/v1/models")) == 1
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_what_one_call_made_ollama_allocate_is_the_window_of_those_after_it(asynchronous: bool) -> None:
+    with ollama() as server:
+        llm = Vessel(backend="ollama", base_url=server.base_url, model="qwen3:8b")
+        for options in ({"num_ctx": 2048}, {}):
+            await (llm.achat(HELLO, **options) if asynchronous else asyncio.to_thread(llm.chat, HELLO, **options))
+            assert server.asked("/api/chat")[-1].json()["options"] == {"num_ctx": 2048}
+            assert llm.metadata.context_window == llm.to_payload()["context_window"] == 2048
+        llm.num_ctx = 1024
+        assert llm.metadata.context_window == 1024
+        await llm.aclose()
+        llm.close()
+
+
 def test_what_was_not_loaded_yet_is_asked_for_again_behind_the_first_answer() -> None:
     with ollama() as server:
         loaded, none = server.routes["GET", "/api/ps"], Response.json({"models": []})

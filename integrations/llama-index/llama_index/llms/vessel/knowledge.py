@@ -15,6 +15,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.vessel.options import OWN_NAMES, VesselOptions
 from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 from vessel_core import Delta, ModelInfo, Timeout, VesselError
+from vessel_core.backends.base import plain_name
 from vessel_core.errors import ServerTimeout
 from vessel_core.owned import owned
 
@@ -39,6 +40,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
 
     _learnt: dict[Place, ModelInfo] = PrivateAttr(default_factory=dict[Place, ModelInfo])
     _answered: set[Place] = PrivateAttr(default_factory=set[Place])
+    _timed_out: set[Place] = PrivateAttr(default_factory=set[Place])
     _warned: set[Place] = PrivateAttr(default_factory=set[Place])
 
     @property
@@ -90,15 +92,20 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
         if tools is None:
             tools = info is None or info.capabilities.tools is not False
         return {
-            "context_window": self._window(info, options.get("num_ctx")) or UNKNOWN_CONTEXT,
+            "context_window": self._window(info, options) or UNKNOWN_CONTEXT,
             "num_output": options.get("max_tokens") or DEFAULT_NUM_OUTPUTS,
             "is_chat_model": self.is_chat_model,
             "is_function_calling_model": tools,
             "model_name": self.model or (info and info.id) or "unknown",
         }
 
-    def _window(self, info: ModelInfo | None, num_ctx: int | None) -> int | None:
-        """Return the context window: as it was given, as Ollama is made to allocate it, as the server has it."""
+    def _window(self, info: ModelInfo | None, options: Mapping[str, Any]) -> int | None:
+        """Return the context window: as it was given, as Ollama is made to allocate it, as the server has it.
+
+        What one call made Ollama allocate is kept for the calls after it, and so it is told here.
+        """
+        kept = self.client.target.runner.get(plain_name(self.model or (info and info.id) or ""), {})
+        num_ctx = options.get("num_ctx") or kept.get("num_ctx")
         if num_ctx and info is not None and info.max_context_length:
             num_ctx = min(num_ctx, info.max_context_length)
         return self.context_window or num_ctx or (info and info.context_length) or None
@@ -114,7 +121,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def _warn_of_assumption(self) -> None:
         """Say that the context window is assumed, once, and what to do."""
         info = self._learnt.get(self._place)
-        if self._place in self._warned or self._window(info, self.chat_fields({}).get("num_ctx")) is not None:
+        if self._place in self._warned or self._window(info, self.chat_fields({})) is not None:
             return
         self._warned.add(self._place)
         asked, do = (
@@ -143,7 +150,8 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def _learn_nothing(self, error: VesselError) -> None:
         logger.info("The server has not said what the model is: %s", error.message)
         self._learnt[self._place] = ModelInfo(self.model or "")
-        if isinstance(error, ServerTimeout):  # it may be busy: the next answer asks again
+        if isinstance(error, ServerTimeout) and self.context_window is None and self._place not in self._timed_out:
+            self._timed_out.add(self._place)  # it may be busy: the next answer asks once more
             self._answered.discard(self._place)
 
     def _learning(self, deltas: Generator[Delta]) -> Generator[Delta]:
@@ -178,7 +186,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
             return False
         self._answered.add(self._place)
         known = self._learnt.get(self._place)
-        return known is None or known.context_length is None
+        return known is None or (known.context_length is None and self.context_window is None)
 
 
 class ModelMetadata(LLMMetadata):
