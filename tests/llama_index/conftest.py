@@ -6,10 +6,13 @@ import gc
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.embeddings.vessel import VesselEmbedding
 from llama_index.llms.vessel import Vessel
+from llama_index_instrumentation import get_dispatcher
 from vessel_core.local import LocalServer
 
 #: What LlamaIndex's own packages warn of, whoever uses them.
@@ -43,6 +46,16 @@ def nothing_left_open() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture
+def spans() -> Iterator[SimpleSpanHandler]:
+    """Keep the spans of a test."""
+    root, handler = get_dispatcher(), SimpleSpanHandler()
+    handlers: list[Any] = vars(root)["span_handlers"]
+    handlers.append(handler)
+    yield handler
+    handlers.remove(handler)
 
 
 @pytest.fixture

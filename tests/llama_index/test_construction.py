@@ -84,6 +84,15 @@ def test_none_is_as_if_it_were_left_out(made: Callable[..., Any]) -> None:
 def test_the_names_of_other_classes_can_be_read(made: Callable[..., Any]) -> None:
     llm = made(api_base="http://localhost:1/v1", request_timeout=4.0)
     assert (llm.api_base, llm.request_timeout) == ("http://localhost:1/v1", 4.0)
+    llm.api_base, llm.request_timeout = "http://localhost:2", 5.0
+    assert (llm.base_url, llm.timeout) == ("http://localhost:2", 5.0)
+
+
+def test_the_names_of_ollamas_classes_can_be_read_and_set() -> None:
+    llm, embedding = cast("Any", Vessel)(thinking=True), cast("Any", VesselEmbedding)(ollama_additional_kwargs={})
+    assert (llm.thinking, embedding.ollama_additional_kwargs) == (True, {})
+    llm.thinking, embedding.ollama_additional_kwargs = "low", {"num_ctx": 512}
+    assert (llm.reasoning, embedding.additional_kwargs) == ("low", {"num_ctx": 512})
 
 
 def test_the_model_may_be_set_by_the_name_of_other_classes() -> None:
@@ -288,7 +297,7 @@ def test_a_field_that_is_set_later_counts_from_the_next_call_on() -> None:
         llm = Vessel(backend="openai", base_url=first.base_url, model="demo")
         assert llm.complete("?").text == "one"
         llm.close()
-        llm.base_url, llm.api_key, llm.model = second.base_url, SecretStr("k"), "other"
+        llm.api_base, llm.api_key, llm.model = second.base_url, SecretStr("k"), "other"
         assert llm.complete("?").text == "two"
         llm.close()
         assert second.requests[0].headers["authorization"] == "Bearer k"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import threading
 from collections.abc import Callable, Generator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
@@ -141,6 +143,31 @@ async def test_so_many_async_requests_are_under_way_at_once_and_no_more(
     assert most == concurrency
 
 
+async def test_concurrency_set_later_or_on_a_copy_counts_in_the_same_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most, embed = 0, 0, AsyncClient.embed
+
+    async def counting(client: AsyncClient, *texts: Any, **options: Any) -> Any:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        found = await embed(client, *texts, **options)
+        now -= 1
+        return found
+
+    monkeypatch.setattr(AsyncClient, "embed", counting)
+    with counted(embed_batch_size=1, concurrency=3) as (embedding, _):
+        for concurrency in (3, 1, 2):
+            embedding.concurrency, most = concurrency, 0
+            await embedding.aget_text_embedding_batch(TEXTS)
+            assert most == concurrency
+        copies = [embedding, embedding.model_copy(), copy.copy(embedding)]
+        most = 0
+        await asyncio.gather(*(each.aget_text_embedding_batch(TEXTS) for each in copies))
+        assert most == 3 * 2
+        for each in copies:
+            await each.aclose()
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_after_a_batch_that_fails_none_is_begun(asynchronous: bool) -> None:
     missing = Response.json({"error": {"message": "no such model", "code": 404, "type": "not_found_error"}}, 404)
@@ -178,10 +205,12 @@ async def test_an_empty_page_does_not_end_an_ingestion_but_an_empty_query_is_a_m
         embedding.get_text_embedding("")
         await embedding.aget_text_embedding("")
         assert inputs(server) == [[" "], [" "], ["a", " "], ["a", " "]]
-        with pytest.raises(InvalidRequest, match="empty"):
-            embedding.get_query_embedding("")
-        with pytest.raises(InvalidRequest, match="empty"):
-            await embedding.aget_query_embedding("")
+        for instruction in (None, "search_query: "):
+            embedding.query_instruction = instruction
+            with pytest.raises(InvalidRequest, match="empty"):
+                embedding.get_query_embedding("")
+            with pytest.raises(InvalidRequest, match="empty"):
+                await embedding.aget_query_embedding("")
         await embedding.aclose()
 
 
@@ -254,6 +283,18 @@ def test_each_batch_has_its_events() -> None:
     pairs = debugging.get_event_pairs(CBEventType.EMBEDDING)
     assert [len((end.payload or {})["chunks"]) for _, end in pairs] == [5, 5, 5]
     assert events[0].model_dict["model_name"] == "nomic"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("texts", [[], TEXTS[:1], TEXTS[:5], TEXTS])
+async def test_a_batch_has_one_span(spans: SimpleSpanHandler, texts: list[str], asynchronous: bool) -> None:
+    with counted(embed_batch_size=5) as (embedding, _):
+        name = "aget_text_embedding_batch" if asynchronous else "get_text_embedding_batch"
+        asked = getattr(embedding, name)(texts)
+        assert (await asked if asynchronous else asked) == [vector_of(text) for text in texts]
+        (span,) = spans.completed_spans
+        assert span.id_.startswith(f"VesselEmbedding.{name}")
+        await embedding.aclose()
 
 
 def test_one_object_serves_one_event_loop_after_another() -> None:

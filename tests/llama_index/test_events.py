@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,15 +61,6 @@ def recorded() -> Generator[list[Any]]:
         yield recorder.events
     finally:
         root.event_handlers.remove(recorder)
-
-
-@pytest.fixture
-def spans() -> Iterator[SimpleSpanHandler]:
-    root, handler = get_dispatcher(), SimpleSpanHandler()
-    handlers: list[Any] = vars(root)["span_handlers"]
-    handlers.append(handler)
-    yield handler
-    handlers.remove(handler)
 
 
 def many_tokens(_: str) -> list[int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 from weakref import WeakKeyDictionary
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -44,6 +44,10 @@ class Asked(EmbedOptions, total=False):
     blank: Blank
 
 
+#: What lets so many requests through at once, in each event loop.
+Gates = WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Semaphore]]
+
+
 class VesselEmbedding(ServerConnection, BaseEmbedding):
     """An embedding model on a local server. A text is sent as it is; vectors come back in the order of the texts.
 
@@ -73,9 +77,7 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
     query_instruction: str | None = Field(default=None, description="Put before a query.")
     text_instruction: str | None = Field(default=None, description="Put before a text.")
 
-    _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = PrivateAttr(
-        default_factory=WeakKeyDictionary["asyncio.AbstractEventLoop", asyncio.Semaphore]
-    )
+    _gates: Gates = PrivateAttr(default_factory=WeakKeyDictionary["asyncio.AbstractEventLoop", "dict[int, Any]"])
 
     @classmethod
     def class_name(cls) -> str:
@@ -86,6 +88,21 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         super().__init__(*args, **arguments)
         self._options()  # raises for an additional_kwargs that there isn't
 
+    def __copy__(self) -> Self:
+        """Copy this, as `ServerConnection` does; how many requests may be under way is each copy's own."""
+        copied = super().__copy__()
+        copied._gates = WeakKeyDictionary()  # noqa: SLF001 - of the same class
+        return copied
+
+    @property
+    def ollama_additional_kwargs(self) -> dict[str, Any]:
+        """`additional_kwargs`, by the name it has in Ollama's class."""
+        return self.additional_kwargs
+
+    @ollama_additional_kwargs.setter
+    def ollama_additional_kwargs(self, options: dict[str, Any]) -> None:
+        self.additional_kwargs = options
+
     def to_payload(self) -> dict[str, Any]:
         """Return what traces show of this object: no key, no header."""
         return {**super().to_payload(), "backend": self.backend, "base_url": self.base_url}
@@ -95,8 +112,6 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
 
         After a batch that failed no other is begun.
         """
-        if self._is_for_core(texts):
-            return super().get_text_embedding_batch(texts, show_progress, **kwargs)
         batches, failures, stored = self._batches(texts), list[Exception](), self._stored(texts)
         unknown = [[text for text in batch if text not in stored] for batch in batches]
 
@@ -110,8 +125,8 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
                 raise
 
         vectors: list[Embedding] = []
-        with ThreadPoolExecutor(min(self._at_once, len(batches)), thread_name_prefix="vessel-embed") as pool:
-            made, asked = pool.map(embedded, unknown), iter(unknown)
+        with self._workers(len(batches)) as apply:
+            made, asked = apply(embedded, unknown), iter(unknown)
             for batch in with_progress(batches, show_progress, "Generating embeddings"):
                 with self._told(batch) as found:
                     found += self._with_stored(batch, stored, next(asked), next(made))
@@ -122,8 +137,6 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
         """Return a vector for each text, in order, as `get_text_embedding_batch`."""
-        if self._is_for_core(texts):
-            return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
         batches = self._batches(texts)
         keeps = self.embeddings_cache is not None
         embed = self._aget_text_embeddings_cached if keeps else self._aget_text_embeddings_rate_limited
@@ -146,9 +159,14 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """How many requests may be under way: `num_workers` is LlamaIndex's name for it."""
         return self.num_workers or self.concurrency
 
-    def _is_for_core(self, texts: list[str]) -> bool:
-        """Tell whether core's own loop does as well: for one batch."""
-        return len(texts) <= self.embed_batch_size
+    @contextmanager
+    def _workers(self, batches: int) -> Generator[Callable[..., Iterator[list[Embedding]]]]:
+        """Yield a `map` that works on several batches at once; a single one needs no thread."""
+        if batches < 2:
+            yield map
+            return
+        with ThreadPoolExecutor(min(self._at_once, batches), thread_name_prefix="vessel-embed") as pool:
+            yield pool.map
 
     def _stored(self, texts: list[str]) -> dict[str, Embedding]:
         """Return what the cache knows of the texts. It is read and written here, not in the pool: few stores may be there."""
@@ -193,7 +211,9 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
             return self.client.embed(texts, **asked).vectors
 
     async def _aembed(self, texts: list[str], blank: Blank) -> list[Embedding]:
-        gate = self._gates.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._at_once))
+        at_once = self._at_once
+        gates = self._gates.setdefault(asyncio.get_running_loop(), {})
+        gate = gates.setdefault(at_once, asyncio.Semaphore(at_once))
         with shortened():
             async with gate:  # all batches are started at once
                 return (await self.async_client.embed(texts, **self._asked(len(texts), blank))).vectors
@@ -216,11 +236,14 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
             raise InvalidRequest(f"There is no option {name!r} of embeddings{close}", hint=hint)
         return cast("EmbedOptions", {name: value for name, value in given.items() if name in OPTIONS})
 
+    def _query(self, query: str) -> str:
+        return _with(self.query_instruction, query) if query else ""  # which is refused, instruction or not
+
     def _get_query_embedding(self, query: str) -> Embedding:
-        return self._embed([_with(self.query_instruction, query)], "refuse")[0]
+        return self._embed([self._query(query)], "refuse")[0]
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
-        return (await self._aembed([_with(self.query_instruction, query)], "refuse"))[0]
+        return (await self._aembed([self._query(query)], "refuse"))[0]
 
     def _get_text_embedding(self, text: str) -> Embedding:
         return self._embed([_with(self.text_instruction, text)], "space")[0]

@@ -115,10 +115,18 @@ class ServerConnection(BaseModel):
         """`base_url`, by the name it has in other classes."""
         return self.base_url
 
+    @api_base.setter
+    def api_base(self, url: str | list[str] | None) -> None:
+        self.base_url = url
+
     @property
     def request_timeout(self) -> Timeout | float | None:
         """`timeout`, by the name it has in other classes."""
         return self.timeout
+
+    @request_timeout.setter
+    def request_timeout(self, timeout: Timeout | float | None) -> None:
+        self.timeout = timeout
 
     @property
     def client(self) -> Client:

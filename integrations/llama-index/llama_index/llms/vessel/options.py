@@ -83,7 +83,7 @@ class VesselOptions(ServerConnection):
     is_chat_model: bool = True
     is_function_calling_model: bool | None = Field(default=None, description="Whether it calls tools; asked if None.")
     send_reasoning: bool = Field(default=True, description="Send the thinking of earlier answers along.")
-    image_root: Path | None = Field(default=None, description="Image files must lie below this folder.")
+    image_root: Path | None = Field(default=None, description="Files of messages must lie below this folder.")
 
     def __init__(self, /, *args: Any, **arguments: Any) -> None:
         super().__init__(*args, **arguments)
@@ -97,6 +97,15 @@ class VesselOptions(ServerConnection):
     @model_name.setter
     def model_name(self, name: str | None) -> None:
         self.model = name
+
+    @property
+    def thinking(self) -> Reasoning | None:
+        """`reasoning`, by the name it has in Ollama's class."""
+        return self.reasoning
+
+    @thinking.setter
+    def thinking(self, reasoning: Reasoning | None) -> None:
+        self.reasoning = reasoning
 
     @field_validator("context_window", mode="before")
     @classmethod
