@@ -8,20 +8,24 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.llms import LLM
-from langchain_core.outputs import GenerationChunk, LLMResult
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from vessel_core.errors import InvalidRequest
 from vessel_core.owned import owned
 from vessel_core.request import checked_options
+from vessel_core.types import ChatReply
 
 from langchain_vessel.caching import afind, find, is_cached
+from langchain_vessel.counting import TokenCounts
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.options import call_options
+from langchain_vessel.replies import Ending, combined, response_metadata, token_usage
 from langchain_vessel.sampling import OptionFields
 
 _OF_A_RUN = ("tags", "metadata", "run_name", "run_id", "timeout")
 _FIELDS = ("model", "suffix", "extra_body")
 
 
-class VesselLLM(OptionFields, LLM):
+class VesselLLM(TokenCounts, OptionFields, LLM):
     """A model that completes text: what it is given goes to it as it is, no template around it.
 
     With `suffix`, given here or with a call, it writes what belongs between prompt and suffix, as code editors want it. For
@@ -87,8 +91,35 @@ class VesselLLM(OptionFields, LLM):
         }
         if stop:
             fields["stop"] = stop
+        if (fields.get("n") or 1) > 1:
+            raise InvalidRequest(
+                f"n is {fields['n']}; a completion is one text for each prompt.",
+                hint="Give the prompt several times to `batch`.",
+            )
         body: dict[str, Any] = {**(self.extra_body or {}), **(fields.get("extra_body") or {})}
         return {**fields, "extra_body": body} if body else fields
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        with langchain_errors():
+            fields = self._fields(stop, kwargs)
+            return _result([self._sync.complete(prompt, **fields) for prompt in prompts])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        with langchain_errors():
+            fields = self._fields(stop, kwargs)
+            return _result([await self._async.complete(prompt, **fields) for prompt in prompts])
 
     def _call(
         self,
@@ -97,18 +128,7 @@ class VesselLLM(OptionFields, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> str:
-        with langchain_errors():
-            return self._sync.complete(prompt, **self._fields(stop, kwargs)).text
-
-    async def _acall(
-        self,
-        prompt: str,
-        stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> str:
-        with langchain_errors():
-            return (await self._async.complete(prompt, **self._fields(stop, kwargs))).text
+        return self._generate([prompt], stop, run_manager, **kwargs).generations[0][0].text
 
     def _stream(
         self,
@@ -117,13 +137,16 @@ class VesselLLM(OptionFields, LLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
+        ending = Ending()
         with langchain_errors(), closing(self._sync.stream_complete(prompt, **self._fields(stop, kwargs))) as deltas:
             for delta in deltas:
+                ending.add(delta)
                 if delta.text:
                     chunk = GenerationChunk(text=delta.text)
                     if run_manager is not None:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+        yield _last(ending)
 
     async def _astream(
         self,
@@ -132,11 +155,25 @@ class VesselLLM(OptionFields, LLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
+        ending = Ending()
         with langchain_errors():
             async with owned(self._async.stream_complete(prompt, **self._fields(stop, kwargs))) as deltas:
                 async for delta in deltas:
+                    ending.add(delta)
                     if delta.text:
                         chunk = GenerationChunk(text=delta.text)
                         if run_manager is not None:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
+        yield _last(ending)
+
+
+def _result(replies: list[ChatReply]) -> LLMResult:
+    made = [[Generation(text=reply.text, generation_info=response_metadata(reply))] for reply in replies]
+    told = [{"model_name": reply.model, "token_usage": token_usage(reply.usage)} for reply in replies]
+    return LLMResult(generations=made, llm_output=combined(told))
+
+
+def _last(ending: Ending) -> GenerationChunk:
+    """Return the end of a text: why it ended, who wrote it, what it cost."""
+    return GenerationChunk(text="", generation_info=response_metadata(ending.reply()))

@@ -10,13 +10,14 @@ from langchain_core.messages import BaseMessage
 from pydantic import model_validator
 from vessel_core import ModelInfo, VesselError
 
+from langchain_vessel.counting import TokenCounts
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.messages import to_messages
 from langchain_vessel.settings import ChatSettings
 from langchain_vessel.tools import ToolLike, to_tools
 
 
-class ServerLimits(ChatSettings, BaseChatModel):
+class ServerLimits(TokenCounts, ChatSettings, BaseChatModel):
     """A chat model that knows its limits from the server, not from a list of names.
 
     `profile` is read from the server when somebody looks at it, unless one was given.
@@ -83,20 +84,6 @@ class ServerLimits(ChatSettings, BaseChatModel):
             return to_profile(await self._async.model_info(self.model), self.num_ctx)
         except VesselError:
             return None
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return the token ids of a text by the server's tokenizer (llama.cpp); `Unsupported` where it has none."""
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        with langchain_errors():
-            return self._sync.tokenize(text, model=self.model)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Count the tokens of a text by the server's tokenizer; an estimate where the server doesn't count."""
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        with langchain_errors():
-            return self._sync.count_tokens(text, model=self.model)
 
     def get_num_tokens_from_messages(
         self, messages: Sequence[BaseMessage], tools: Sequence[ToolLike] | None = None
