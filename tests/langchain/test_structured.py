@@ -252,6 +252,25 @@ async def test_an_answer_that_was_cut_off_is_no_answer(method: Any, schema: Any,
         assert invoked.value.llm_output == streamed.value.llm_output == CUT
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('Here it is:\n```json\n{"name": "Ada", "age": 36}\n```\nAnything else?', True),
+        ('```json\n{"name": "```x```", "age": 36}\n```', True),
+        ('```json\n{"name": "Ada", "age": 36}\n```\nor\n```json\n{"name": "Eve", "age": 36}\n```', False),
+        ('Here it is:\n```json\n{"name": "Ada"', False),
+    ],
+)
+async def test_the_one_fence_in_an_answer_is_the_answer(text: str, found: bool) -> None:
+    with llamacpp_server(answer(text)) as server:
+        structured = ChatVessel(base_url=server.base_url).with_structured_output(Person, include_raw=True)
+        for made in (structured.invoke("x"), await structured.ainvoke("x"), [*structured.stream("x")][-1]):
+            assert (made.get("parsing_error") is None) is found
+        if found:
+            made: Any = list(ChatVessel(base_url=server.base_url).with_structured_output(Person).stream("x"))[-1]
+            assert made.age == 36
+
+
 @pytest.mark.parametrize("schema", [Person, PersonDict])
 @pytest.mark.parametrize("method", METHODS)
 def test_what_does_not_fit_or_is_missing_is_said(method: Any, schema: Any) -> None:

@@ -170,13 +170,23 @@ class _Growing:
 
 def _text_document(message: AIMessage) -> Any:
     text = message.text.strip()
-    fenced = _FENCED.fullmatch(text)
+    whole = _FENCED.fullmatch(text)
     try:
-        return json.loads(fenced[1] if fenced else text, strict=False)
+        return json.loads(whole[1] if whole else text, strict=False)
     except (ValueError, RecursionError) as error:
-        if message.tool_calls:
-            return _NO_ANSWER
+        document = _NO_ANSWER if message.tool_calls else _in_fence(text)
+        if message.tool_calls or document is not _NO_ANSWER:
+            return document
         raise _unreadable(_why(message, f"It is no JSON: {error}."), text) from None
+
+
+def _in_fence(text: str) -> Any:
+    """Return the document in the one fence of a text, which may have sentences around it, `_NO_ANSWER` if there is none."""
+    blocks = _FENCED.findall(text)
+    try:
+        return json.loads(blocks[0], strict=False) if len(blocks) == 1 else _NO_ANSWER
+    except (ValueError, RecursionError):
+        return _NO_ANSWER
 
 
 def _call_document(message: AIMessage, tool: str) -> Any:
