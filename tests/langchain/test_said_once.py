@@ -62,7 +62,7 @@ def test_a_server_without_usage_leaves_it_out() -> None:
         assert "timings" not in streamed.response_metadata
 
 
-def test_logprobs_arrive_in_both_forms() -> None:
+async def test_logprobs_arrive_by_every_way() -> None:
     tokens: list[dict[str, Any]] = [{"token": text, "logprob": -0.5, "top_logprobs": []} for text in ("One", " two")]
     stream = b""
     for token in tokens:
@@ -70,8 +70,8 @@ def test_logprobs_arrive_in_both_forms() -> None:
         stream += b"data: " + json.dumps({"model": "demo", "choices": [choice]}).encode() + b"\n\n"
     with llamacpp_server(stream + ending()) as server:
         chat = model(server, logprobs=True, top_logprobs=2)
-        assert chat.invoke("x").response_metadata["logprobs"] == {"content": tokens}
-        assert total(list(chat.stream("x"))).response_metadata["logprobs"] == {"content": tokens}
+        for way, message in (await every_way(chat)).items():
+            assert message.response_metadata["logprobs"] == {"content": tokens}, way
         assert server.requests[-1].json()["top_logprobs"] == 2
 
 

@@ -53,6 +53,7 @@ class Events:
         self._ending = Ending()
         self._blocks: dict[str | int, _Block] = {}
         self._started = False
+        self._logprobs: list[Any] = []
 
     def of(self, delta: Delta) -> list[MessagesData]:
         """Return the events of a delta. Choices beyond the first are left out."""
@@ -60,6 +61,8 @@ class Events:
         if delta.index:
             return []
         self._ending.add(delta)
+        if delta.logprobs:
+            self._logprobs += delta.logprobs
         if delta.reasoning:
             self._grow("reasoning", delta.reasoning, events)
         if delta.text:
@@ -78,10 +81,10 @@ class Events:
             {"event": "content-block-finish", "index": block.index, "content": block.finished()}
             for block in self._blocks.values()
         ]
-        finish: Event = {
-            "event": "message-finish",
-            "metadata": {"model_provider": PROVIDER, **response_metadata(reply)},
-        }
+        metadata = {"model_provider": PROVIDER, **response_metadata(reply)}
+        if self._logprobs:
+            metadata["logprobs"] = {"content": self._logprobs}
+        finish: Event = {"event": "message-finish", "metadata": metadata}
         if (usage := usage_metadata(reply.usage)) is not None:
             finish["usage"] = usage
         if reply.refusal:
