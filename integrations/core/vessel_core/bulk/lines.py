@@ -15,6 +15,7 @@ HEAD = re.compile(rb'\{"row":(\d+),"key":"([0-9a-f]{32})","error":(null|")')
 HEAD_BYTES = 96
 TORN_HEAD = re.compile(rb'\{"row":\d*(,.{0,53})?')
 VECTOR = b',"embedding":['
+VECTOR_END = re.compile(rb"[^\]]*\]\}\n")
 
 
 def line_of(fields: Mapping[str, Any], vector: Sequence[float] | None = None) -> bytes:
@@ -28,9 +29,9 @@ def line_of(fields: Mapping[str, Any], vector: Sequence[float] | None = None) ->
 
 
 def without_vector(line: bytes) -> Mapping[str, Any]:
-    """Read a line but for its vector, which takes long."""
-    head, found, _ = line.rpartition(VECTOR)
-    return json.loads(head + b"}" if found else line)
+    """Read a line but for its vector, which takes long. One in what was copied of the source is followed by more than that."""
+    head, found, vector = line.rpartition(VECTOR)
+    return json.loads(head + b"}" if found and VECTOR_END.fullmatch(vector) else line)
 
 
 def is_torn_head(line: bytes) -> bool:

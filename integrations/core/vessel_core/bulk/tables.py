@@ -38,7 +38,7 @@ def write_parquet(lines: Lines, to: Path, kinds: Mapping[str, str], kept: Sequen
     if isinstance(source, str | Path) and is_parquet(Path(source)):
         types, tables = _copied(pa, Path(source), kept, lines)
     else:
-        types, tables = _fitting(pa, kept, lines)
+        types, tables = _fitting(pa, kept, lines, without_vector if "embedding" in kinds else json.loads)
     schema = pa.schema([*((name, known[kind]) for name, kind in kinds.items()), *types.items()])
     with whole_or_not(beside, to), parquet.ParquetWriter(beside, schema) as writer:
         for rows, columns in tables:
@@ -92,10 +92,12 @@ def _copied(pa: Any, source: Path, kept: Sequence[str], lines: Lines) -> tuple[d
     return types, tables()
 
 
-def _fitting(pa: Any, kept: Sequence[str], lines: Lines) -> tuple[dict[str, Any], Iterator[Table]]:
+def _fitting(
+    pa: Any, kept: Sequence[str], lines: Lines, read: Callable[[bytes], Mapping[str, Any]]
+) -> tuple[dict[str, Any], Iterator[Table]]:
     """Copy columns with the types that fit all of their values."""
     seen: dict[str, set[Any]] = {name: set() for name in kept}
-    for rows in _chunks(map(without_vector, lines())):
+    for rows in _chunks(map(read, lines())):
         for name in kept:
             seen[name].add(_type_of(pa, [row.get(name) for row in rows]))
     types = {name: _common(pa, found) for name, found in seen.items()}
@@ -127,7 +129,13 @@ def _common(pa: Any, types: Iterable[Any]) -> Any:
         found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
         return pa.string()
-    return pa.string() if pa.types.is_null(found) else found
+    return found if _writable(pa, found) and not pa.types.is_null(found) else pa.string()
+
+
+def _writable(pa: Any, kind: Any) -> bool:
+    """Tell whether Parquet has such a type: it has no struct without fields."""
+    parts = [kind.field(at).type for at in range(kind.num_fields)]
+    return (bool(parts) or not pa.types.is_struct(kind)) and all(_writable(pa, part) for part in parts)
 
 
 def _chunks(rows: Iterator[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
@@ -146,6 +154,7 @@ class Finished:
                     f"{path} holds rows that no bulk run wrote.", hint="Give another name for the output."
                 )
             self.rows: int = file.metadata.num_rows
+            self.columns: Sequence[str] = file.schema_arrow.names
         self._heads = self._read("key", "error")
         self._at, self._head = -1, dict[str, Any]()
 
@@ -161,8 +170,9 @@ class Finished:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that it was made of."""
+        embedded = self.columns[4:5] == ["embedding"]  # else one of that name was copied of the source
         for row in self._read():
-            yield line_of(row, row.pop("embedding", None))
+            yield line_of(row, row.pop("embedding") if embedded else None)
 
     def close(self) -> None:
         """Let the file be replaced."""
