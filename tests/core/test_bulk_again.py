@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from vessel_core import AsyncClient, Client
+from vessel_core import AsyncClient, Client, Timeout
 from vessel_core.bulk import abulk, bulk
 from vessel_core.errors import AuthFailed, InvalidConfig
 
@@ -96,9 +96,7 @@ def test_what_was_done_out_of_order_is_put_into_order(tmp_path: Path) -> None:
     assert [row["row"] for row in read(to)] == list(range(10))
 
 
-@pytest.mark.parametrize(
-    "change", [{"model": "another"}, {"dimensions": 4}, {"column": "id"}, {"id_column": "page"}], ids=str
-)
+@pytest.mark.parametrize("change", [{"model": "another"}, {"dimensions": 4}, {"column": "id"}], ids=str)
 def test_an_output_of_something_else_is_left_alone(tmp_path: Path, change: dict[str, Any]) -> None:
     source, to = corpus(tmp_path / "texts.jsonl"), tmp_path / "vectors.jsonl"
     with llamacpp_server() as server:
@@ -110,6 +108,48 @@ def test_an_output_of_something_else_is_left_alone(tmp_path: Path, change: dict[
         assert to.read_bytes() == before
         assert bulk(source, to, client=client, progress=False, overwrite=True, column="id").skipped == 0
         assert read(to)[3]["embedding"] == vector_of("row-3")
+
+
+COLUMNS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"keep": ["page"]}, "it has not kept page"),
+    ({"keep": ["page"]}, {}, "it has page of the source too"),
+    ({}, {"id_column": "page"}, "it has not kept page and it has id of the source too"),
+]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+@pytest.mark.parametrize(("before", "change", "said"), COLUMNS, ids=str)
+def test_an_output_with_other_columns_is_left_alone(
+    tmp_path: Path, before: dict[str, Any], change: dict[str, Any], said: str, ending: str, *, whole: bool
+) -> None:
+    source, to = corpus(tmp_path / "texts.jsonl"), tmp_path / f"o.{ending}"
+
+    def refusing(request: Request) -> Response:
+        wrong = {"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}}
+        return Response.json(wrong, 401) if "text 7" in request.json()["input"] else openai_embeddings(request)
+
+    with llamacpp_server(routes={("POST", "/v1/embeddings"): openai_embeddings if whole else refusing}) as server:
+        with nullcontext() if whole else pytest.raises(AuthFailed):
+            bulk(source, to, client=alive(server), batch_size=1, concurrency=1, progress=False, **before)
+        files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        texts = len(asked(server))
+        for retry in (False, True):
+            with pytest.raises(InvalidConfig, match=said):
+                bulk(source, to, client=alive(server), progress=False, retry_errors=retry, **change)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+        assert len(asked(server)) == texts
+        server.routes["POST", "/v1/embeddings"] = openai_embeddings
+        assert bulk(source, to, client=alive(server), progress=False, **before).skipped == (20 if whole else 7)
+
+
+def test_what_changes_no_answer_may_change_from_run_to_run(tmp_path: Path) -> None:
+    to = tmp_path / "o.jsonl"
+    with llamacpp_server() as server:
+        bulk(["one"], to, client=alive(server), progress=False, timeout=5)
+        changes: list[dict[str, Any]] = [{}, {"timeout": 60}, {"timeout": Timeout(request=7)}, {"dimensions": None}]
+        for options in changes:
+            assert bulk(["one"], to, client=alive(server), progress=False, **options).skipped == 1
 
 
 def test_a_file_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:

@@ -26,10 +26,15 @@ ANEW = "Give another name for the output, or begin anew: overwrite=True, on the 
 
 
 class Journal:
-    """Lines by row number. Of each only its place is kept in memory: eight bytes a row."""
+    """Lines by row number. Of each only its place is kept in memory: eight bytes a row.
 
-    def __init__(self, to: Path) -> None:
+    `kinds` are the columns that are ours, `kept` those copied of the source.
+    """
+
+    def __init__(self, to: Path, kinds: Mapping[str, str], kept: Sequence[str]) -> None:
         self._to = to
+        self._kinds = kinds
+        self._kept = kept
         self._path = to.with_name(f"{to.name}.part.jsonl") if is_parquet(to) else to
         self._places = array("q")
         self._in_order = True
@@ -47,10 +52,13 @@ class Journal:
             if is_parquet(self._to) and self._to.exists() and not overwrite and not self._path.exists():
                 self._finished = Finished(self._to)
                 self.done = self._finished.rows
+                self._check_columns(self._finished.columns)
                 if retry_errors and self._finished.has_errors():
                     self._take_up(self._finished)
             else:
                 self._begin(overwrite=overwrite)
+                if self._places:
+                    self._check_columns(json.loads(next(self._lines())))
             if retry_errors and self._finished is None:
                 kept = [place for place in self._places if place != NOT_DONE and not self._failed(place)]
                 if len(kept) < self.done:
@@ -59,6 +67,17 @@ class Journal:
             self.close()
             raise
         return self
+
+    def _check_columns(self, names: Iterable[str]) -> None:
+        """Raise `InvalidConfig` unless an output has the columns that this run would write."""
+        theirs, ours = set(names) - set(self._kinds), set(self._kept)
+        missing, more = ", ".join(sorted(ours - theirs)), ", ".join(sorted(theirs - ours))
+        if missing or more:
+            said = [f"it has not kept {missing}"] * bool(missing) + [f"it has {more} of the source too"] * bool(more)
+            raise InvalidConfig(
+                f"{self._shown} was written with other columns: {' and '.join(said)}.",
+                hint=f"Keep the same columns as before. {ANEW}",
+            )
 
     def _begin(self, *, overwrite: bool = False) -> None:
         try:
@@ -188,7 +207,7 @@ class Journal:
             self._note(row, self._end)
             self._end += len(line)
 
-    def finish(self, rows: int, kinds: Mapping[str, str], kept: Sequence[str], source: Source) -> None:
+    def finish(self, rows: int, source: Source) -> None:
         """Put the rows into order, or into the Parquet file, once all of them are done."""
         if self._rows > rows:
             raise InvalidConfig(f"The source has {rows} rows, and {self._shown} more: it was another one.", hint=ANEW)
@@ -197,7 +216,7 @@ class Journal:
         if is_parquet(self._to):
             if not self._restored:
                 with _kept(self._to):
-                    write_parquet(self._lines, self._to, kinds, kept, source)
+                    write_parquet(self._lines, self._to, self._kinds, self._kept, source)
             self._path.unlink()
         elif not self._in_order:
             self._rewrite(self._places)
@@ -214,6 +233,8 @@ class Journal:
     def _lines(self) -> Iterator[bytes]:
         with os.fdopen(os.dup(self._file), "rb") as file:
             for place in self._places:
+                if place == NOT_DONE:
+                    continue
                 if file.tell() != place:
                     file.seek(place)
                 yield file.readline()

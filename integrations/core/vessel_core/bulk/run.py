@@ -28,6 +28,9 @@ ID = "id"
 BATCH = 64
 """Texts a request at most, where nothing else is said."""
 
+UNTOLD = ("timeout", "validate", "concurrency")
+"""Options that change no answer: an output is gone on with under others."""
+
 REPEATED = 100
 """One row in so many, or `BATCH`, may be under way at once, and be asked again after a kill."""
 
@@ -90,8 +93,8 @@ async def abulk(
 
     The output is the checkpoint: run again, only what is missing is asked, and with `retry_errors` what failed as well;
     `overwrite` begins anew. A server that is away or hangs is waited for, until nothing has come for `patience` seconds. Raises
-    `InvalidConfig` if the output belongs to another source, model or options, and what no row could get past: a wrong key, a
-    missing model, an option that there is not, a disk that is full.
+    `InvalidConfig` if the output belongs to another source, model or options, or has other columns, and what no row could
+    get past: a wrong key, a missing model, an option that there is not, a disk that is full.
     """
     if task not in COLUMNS or 0 in (batch_size, concurrency) or min(batch_size or 1, concurrency or 1) < 1:
         raise InvalidConfig(f"task={task!r}, batch_size={batch_size} or concurrency={concurrency} can't be right.")
@@ -103,18 +106,19 @@ async def abulk(
     if taken := sorted(set(kept) & set(kinds)):
         raise InvalidConfig(f"The output has a column {taken[0]!r} of its own.", hint="Rename that of the source.")
     rows = checked_rows(source, column, keep if id_column == ID else kept, kept)
-    name = await _model_id(client, model, task)
-    same = json.dumps([name, task, system, options], sort_keys=True, default=str)
+    named = await _model_id(client, model, task)
+    telling = {name: value for name, value in options.items() if name not in UNTOLD and value is not None}
+    same = json.dumps([named, task, system, telling], sort_keys=True, default=str)
     run = _Run(client, task, {**options, "model": model}, patience, concurrency, otherwise=4)
     with ExitStack() as stack:
-        journal = run.journal = Journal(path).open(overwrite=overwrite, retry_errors=retry_errors)
+        journal = run.journal = Journal(path, kinds, kept).open(overwrite=overwrite, retry_errors=retry_errors)
         stack.callback(journal.close)
         total = count_rows(source)
         run.show = stack.enter_context(shown_by(progress, total, task))
         items = run.items(_items(rows, column, kept, system, same))
         batches = batches_of(items, lambda: batch_size or run.fitting(total) if task == "embed" else 1)
         await run.all(await run.of_same_model(batches))
-        await asyncio.to_thread(journal.finish, run.rows, kinds, kept, source)
+        await asyncio.to_thread(journal.finish, run.rows, source)
     return BulkReport(run.rows, run.skipped, run.errors, time.monotonic() - since)
 
 
