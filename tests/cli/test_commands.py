@@ -27,7 +27,7 @@ from tests.servers import KEY
 NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
 
 
-def run(*arguments: str, env: dict[str, str] | None = None, stdin: str | None = None) -> Result:
+def run(*arguments: str, env: dict[str, str] | None = None, stdin: str | bytes | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), env={**NOWHERE, **(env or {})}, input=stdin)
 
 
@@ -201,6 +201,22 @@ def test_chat_reads_its_question_from_standard_input(chat_server: LocalServer) -
     result = run("chat", "--url", chat_server.base_url, stdin="Hello.")
     assert result.exit_code == 0
     assert result.output.strip()
+
+
+def test_chat_puts_what_is_piped_between_files_and_the_question(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("Ada lives in Lisbon.\n")
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        run("chat", "Where?", "-f", str(notes), "--url", server.base_url, stdin="Bob in Rome.\n")
+        (sent,) = server.asked("/v1/chat/completions")[0].json()["messages"]
+    assert sent["content"] == "--- notes.txt ---\nAda lives in Lisbon.\n\nBob in Rome.\n\nWhere?"
+
+
+@pytest.mark.parametrize("command", ["chat", "embed"])
+def test_standard_input_that_is_no_text_is_refused(command: str) -> None:
+    result = run(command, "--url", "http://127.0.0.1:9", stdin=b"caf\xe9")
+    assert result.exit_code == 1
+    assert "Standard input can't be read as text" in result.output
 
 
 def test_only_the_answer_goes_into_a_pipe() -> None:

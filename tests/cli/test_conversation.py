@@ -26,7 +26,9 @@ class Person:
     shown: bytearray = field(default_factory=bytearray)
 
     def types(self, text: str) -> None:
-        os.write(self.terminal, text.encode())
+        typed = text.encode()
+        while typed:
+            typed = typed[os.write(self.terminal, typed) :]
 
     def reads_until(self, text: str) -> str:
         """Return what came up to a text, which is then behind."""
@@ -79,3 +81,41 @@ def test_ctrl_c_stops_the_answer_and_the_server_and_the_conversation_goes_on() -
         sent = server.asked("/v1/chat/completions")[1].json()["messages"]
     assert [(one["role"], one["content"]) for one in sent] == [("user", "Hi."), ("assistant", "Hel"), ("user", "Why?")]
     assert "Okay\r\n\r\nThe" in answer
+
+
+def test_a_long_question_is_sent_whole() -> None:
+    question = "word " * 2000 + "end"
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server, conversation(server) as person:
+        person.reads_until("> ")
+        person.types(f"{question}\n")
+        person.reads_until("tokens")
+        (sent,) = server.asked("/v1/chat/completions")[0].json()["messages"]
+    assert sent["content"] == question
+
+
+def test_an_error_of_one_turn_is_shown_and_the_conversation_goes_on_without_its_question() -> None:
+    refused = Response.json({"error": {"message": "the prompt is too odd", "code": 400}}, 400)
+    answers = [refused, Response.stream(transcript("llamacpp/text.sse"))]
+    with (
+        llamacpp_server(routes={("POST", "/v1/chat/completions"): list(answers)}) as server,
+        conversation(server) as person,
+    ):
+        person.reads_until("> ")
+        person.types("Odd?\n")
+        person.reads_until("the prompt is too odd")
+        person.reads_until("> ")
+        person.types("Even?\n")
+        person.reads_until("tokens")
+        (sent,) = server.asked("/v1/chat/completions")[1].json()["messages"]
+    assert sent["content"] == "Even?"
+
+
+def test_ctrl_c_in_a_pipe_ends_with_what_came_and_says_so_by_its_exit_code() -> None:
+    with llamacpp_server(Response.stream(FIRST, keep_open=True)) as server:
+        command = [sys.executable, "-m", "vessel_core.cli", "chat", "Hi.", "-b", "llamacpp", "-u", server.base_url]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            first = process.stdout.read(3)
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+    assert (first, rest, process.returncode) == (b"Hel", b"\n", 130)

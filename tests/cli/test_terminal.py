@@ -151,3 +151,22 @@ def test_what_comes_raw_is_the_answer_alone() -> None:
     assert "\x1b[31mred" in shown
     assert "m[2J" in shown
     assert "\x1b[2J" not in shown
+
+
+AS_IT_IS = "a\tb :smile: [bold]c[/bold]\x07\x08\x0b\x0c\r100:100:y \u202ed"
+
+
+@pytest.mark.parametrize("raw", [(), ("--raw",)], ids=["pipe", "raw"])
+def test_a_pipe_has_each_character_of_the_answer(raw: Sequence[str]) -> None:
+    with openai_server(event(AS_IT_IS) + END) as server:
+        arguments = ["chat", "Hi.", *raw, "-b", "openai", "-m", "m", "-u", server.base_url]
+        piped = subprocess.run([sys.executable, "-m", "vessel_core.cli", *arguments], capture_output=True, check=True)
+    assert piped.stdout.decode() == f"{AS_IT_IS}\n"
+
+
+def test_a_name_between_colons_is_no_emoji() -> None:
+    with openai_server(event("It is :100: now.") + END, models=["x:100:y"]) as server:
+        command = [sys.executable, "-m", "vessel_core.cli"]
+        target = ["-b", "openai", "-u", server.base_url]
+        assert "It is :100: now." in read_terminal([*command, "chat", "Hi.", "-m", "x:100:y", *target])
+        assert "x:100:y" in read_terminal([*command, "models", *target])

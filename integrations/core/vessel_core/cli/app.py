@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib.metadata import version
@@ -12,7 +13,7 @@ import typer
 
 from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving, working
-from vessel_core.cli.terminal import Terminal
+from vessel_core.cli.terminal import Terminal, complain
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.local import Options
@@ -54,7 +55,7 @@ def _client(backend: str, url: str | list[str] | None, model: str | None, key: s
 
 def _fail(error: VesselError) -> NoReturn:
     """Say what went wrong and what to do, in red, without a traceback."""
-    Terminal(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+    complain(error)
     raise typer.Exit(1)
 
 
@@ -140,7 +141,7 @@ def embed(
             if (source is None) != (to is None) or (source and texts):
                 raise InvalidConfig("`--from` and `--to` belong together, without texts as arguments.")
             if source is None or to is None:
-                given = texts or [line.rstrip("\n") for line in sys.stdin]
+                given = texts or [line.rstrip("\n") for line in io.StringIO(chatting.read_input())]
                 models_shown.print_vectors(client, given)
             else:
                 columns = {"column": column, "id_column": id_column, "keep": keep or ()}

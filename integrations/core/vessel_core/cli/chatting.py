@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from rich.console import Console
+import typer
 
 from vessel_core.backends.base import same_model
-from vessel_core.cli.terminal import Terminal, harmless
+from vessel_core.cli.terminal import Terminal, complain, harmless
 from vessel_core.client import Client
-from vessel_core.errors import InvalidRequest
+from vessel_core.errors import InvalidRequest, VesselError
 from vessel_core.media import content, image_from_path
 from vessel_core.request import ChatFields
 from vessel_core.types import ChatReply, Delta, Message
@@ -32,20 +34,25 @@ def talk(
     options: ChatFields,
     raw: bool,
 ) -> None:
-    """Answer `prompt`, or what stands on standard input, or line after line of a person at a terminal."""
+    """Answer what was piped and asked, or line after line of a person at a terminal.
+
+    Raises `typer.Exit` with 130, as a shell has it, where Ctrl-C stopped the answer to a single question.
+    """
     history: list[Message] = [{"role": "system", "content": system}] if system else []
-    plain = Console(highlight=False)
-    console = plain if raw or not plain.is_terminal else Terminal(highlight=False)
-    answer = partial(_answer, client, options=options, console=console)
-    before = "\n\n".join(_read(file) for file in files)
-    question = prompt if prompt is not None else ("" if sys.stdin.isatty() else sys.stdin.read())
-    if question.strip() or images or before:
-        text, pictures = _joined(before, question), [image_from_path(one) for one in images]
+    console = Terminal(highlight=False)
+    answer = partial(_answer, client, options=options, console=console, raw=raw or not console.is_terminal)
+    at_terminal = sys.stdin.isatty()
+    parts = [*map(_read, files), "" if at_terminal else read_input(), prompt or ""]
+    text = "\n\n".join(part.strip("\n") for part in parts if part.strip())
+    if text or images:
+        pictures = [image_from_path(one) for one in images]
         history.append({"role": "user", "content": content(text, pictures) if pictures else text})
-        answer(history)
-        if prompt is not None or not sys.stdin.isatty():
+        finished = answer(history)
+        if prompt is not None or not at_terminal:
+            if not finished:
+                raise typer.Exit(130)
             return
-    elif not sys.stdin.isatty():
+    elif not at_terminal:
         raise InvalidRequest(
             "There is no question.", hint="vessel chat 'your question', or write it to standard input."
         )
@@ -66,8 +73,12 @@ def parse_options(given: Sequence[str]) -> ChatFields:
     return cast("ChatFields", options)  # the core checks names and values
 
 
-def _joined(before: str, question: str) -> str:
-    return "\n\n".join(part for part in (before, question.strip()) if part)
+def read_input() -> str:
+    """Return standard input as text; raise `InvalidRequest` where it isn't UTF-8."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"Standard input can't be read as text: {error}.") from error
 
 
 def _read(file: Path) -> str:
@@ -79,26 +90,35 @@ def _read(file: Path) -> str:
         raise InvalidRequest(f"{file} can't be read as text: {error}.") from error
 
 
-def _converse(history: list[Message], console: Console, answer: Callable[[list[Message]], None]) -> None:
+def _converse(history: list[Message], console: Terminal, answer: Callable[[list[Message]], bool]) -> None:
+    with suppress(ImportError):
+        import_module("readline")  # with it `input` takes long lines, and the keys edit
     console.print("Ctrl-D ends the conversation, Ctrl-C an answer.", style="dim")
     while True:
         try:
-            line = console.input("[bold]> [/bold]")
+            line = input("> ")
         except (EOFError, KeyboardInterrupt):
             console.print()
             return
-        if line.strip():
-            history.append({"role": "user", "content": line})
+        if not line.strip():
+            continue
+        before = len(history)
+        history.append({"role": "user", "content": line})
+        try:
             answer(history)
+        except VesselError as error:
+            complain(error)
+            del history[before:]
 
 
-def _answer(client: Client, history: list[Message], *, options: ChatFields, console: Console) -> None:
-    """Print the answer as it comes, thoughts dimmed, and add it to the history; Ctrl-C keeps what came.
+def _answer(client: Client, history: list[Message], *, options: ChatFields, console: Terminal, raw: bool) -> bool:
+    """Print the answer as it comes, thoughts dimmed, and add it to the history; say whether it came to its end.
 
-    A pipe gets no thoughts.
+    Ctrl-C keeps what came. A pipe gets no thoughts, and the answer unchanged, as does a terminal with `raw`.
     """
     deltas = client.stream(history, **options)
     came: list[Delta] = []
+    finished = False
     try:
         for delta in deltas:
             came.append(delta)
@@ -107,9 +127,15 @@ def _answer(client: Client, history: list[Message], *, options: ChatFields, cons
             if delta.text:
                 if console.is_terminal and came[:-1] and came[-2].reasoning:
                     console.print("\n")
-                console.print(delta.text, end="", markup=False, soft_wrap=True)
+                _write(delta.text, console, raw=raw)
+        finished = True
     except KeyboardInterrupt:
-        console.print(" (stopped)", style="dim", end="")
+        if console.is_terminal:
+            console.print(" (stopped)", style="dim", end="")
+    except VesselError:
+        if came:
+            console.print()
+        raise
     finally:
         deltas.close()
     reply = ChatReply.gather(came)
@@ -118,6 +144,15 @@ def _answer(client: Client, history: list[Message], *, options: ChatFields, cons
     if console.is_terminal:
         console.print(_facts(reply), style="dim", markup=False)
     _warn_of_another_model(client.target.model, reply.model, history)
+    return finished
+
+
+def _write(text: str, console: Terminal, *, raw: bool) -> None:
+    if raw:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        console.print(text, end="", markup=False, soft_wrap=True)
 
 
 def _warn_of_another_model(wanted: str | None, answered: str | None, history: Sequence[Message]) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from vessel_core.errors import VesselError
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _HIDING = re.compile(
     "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
@@ -25,8 +27,16 @@ def harmless(text: str) -> str:
 
 
 class Terminal(Console):
-    """A console on which every text is harmless, whoever wrote it."""
+    """A console on which every text is harmless, whoever wrote it, and `:name:` no emoji."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is shown."""
         return super().render_str(harmless(text), **options)
+
+
+def complain(error: VesselError) -> None:
+    """Say on standard error what went wrong and what to do, in red."""
+    Terminal(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
