@@ -25,6 +25,8 @@ from vessel_core.local import LocalServer
 from vessel_core.types import ChatReply, Reasoning, ResponseFormat
 
 from tests.core.driving import Connect, Tap
+from tests.core.wire.play import DONE, STOP, chunk, event
+from tests.fake_server import lmstudio_server
 from tests.servers import KEY
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
@@ -470,6 +472,15 @@ def test_how_far_the_prompt_is_read_is_no_first_token(monkeypatch: pytest.Monkey
     clock.mark([Delta("Hi"), Delta(timings=timings)])
     clock.mark([])
     assert timings.first_token_ms == 2000
+
+
+def test_the_time_to_the_first_token_is_told_of_a_server_that_times_nothing(connect: Connect) -> None:
+    usage = event({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
+    with lmstudio_server(chunk({"content": "Hi"}) + STOP + usage + DONE) as server:
+        reply = connect("lmstudio", base_url=server.base_url, model="m").chat(HELLO)
+    assert reply.timings is not None
+    assert (reply.timings.first_token_ms or 0) > 0
+    assert reply.timings.tokens_per_second is None
 
 
 # ------------------------------------------------------------------------------------------------------------ the server

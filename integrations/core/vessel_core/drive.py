@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from vessel_core.backends.base import Flow, followed
 from vessel_core.errors import VesselError
 from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
-from vessel_core.types import Delta, Progress, Timeout
+from vessel_core.types import Delta, Progress, Timeout, Timings
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
 from vessel_core.wire.forcing import AskAgain
@@ -208,5 +208,7 @@ class Clock:
         """Take the deltas of one read; how far the prompt is read is no token yet."""
         if self._first is None and any(delta.progress is None for delta in deltas):
             self._first = (time.monotonic() - self._started) * 1000
-        if deltas and (timings := deltas[-1].timings) is not None:
-            timings.first_token_ms = self._first
+        if not deltas or (deltas[-1].usage is None and deltas[-1].timings is None):
+            return
+        deltas[-1].timings = timings = deltas[-1].timings or Timings()  # most servers tell none of their own
+        timings.first_token_ms = self._first
