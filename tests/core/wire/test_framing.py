@@ -140,6 +140,12 @@ def test_quirk_12_half_an_event_at_the_end_is_a_cut_and_no_nonsense() -> None:
     assert isinstance(play(ollama_stream(), [line({"content": "Hi"}), b'{"mess']).error, StreamInterrupted)
 
 
+@pytest.mark.parametrize("half", [b"data: [", b"data: [DONE"])
+def test_quirk_12_half_of_done_at_the_end_is_a_cut_or_nothing(half: bytes) -> None:
+    assert isinstance(play(openai_stream(), [chunk({"content": "Hi"}), half]).error, StreamInterrupted)
+    assert said(chunk({"content": "Hi"}), STOP, half, end=()).text == "Hi"
+
+
 def test_quirk_13_the_end_of_the_connection_ends_a_finished_answer() -> None:
     stream = stream_for("mlx/keepalive.sse")
     deltas = stream.feed(transcript("mlx/keepalive.sse"))

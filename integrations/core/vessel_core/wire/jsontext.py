@@ -51,7 +51,9 @@ def dumps(document: Mapping[str, Any] | Sequence[Any]) -> bytes:
 
 
 def cut_off(data: bytes) -> bool:
-    """Tell whether this is the beginning of a JSON object whose end never came."""
+    """Tell whether this is the beginning of a JSON object, or of `[DONE]`, whose end never came."""
+    if data and data != b"[DONE]" and b"[DONE]".startswith(data):
+        return True
     if not data.lstrip().startswith(b"{"):
         return False
     try:
