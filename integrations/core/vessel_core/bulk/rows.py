@@ -78,9 +78,15 @@ def checked_rows(
 
 
 def rows_of(source: Source, columns: Iterable[str]) -> Iterator[Mapping[str, Any] | str | None]:
-    """Yield the rows, `None` for a line that is no JSON object; of Parquet only the columns that are asked for."""
+    """Yield the rows, `None` for what is none; of Parquet only the columns that are asked for."""
     if not isinstance(source, str | Path):
-        yield from source
+        given = cast("Iterable[Any]", source)
+        if isinstance(given, Mapping | bytes) or hasattr(given, "columns"):
+            raise InvalidConfig(
+                f"The source is a {type(source).__name__}, which does not yield rows.",
+                hint="Give a list of rows; of a DataFrame: frame.to_dict('records').",
+            )
+        yield from (row if isinstance(row, Mapping | str) else None for row in given)
         return
     path = checked_file(Path(source), "The source")
     if not path.is_file():
@@ -119,8 +125,5 @@ def count_rows(source: Source) -> int | None:
         return None
     if is_parquet(Path(source)):
         return pyarrow("pyarrow.parquet").read_metadata(source).num_rows
-    with Path(source).open("rb") as file:
-        ends, last = 0, b"\n"
-        while piece := file.read(1 << 20):
-            ends, last = ends + piece.count(b"\n"), piece[-1:]
-    return ends + (last != b"\n")
+    with Path(source).open("rb") as lines:
+        return sum(not line.isspace() for line in lines)

@@ -113,6 +113,7 @@ async def abulk(
     with ExitStack() as stack:
         journal = run.journal = Journal(path, kinds, kept).open(overwrite=overwrite, retry_errors=retry_errors)
         stack.callback(journal.close)
+        run.before = journal.done
         total = count_rows(source)
         run.show = stack.enter_context(shown_by(progress, total, task))
         items = run.items(_items(rows, column, kept, system, same))
@@ -151,7 +152,7 @@ def _items(
         given = fields.get(column)
         text = given if isinstance(given, str) else json.dumps(given, sort_keys=True, default=str)
         key = sha256("\0".join((same, str(copied[kept[0]]), text)).encode("utf-8", "replace")).hexdigest()[:32]
-        error = "The row is no JSON object." if row is None else wrong_in(given, column)
+        error = "The row is no JSON object, and no text." if row is None else wrong_in(given, column)
         yield Item(number, key, prompt_of(given, system), copied, error)
 
 
@@ -159,6 +160,7 @@ class _Run(Asking):
     """One run: what is found goes to a journal."""
 
     journal: Journal
+    before: int  # rows that an earlier run had done
     show: Callable[[int, int, int], None]
 
     def __post_init__(self) -> None:
@@ -176,7 +178,7 @@ class _Run(Asking):
                 if self._embedded is None and item.error is None and not self.journal.failed(item.row):
                     self._embedded = item
                 if self.skipped % 1024 == 0:
-                    self.show(self.skipped, self.skipped, 0)
+                    self.show(self.journal.done, self.before, self.errors)
             elif item.error is not None:
                 self.note(item, {})
                 self.after()  # there may be no batch for long
@@ -207,7 +209,7 @@ class _Run(Asking):
         lines, self._lines = self._lines, []
         if lines:
             self.journal.write(lines)
-        self.show(self.journal.done, self.skipped, self.errors)
+        self.show(self.journal.done, self.before, self.errors)
 
     def note(self, item: Item, found: Mapping[str, Any], vector: Sequence[float] | None = None) -> None:
         """Make a line of a row that is done."""
