@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from vessel_core.address import parse_address
+from vessel_core.backends import BACKENDS
+from vessel_core.backends.base import Flow
+from vessel_core.discovery import Candidate, survey
 from vessel_core.errors import InvalidMedia, VesselError
 from vessel_core.media import audio_part, data_url_parts, image_part
 from vessel_core.types import ChatRequest, Delta
@@ -24,6 +28,7 @@ from vessel_core.wire.tools import ToolCallAssembler
 
 REQUEST = ChatRequest(messages=[{"role": "user", "content": "Hello"}], model="m")
 QUIRKS = (Quirks(), Quirks(text_calls=True, repair_arguments=True, cumulative_arguments=True, think_opened=True))
+HERE = parse_address("http://127.0.0.1:1")
 STATUSES = (200, 400, 404, 500, 503)
 T = TypeVar("T")
 
@@ -107,6 +112,23 @@ def documents(data: bytes) -> None:
         assert (retry_after(headers) or 0.0) >= 0.0
 
 
+def listings(data: bytes) -> None:
+    """What a server says of itself and its models: the same document wherever it is asked."""
+    _ours(lambda: _answered(survey(Candidate(BACKENDS[0], HERE)), data))
+    for backend in BACKENDS:
+        for flow in (backend.models(), backend.model("m"), backend.version()):
+            _ours(partial(_answered, flow, data))
+
+
+def _answered(flow: Flow[Any], data: bytes) -> None:
+    try:
+        next(flow)
+        while True:
+            flow.send(Reply(200, body=data))
+    except StopIteration:
+        return
+
+
 def arguments(data: bytes) -> None:
     """The arguments of a tool call, whole and in pieces."""
     text = data.decode("utf-8", "replace")
@@ -151,5 +173,6 @@ def _ours(read: Callable[[], Any]) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (events, lines, openai_chat, ollama_chat, documents, arguments, media, addresses)
+    each.__name__: each
+    for each in (events, lines, openai_chat, ollama_chat, documents, listings, arguments, media, addresses)
 }

@@ -99,5 +99,6 @@ def test_a_document_may_hold_anything_anywhere(path: Path) -> None:
     for number, document in enumerate(altered(json.loads(path.read_bytes()))):
         data = json.dumps(document).encode() + b"\n" * (number % CHOICES)
         TARGETS["documents"](data)
+        TARGETS["listings"](data)
         TARGETS["ollama_chat"](data)
         TARGETS["openai_chat"](b"data: " + data + b"\n\n")

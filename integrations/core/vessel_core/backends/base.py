@@ -12,7 +12,7 @@ from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
 from vessel_core.wire.jsontext import loads
-from vessel_core.wire.reading import mapping, mappings
+from vessel_core.wire.reading import mapping, mappings, string
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -99,9 +99,9 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def owners(evidence: Evidence) -> set[Any]:
+def owners(evidence: Evidence) -> set[str | None]:
     """Return who owns the models of the list, as it says."""
-    return {item.get("owned_by") for item in items(mapping(evidence.get("/v1/models")), "data")}
+    return {string(item.get("owned_by")) for item in items(mapping(evidence.get("/v1/models")), "data")}
 
 
 def unrecognised(_evidence: Evidence) -> bool:

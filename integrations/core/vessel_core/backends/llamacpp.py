@@ -73,7 +73,7 @@ def _shown_by_router(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _started_as(arguments: Any) -> ModelKind | None:
     """Read the command that a router starts a model's server with; chat needs no word there."""
-    words = set(cast("list[Any]", arguments)) if isinstance(arguments, list) else set[Any]()
+    words = {string(word) for word in cast("list[Any]", arguments)} if isinstance(arguments, list) else set[Any]()
     if words & {"--rerank", "--reranking"}:
         return "rerank"
     return "embedding" if words & {"--embedding", "--embeddings"} else None
