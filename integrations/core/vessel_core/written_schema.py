@@ -18,15 +18,18 @@ from vessel_core.wire.schemas import without_root_ref
 _REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
 
 
-class _Written(GenerateJsonSchema):
+class Written(GenerateJsonSchema):
+    """Pydantic's schema as a model is to write it."""
+
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Return a number's schema."""
         made = super().decimal_schema(schema)
         return next((form for form in made.get("anyOf", ()) if form["type"] == "number"), made)
 
 
 def written_schema(cls: type[BaseModel]) -> dict[str, Any]:
     """Return the schema of a class. Of one that holds itself the root is written out: it is an object's for all to see."""
-    return without_root_ref(cls.model_json_schema(schema_generator=_Written))
+    return without_root_ref(cls.model_json_schema(schema_generator=Written))
 
 
 def differs(cls: type[Any]) -> bool:

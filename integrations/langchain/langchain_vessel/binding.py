@@ -9,12 +9,14 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from typing_extensions import is_typeddict
 
 from langchain_vessel import structured
 from langchain_vessel.answers import AnswerParser, with_raw
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.settings import ChatSettings
 from langchain_vessel.tools import ToolLike, to_allowed, to_tool_choice, to_tools
+from langchain_vessel.typed_dicts import typed_dict_schema
 
 
 class ToolBinding(ChatSettings, BaseChatModel):
@@ -75,7 +77,8 @@ class ToolBinding(ChatSettings, BaseChatModel):
         """
         if schema is None and method != "json_mode":
             raise ValueError(f"A schema is needed for method={method!r}.")
-        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        shown = typed_dict_schema(schema) if is_typeddict(schema) else schema  # LangChain's tracer can't read each
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": shown}
         kwargs = {**kwargs, "ls_structured_output_format": traced}
         if method == "function_calling":
             wanted: Any = _as_tool(schema)

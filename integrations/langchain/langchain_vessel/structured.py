@@ -9,9 +9,12 @@ from typing import Any, Literal, cast
 import pydantic.v1
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
+from typing_extensions import is_typeddict
 from vessel_core.errors import InvalidRequest
 from vessel_core.types import JSONSchema, ResponseFormat
 from vessel_core.written_schema import written_schema
+
+from langchain_vessel.typed_dicts import typed_dict_schema
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -43,7 +46,8 @@ def to_json_schema(schema: Any, strict: bool | None = None) -> JSONSchema:
     elif isinstance(schema, type) and issubclass(schema, pydantic.v1.BaseModel):
         named = JSONSchema(name=_name(schema.__name__), schema=schema.schema())
     if named is None:
-        found = convert_to_json_schema(cast("Any", schema))
+        other = cast("Any", schema)
+        found = typed_dict_schema(other) if is_typeddict(other) else convert_to_json_schema(other)
         named = JSONSchema(name=_name(found.get("title") or "answer"), schema=found)
     if strict is not None:
         named["strict"] = strict

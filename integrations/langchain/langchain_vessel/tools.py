@@ -7,9 +7,12 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from typing_extensions import is_typeddict
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.types import Tool
 from vessel_core.written_schema import differs, written_schema
+
+from langchain_vessel.typed_dicts import typed_dict_schema
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain takes for a tool: a tool, a function, a pydantic class or TypedDict, a JSON schema, a provider's dict."""
@@ -28,6 +31,8 @@ def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
             f"{where} is a {type(tool).__name__}, which has no name to be called by.",
             hint="Give a function, a class or a tool of LangChain's; `InjectedToolArg` hides an argument from the model.",
         )
+    elif is_typeddict(tool):
+        tool = typed_dict_schema(tool)
     made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
     if "function" not in made:
         raise InvalidRequest(
