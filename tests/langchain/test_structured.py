@@ -6,6 +6,7 @@ import datetime
 import json
 import pickle
 import re
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, NotRequired, Required
@@ -16,7 +17,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langchain_vessel import ChatVessel
-from langchain_vessel.answers import Refusal
+from langchain_vessel.answers import AnswerParser, Refusal
 from langchain_vessel.structured import to_json_schema
 from langchain_vessel.tools import to_tools
 from pydantic import BaseModel, ConfigDict, Field
@@ -271,6 +272,15 @@ async def test_the_one_fence_in_an_answer_is_the_answer(text: str, found: bool) 
         if found:
             made: Any = list(ChatVessel(base_url=server.base_url).with_structured_output(Person).stream("x"))[-1]
             assert made.age == 36
+
+
+@pytest.mark.parametrize("blank", ["\n", " ", "```\n"])
+def test_a_fence_that_is_never_closed_is_read_at_once(blank: str) -> None:
+    parser = AnswerParser(cls=Person)
+    before = time.thread_time()
+    with pytest.raises(OutputParserException):
+        parser.parse("```json" + blank * 60_000 + '{"name": "x')
+    assert time.thread_time() - before < 1.0  # as issue 6 has it for whatever a server sends
 
 
 @pytest.mark.parametrize("schema", [Person, PersonDict])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
@@ -28,7 +27,7 @@ Refusal: type[Exception] = getattr(exceptions, "ModelRefusalError", OutputParser
 _NO_ANSWER: Any = object()
 """Other tools were called: the answer is to come. `None` would be one, written as `null`."""
 
-_FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_FENCE = "```"
 
 
 class AnswerParser(BaseTransformOutputParser[Any]):
@@ -170,9 +169,9 @@ class _Growing:
 
 def _text_document(message: AIMessage) -> Any:
     text = message.text.strip()
-    whole = _FENCED.fullmatch(text)
+    whole = text.startswith(_FENCE) and text.endswith(_FENCE)
     try:
-        return json.loads(whole[1] if whole else text, strict=False)
+        return json.loads(_fenced(text[3:-3]) if whole else text, strict=False)
     except (ValueError, RecursionError) as error:
         document = _NO_ANSWER if message.tool_calls else _in_fence(text)
         if message.tool_calls or document is not _NO_ANSWER:
@@ -182,11 +181,16 @@ def _text_document(message: AIMessage) -> Any:
 
 def _in_fence(text: str) -> Any:
     """Return the document in the one fence of a text, which may have sentences around it, `_NO_ANSWER` if there is none."""
-    blocks = _FENCED.findall(text)
+    blocks = text.split(_FENCE)[1:-1:2]
     try:
-        return json.loads(blocks[0], strict=False) if len(blocks) == 1 else _NO_ANSWER
+        return json.loads(_fenced(blocks[0]), strict=False) if len(blocks) == 1 else _NO_ANSWER
     except (ValueError, RecursionError):
         return _NO_ANSWER
+
+
+def _fenced(block: str) -> str:
+    """Return what stands in a fence, without the name of its language."""
+    return block.removeprefix("json").strip()
 
 
 def _call_document(message: AIMessage, tool: str) -> Any:

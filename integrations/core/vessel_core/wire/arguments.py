@@ -92,7 +92,8 @@ def argument_error(text: str) -> str | None:
 
 
 _MISTAKES = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*")|'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<comma>,)(?=\s*[}\]])|\b(?P<constant>True|False|None)\b""",
+    r"""(?P<string>"(?:[^"\\]|\\.)*+")|'(?P<quoted>(?:[^'\\]|\\.)*+)'|(?P<open>["'].*+)"""
+    r"""|(?P<comma>,)(?=\s*[}\]])|\b(?P<constant>True|False|None)\b""",
     re.DOTALL,
 )
 _CONSTANTS = {"True": "true", "False": "false", "None": "null"}
@@ -106,8 +107,8 @@ def mended_arguments(text: str) -> str | None:
 
 
 def _mended(found: re.Match[str]) -> str:
-    if found["string"]:
-        return found["string"]
+    if found["string"] or found["open"]:
+        return found[0]
     if (quoted := found["quoted"]) is not None:
         return '"' + re.sub(r"\\'", "'", re.sub(r'(?<!\\)"', r'\\"', quoted)) + '"'
     return _CONSTANTS.get(found["constant"], "")

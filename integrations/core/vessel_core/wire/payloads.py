@@ -13,7 +13,7 @@ from vessel_core.wire.framing import EventStream, Lines
 
 F = TypeVar("F", bound=EventStream | Lines)
 
-_BETWEEN_LINES = re.compile(rb"\}\s*\n\s*\{")
+_BETWEEN_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
 
 
 class PayloadStream(ABC, Generic[F]):

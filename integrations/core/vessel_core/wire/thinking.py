@@ -22,6 +22,7 @@ class ThinkSplitter:
     def __init__(self, *, opened: bool = False) -> None:
         self.passing: bool = False
         self._held = ""
+        self._breaks = 0  # line breaks in the thought, before what is held: dropped if it ends there
         self._closer = "</think>" if opened else ""
         self._may_open = opened  # a model may repeat what its template wrote, and a server may hand that on
         self._thought = False
@@ -38,7 +39,7 @@ class ThinkSplitter:
 
     def close(self) -> tuple[str, str]:
         """Return what was held back: the rest of an unclosed thought is reasoning, half a tag is text."""
-        held, self._held = self._held, ""
+        held, self._held, self._breaks = "\n" * self._breaks + self._held, "", 0
         return (held, "") if self._closer and not self._closed else ("", held)
 
     def _before(self) -> tuple[str, str]:
@@ -64,10 +65,21 @@ class ThinkSplitter:
         reasoning, found, rest = self._held.partition(self._closer)
         if found:
             self._closed, self._held = True, rest
-            return reasoning.rstrip("\n"), self._after()
-        end = len(self._held[: len(self._held) - _overlap(self._held, self._closer)].rstrip("\n"))
+            reasoning, self._breaks = self._without_last_breaks(reasoning), 0
+            return reasoning, self._after()
+        end = len(self._held) - _overlap(self._held, self._closer)
         reasoning, self._held = self._held[:end], self._held[end:]
-        return reasoning, ""
+        return self._without_last_breaks(reasoning), ""
+
+    def _without_last_breaks(self, reasoning: str) -> str:
+        """Return what is surely part of the thought, and count the line breaks after it."""
+        kept = reasoning.rstrip("\n")
+        breaks = len(reasoning) - len(kept)
+        if not kept:
+            self._breaks += breaks
+            return ""
+        kept, self._breaks = "\n" * self._breaks + kept, breaks
+        return kept
 
     def _after(self) -> str:
         text, self._held = self._held.lstrip("\n"), ""
