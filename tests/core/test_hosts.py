@@ -222,12 +222,27 @@ def test_what_concerns_one_host_is_asked_of_one(connect: Connect) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"base_url": []}, {"base_url": ["http://a", 7]}, {"base_url": "http://a", "routing": Routing()}],
+    [
+        {"base_url": []},
+        {"base_url": ["http://a", 7]},
+        {"base_url": ["http://a", None]},
+        {"base_url": [None]},
+        {"base_url": "http://a", "routing": Routing()},
+        {"routing": Routing()},
+        {"base_url": ["http://a"], "routing": Routing(slots=[1, 2])},
+        {"base_url": ["http://a", "http://b"], "routing": {"slots": 2}},
+    ],
     ids=str,
 )
 def test_hosts_that_can_not_be_right_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidConfig):
         Client(**options)
+
+
+def test_a_list_may_have_one_host() -> None:
+    with llamacpp_server() as server:
+        client = Client("llamacpp", base_url=[server.base_url], routing=Routing(slots=[2], affinity=True))
+        assert client.embed(["text"]).rows
 
 
 def test_a_client_of_several_hosts_is_pickled_small_and_counts_anew() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import pickle
+from typing import Any
 
 import pytest
 from vessel_core import Routing
@@ -175,9 +177,25 @@ def test_slots_are_given_or_said_by_the_server() -> None:
     assert PoolHost(address, None, 1.5).slots == 4
 
 
-@pytest.mark.parametrize(
-    "routing", [Routing(slots=[1]), Routing(slots=0), Routing(overcommit=0.5), Routing(hang=0)], ids=str
-)
+WRONG: list[dict[str, Any]] = [
+    {"slots": [1]},
+    {"slots": 0},
+    {"slots": "8"},
+    {"slots": [8, "2"]},
+    {"slots": 1.5},
+    {"overcommit": 0.5},
+    {"overcommit": "2"},
+    {"overcommit": None},
+    {"overcommit": math.inf},
+    {"overcommit": math.nan},
+    {"hang": 0},
+    {"hang": "10"},
+    {"hang": math.nan},
+    {"affinity": "no"},
+]
+
+
+@pytest.mark.parametrize("routing", [Routing(**given) for given in WRONG], ids=str)
 def test_routing_that_can_not_be_right_is_refused(routing: Routing) -> None:
     with pytest.raises(InvalidConfig):
         HostPool([parse_address("http://one"), parse_address("http://two")], routing)

@@ -7,7 +7,8 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from vessel_core.address import Address
 from vessel_core.dispatch import DISPATCHER
@@ -75,10 +76,16 @@ class Routing:
 
     def slots_of(self, hosts: int) -> list[int | None]:
         """Return the slots of each host; raise `InvalidConfig` for what can't be right."""
-        if self.overcommit < 1 or self.hang <= 0:
+        wanted = {"overcommit": (Real, "a number"), "hang": (Real, "a number"), "affinity": (bool, "True or False")}
+        for name, (kind, what) in wanted.items():
+            if not isinstance(given := getattr(self, name), kind):
+                raise InvalidConfig(f"routing: {name}={given!r} is not {what}.")
+        if not (1 <= self.overcommit < math.inf and self.hang > 0):
             raise InvalidConfig(f"{self} has an overcommit below 1, or a hang that is not above 0.")
-        each = list(self.slots) if isinstance(self.slots, Sequence) else [self.slots] * hosts
-        if len(each) != hosts or any(slots is not None and slots < 1 for slots in each):
+        each: list[Any] = list(self.slots) if isinstance(self.slots, Sequence) else [self.slots] * hosts
+        if len(each) != hosts or not all(
+            slots is None or (isinstance(slots, SupportsIndex) and slots.__index__() >= 1) for slots in each
+        ):
             raise InvalidConfig(
                 f"slots={self.slots!r} does not fit {hosts} hosts.", hint="Give one number, or one for each base_url."
             )

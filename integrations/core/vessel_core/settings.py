@@ -48,8 +48,9 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
     if isinstance(base_url, list | tuple) and not base_url:
         raise InvalidConfig("base_url is an empty list.", hint="Name a server, or leave it out: then one is found.")
     urls: list[Any] = list(base_url) if isinstance(base_url, list | tuple) else [base_url]
+    needed = {"backend", *(["base_url"] if base_url is not None else [])}
     for name, given in (("backend", backend), *(("base_url", url) for url in urls), ("model", model)):
-        if not isinstance(given, str | None) or (given is None and name == "backend"):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(given, str | None) or (given is None and name in needed):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidConfig(f"{name}={given!r} is a {type(given).__name__}, not a text.")
     max_retries, key = options.get("max_retries", 2), options.get("api_key")
     if max_retries < 0:
@@ -59,8 +60,7 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         _check_header("api_key", key)
     addresses = [parse_address(url) for url in urls if url is not None]
     routing = options.get("routing")
-    if routing is not None and len(addresses) < 2:
-        raise InvalidConfig("`routing` is for several hosts.", hint="Give a list of URLs as `base_url`.")
+    _check_routing(routing, base_url, len(addresses))
     return Target(
         backend=None if backend.strip().lower() == "auto" else find_backend(backend),
         address=addresses[0] if addresses else None,
@@ -76,6 +76,17 @@ def make_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Targ
         limits=_limits(options.get("limits")),
         switched=checked_quirks(options.get("quirks") or {}),
     )
+
+
+def _check_routing(routing: object, base_url: object, hosts: int) -> None:
+    """Refuse a routing that can't be right; a list of one host is a list."""
+    if routing is None:
+        return
+    if not isinstance(routing, Routing):
+        raise InvalidConfig(f"routing={routing!r} is a {type(routing).__name__}.", hint="Give: Routing(slots=…).")
+    if base_url is None or isinstance(base_url, str):
+        raise InvalidConfig("`routing` is for several hosts.", hint="Give a list of URLs as `base_url`.")
+    routing.slots_of(hosts)
 
 
 def _limits(limits: Limits | None) -> Limits:
