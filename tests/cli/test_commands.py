@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import signal
@@ -13,15 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
-from vessel_core import Client
+from vessel_core import Client, doctor
 from vessel_core.checkup import FREE, WEATHER, Check, checkup
 from vessel_core.cli.app import app
 from vessel_core.diagnosis import Examined, traps
-from vessel_core.discovery import PROBE_TIMEOUT, discover
+from vessel_core.discovery import PROBE_TIMEOUT, look_around
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
-from tests.fake_server import FakeServer, Response, llamacpp_server, openai_server, transcript
+from tests.cli.test_terminal import read_terminal
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_server, transcript
 from tests.servers import KEY
 
 NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
@@ -35,12 +37,12 @@ def test_doctor_looks_twice_where_nobody_answers_at_first(monkeypatch: pytest.Mo
     busy = threading.Event()
 
     def look(timeout: float = PROBE_TIMEOUT) -> list[ServerInfo]:
-        found = discover(timeout)
+        found = look_around(timeout)
         busy.set()
         return found
 
     monkeypatch.setattr("vessel_core.diagnosis.PROBE", 0.1)
-    monkeypatch.setattr("vessel_core.diagnosis.discover", look)
+    monkeypatch.setattr("vessel_core.diagnosis.look_around", look)
     with llamacpp_server(routes={("GET", "/v1/models"): Response(wait=busy)}) as server:
         result = run("doctor", "--json", env={"LLAMACPP_URL": server.base_url})
     assert "No answer within 0.1 s" not in result.output
@@ -107,6 +109,78 @@ def test_doctor_waits_for_a_named_server_no_longer_than_a_look_takes(monkeypatch
     assert f"✗ OpenAI-compatible server  {server.base_url}  No answer in time" in result.output
 
 
+def test_ctrl_c_ends_the_doctor_in_the_middle_of_a_check() -> None:
+    tried, never = threading.Event(), threading.Event()
+
+    def silent(_: Request) -> Response:
+        tried.set()
+        return Response(wait=never)
+
+    with openai_server(silent, models=["m"]) as server:
+        command = [sys.executable, "-m", "vessel_core.cli", "doctor", "-b", "openai", "-u", server.base_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                assert tried.wait(30)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) != 0
+            finally:
+                process.kill()
+        assert len(server.asked("/v1/chat/completions")) == 1
+
+
+def test_whoever_interrupts_the_doctor_in_a_program_waits_for_no_check_and_none_is_begun_after_it() -> None:
+    first, more = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> Response:
+        first.set()
+        return Response(wait=more)
+
+    def interrupt() -> None:
+        first.wait(30)
+        _thread.interrupt_main()
+
+    with openai_server(answer, models=["m"]) as server:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            doctor("openai", base_url=server.base_url)
+        (examining,) = (one for one in threading.enumerate() if one.name == "vessel-doctor")
+        more.set()
+        examining.join(30)
+        assert len(server.asked("/v1/chat/completions")) == 1
+
+
+def test_what_is_tried_may_take_so_long_and_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vessel_core.diagnosis.TRY", Timeout(first_token=0.2, request=0.2))
+    seen: list[str] = []
+    never = threading.Event()
+    with openai_server(Response(wait=never), models=["m"]) as server:
+        report = doctor("openai", base_url=server.base_url, watch=lambda _, check: seen.append(check.name))
+    (examined,) = report.servers
+    assert examined.works["stream"] is examined.works["tools"] is None
+    assert "in time" in examined.checks[0].detail
+    assert seen == list(examined.works)
+
+
+BAD = {"OLLAMA_URL": "ftp://user:secret@foo"}
+
+
+def test_a_variable_that_holds_no_url_hides_no_other_server(chat_server: LocalServer) -> None:
+    env = {"LLAMACPP_URL": chat_server.base_url, **BAD}
+    examined, listed = run("doctor", "--no-check", env=env), run("models", env=env)
+    assert (examined.exit_code, listed.exit_code) == (0, 0)
+    assert "✗ Ollama  (OLLAMA_URL)  OLLAMA_URL='ftp://" in examined.output
+    assert "✓ llama.cpp" in examined.output
+    assert "demo-chat" in listed.stdout
+    assert "OLLAMA_URL='ftp://" in listed.stderr
+    assert "secret" not in examined.output + listed.output
+
+
+def test_without_any_server_a_variable_that_holds_no_url_is_named() -> None:
+    result = run("models", env=BAD)
+    assert result.exit_code == 1
+    assert "(OLLAMA_URL): OLLAMA_URL='ftp://" in result.output
+
+
 def test_doctor_without_a_server_says_how_to_start_one_and_fails() -> None:
     result = run("doctor")
     assert result.exit_code == 1
@@ -145,6 +219,13 @@ def test_doctor_names_what_in_the_environment_surprises(environ: dict[str, str],
 def test_doctor_says_in_a_container_where_the_host_is_unless_a_variable_does(tmp_path: Path) -> None:
     assert "host.docker.internal" in traps({}, container=[tmp_path])[0]
     assert traps({"OLLAMA_URL": "http://host.docker.internal:11434"}, container=[tmp_path]) == ()
+
+
+@pytest.mark.parametrize("url", ["http://localhost:11434", "http://127.0.0.1:1", "localhost:1", "http://u:p@[::1]:1"])
+def test_doctor_says_in_a_container_that_a_variable_names_the_container(tmp_path: Path, url: str) -> None:
+    (trap,) = traps({"OLLAMA_URL": url, "LMSTUDIO_URL": "http://host.docker.internal:1234"}, container=[tmp_path])
+    assert "localhost (OLLAMA_URL) is the container" in trap
+    assert traps({"OLLAMA_URL": url}, container=()) == ()
 
 
 def test_doctor_says_what_to_do_next() -> None:
@@ -422,3 +503,13 @@ def test_doctor_says_how_many_models_it_does_not_show() -> None:
     assert "model-19" in result.output
     assert "model-20" not in result.output
     assert "and 5 more: vessel models" in result.output
+
+
+def test_models_has_the_whole_name_in_a_pipe_and_on_a_narrow_terminal() -> None:
+    name = "a-maker/" + "a-very-long-name-of-a-model-" * 6 + "end"
+    with openai_server(models=[name]) as server:
+        command = ["models", "--backend", "openai", "--url", server.base_url]
+        assert name in run(*command).output
+        shown = read_terminal([sys.executable, "-m", "vessel_core.cli", *command])
+    assert "…" not in shown
+    assert name in "".join(line.split(" ")[0] for line in shown.splitlines())

@@ -56,8 +56,8 @@ def test_the_variables_of_the_file_lead_discovery_to_the_host() -> None:
 
 
 @pytest.mark.parametrize("name", ["LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"])
-def test_a_variable_of_the_host_takes_the_place_of_the_default(name: str) -> None:
-    environ = services({name: "http://gpu-box:9999"})["jupyter"]["environment"]
+def test_a_variable_of_its_own_takes_the_place_of_the_default_and_the_hosts_does_not(name: str) -> None:
+    environ = services({f"VESSEL_{name}": "http://gpu-box:9999", name: "http://localhost:1"})["jupyter"]["environment"]
     (place,) = [place for place in candidates(environ) if place.source == name]
     assert place.address.root == "http://gpu-box:9999"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +16,7 @@ from typing import Any, Unpack
 from vessel_core.backends import BACKENDS, find_backend
 from vessel_core.checkup import Check, checkup
 from vessel_core.client import Client
-from vessel_core.discovery import PROBE_TIMEOUT, discover
+from vessel_core.discovery import PROBE_TIMEOUT, look_around
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import html_list, html_table, server_html
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
@@ -24,13 +26,16 @@ __all__ = ["Examined", "Report", "doctor", "traps"]
 PROBE = 0.9
 """Seconds to wait for what may not be there, so that everything takes one second where nothing is."""
 LOOK = Timeout(request=PROBE_TIMEOUT)
-"""How long a named server may take to say what it is; to be tried out it has the usual time."""
+"""How long a named server may take to say what it is."""
+TRY = Timeout(first_token=60, request=60)
+"""How long each thing that is tried may take to begin."""
 PACKAGES = (
     *("vessel-core", "langchain-vessel", "llama-index-vessel"),
     *("langchain-core", "llama-index-core", "httpx", "pydantic", "xllamacpp"),
 )
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
+_LOOPBACK = re.compile(r"\s*(\w+://)?([^/@]*@)?(localhost|127\.|0\.0\.0\.0|\[::1?\])", re.IGNORECASE)
 SMALL_CONTEXT = 4096
 """Agents and passages need more tokens than this."""
 
@@ -103,30 +108,63 @@ class Report:
         return "".join((*map(_html, self.servers), html_list((*self.traps, *self.advice))))
 
 
-def doctor(backend: str = "auto", *, check: bool = True, **options: Unpack[TargetOptions]) -> Report:
+def doctor(
+    backend: str = "auto",
+    *,
+    check: bool = True,
+    watch: Callable[[ServerInfo, Check], None] | None = None,
+    **options: Unpack[TargetOptions],
+) -> Report:
     """Look at one server, or at every one there may be, all at once, and try what each can do.
 
-    `check=False` only looks. Where no server is named and none is there, it takes a second; where one is silent, four. A notebook
+    `check=False` only looks. Where no server is named and none is there, it takes a second; where one is silent, four. What is
+    tried may take a minute to begin, or `timeout`; `watch` is told each result as it is known. Ctrl-C waits for none. A notebook
     shows the report as tables; `to_json` is made to be pasted.
     """
     if options.get("base_url") or backend != "auto":
         with Client(backend, **{"timeout": LOOK, **options}) as client:
             found = [client.info()]
     else:
-        found = discover(PROBE)
+        found = look_around(PROBE)
         if not any(server.connected for server in found):
-            found = discover()  # what refuses does so at once; a server that computes on every core answers late
+            found = look_around()  # what refuses does so at once; a server that computes on every core answers late
+    stopped = threading.Event()
 
     def one(server: ServerInfo) -> Examined:
-        if not (check and server.connected):
-            return Examined(server)
-        # one from the environment is found there again, with the login that its URL may hold and `server` does not
-        wanted: TargetOptions = options if server.source else {**options, "base_url": server.base_url}
-        with Client(server.backend, **wanted) as client:
-            return Examined(server, tuple(checkup(client)))
+        checks: list[Check] = []
+        if check and server.connected:
+            # one from the environment is found there again, with the login that its URL may hold and `server` does not
+            wanted: TargetOptions = options if server.source else {**options, "base_url": server.base_url}
+            with Client(server.backend, **{"timeout": TRY, **wanted}) as client:
+                for each in checkup(client):
+                    checks.append(each)
+                    if stopped.is_set():
+                        break
+                    if watch:
+                        watch(server, each)
+        return Examined(server, tuple(checks))
 
-    with ThreadPoolExecutor(max(1, len(found))) as pool:
-        return Report(_versions(), traps(os.environ), tuple(pool.map(one, found)))
+    try:
+        return Report(_versions(), traps(os.environ), tuple(_at_once(one, found)))
+    finally:
+        stopped.set()
+
+
+def _at_once(work: Callable[[ServerInfo], Examined], servers: Sequence[ServerInfo]) -> list[Examined]:
+    """Return what the work on each server came to; threads of an executor would keep Ctrl-C waiting for their end."""
+    results: list[Future[Examined]] = [Future() for _ in servers]
+
+    def run(server: ServerInfo, result: Future[Examined]) -> None:
+        try:
+            result.set_result(work(server))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            result.set_exception(error)
+
+    for pair in zip(servers, results, strict=True):
+        threading.Thread(target=run, args=pair, name="vessel-doctor", daemon=True).start()
+    while wait(results, 0.2).not_done:  # Windows would hold Ctrl-C back as long as one wait takes
+        pass
+    return [result.result() for result in results]
 
 
 def _versions() -> dict[str, str]:
@@ -155,9 +193,14 @@ def traps(environ: Mapping[str, str], container: Sequence[Path] = CONTAINER) -> 
     certificates = environ.get("SSL_CERT_FILE")
     if certificates and not Path(certificates).exists():
         found.append("SSL_CERT_FILE names a file that isn't there: no https address can be reached.")
-    named = any(environ.get(backend.env) for backend in BACKENDS if backend.env)
-    if not named and any(mark.exists() for mark in container):
-        found.append("In a container localhost is the container: the host's servers are at host.docker.internal.")
+    if any(mark.exists() for mark in container):
+        named = {backend.env: environ[backend.env] for backend in BACKENDS if backend.env and environ.get(backend.env)}
+        here = ", ".join(name for name, url in named.items() if _LOOPBACK.match(url))
+        if here or not named:
+            said = f" ({here})" if here else ""
+            found.append(
+                f"In a container localhost{said} is the container: the host's servers are at host.docker.internal."
+            )
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from vessel_core.drive import run
 from vessel_core.errors import (
     AuthFailed,
     BadRequest,
+    InvalidConfig,
     ModelLoading,
     NoServerFound,
     ProtocolError,
@@ -64,13 +65,17 @@ def candidates(environ: Mapping[str, str] | None = None, backends: Sequence[Back
     for backend in backends:
         if not backend.probed and len(backends) > 1 and not environ.get(backend.env or "", "").strip():
             continue
-        names = [backend.env, "OLLAMA_HOST"] if backend.env == "OLLAMA_URL" else [backend.env]
-        source = next((name for name in names if name and environ.get(name, "").strip()), None)
-        if source:
+        if source := _source(backend, environ):
             given.append(Candidate(backend, _from_environment(environ[source], source), source))
         else:
             default += [Candidate(backend, parse_address(url)) for url in backend.urls]
     return given + default
+
+
+def _source(backend: Backend, environ: Mapping[str, str]) -> str | None:
+    """Return the variable that says where a backend is, if one is set."""
+    names = [backend.env, "OLLAMA_HOST"] if backend.env == "OLLAMA_URL" else [backend.env]
+    return next((name for name in names if name and environ.get(name, "").strip()), None)
 
 
 def _from_environment(url: str, source: str) -> Address:
@@ -154,6 +159,21 @@ def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None 
     )
 
 
+def look_around(timeout: float = PROBE_TIMEOUT) -> list[ServerInfo]:
+    """Do what `discover` does; a variable that holds no URL is a server that isn't there, and hides no other one."""
+    sound: list[Backend] = []
+    faulty: list[ServerInfo] = []
+    for backend in BACKENDS:
+        source = _source(backend, os.environ)
+        try:
+            if source:
+                _from_environment(os.environ[source], source)
+            sound.append(backend)
+        except InvalidConfig as error:
+            faulty.append(ServerInfo(backend.name, "", False, error=error.message, source=source))
+    return [*discover(timeout, candidates(backends=sound)), *faulty]
+
+
 def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
     with closing(Connection(candidate.address).transport()) as transport:
         try:
@@ -199,7 +219,8 @@ def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
     """Return the error that names the addresses tried, a line for those that failed alike, and the ways to start a server."""
     tried: dict[str, list[str]] = {}
     for one in found:
-        tried.setdefault(str(one.error), []).append(f"{one.base_url} ({one.source or 'default of ' + one.backend})")
+        place = f"{one.base_url} ({one.source or 'default of ' + one.backend})"
+        tried.setdefault(str(one.error), []).append(place.strip())
     starts = "\n".join(f"  {backend.title}: {backend.how_to_start}" for backend in BACKENDS if backend.probed)
     variables = ", ".join(str(backend.env) for backend in BACKENDS if backend.probed)
     lines = [f"No LLM server answers at {', '.join(places)}: {error}" for error, places in tried.items()]

@@ -70,8 +70,9 @@ def doctor(
 ) -> None:
     """Say which servers there are and what each really can do. Holds no secret; made to be pasted into an issue."""
     try:
-        with Terminal(stderr=True).status("looking …"):
-            report = diagnosis.doctor(backend, check=check, base_url=url, model=model, api_key=key)
+        with Terminal(stderr=True).status("looking …") as status:
+            watch = doctoring.progress(status)
+            report = diagnosis.doctor(backend, check=check, watch=watch, base_url=url, model=model, api_key=key)
     except VesselError as error:
         _fail(error)
     if as_json:

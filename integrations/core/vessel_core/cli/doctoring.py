@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 
 from vessel_core.backends import find_backend
+from vessel_core.checkup import Check
 from vessel_core.cli.models_shown import table
 from vessel_core.diagnosis import Examined, Report
+from vessel_core.types import ServerInfo
 
 MOST_MODELS = 20
-UNFOLDED = 1000
-"""Columns where nobody looks: a report in a file or an issue is whole."""
+
+
+def progress(status: Status) -> Callable[[ServerInfo, Check], None]:
+    """Return what writes each result into the status line."""
+
+    def seen(server: ServerInfo, check: Check) -> None:
+        status.update(escape(f"{server.base_url}  {check.mark} {check.name} …"))
+
+    return seen
 
 
 def show(report: Report, console: Console) -> None:
     """Print a report for people."""
-    if not console.is_terminal:
-        console.width = UNFOLDED
     versions = "  ".join(f"{name} {number}" for name, number in report.versions.items())
     console.print(versions, style="dim", markup=False, highlight=False)
     for trap in report.traps:
@@ -32,8 +43,8 @@ def show(report: Report, console: Console) -> None:
 def _show_server(one: Examined, console: Console) -> None:
     server = one.server
     title = find_backend(server.backend).title if server.backend != "auto" else "server"
-    source = f"  ({server.source})" if server.source else ""
-    where = f"{title} {server.version or ''}".rstrip() + f"  {server.base_url}{source}"
+    source = f"({server.source})" if server.source else ""
+    where = "  ".join(filter(None, (f"{title} {server.version or ''}".rstrip(), server.base_url, source)))
     if not server.connected:
         console.print(f"\n✗ {where}  {server.error or ''}", style="dim", markup=False, highlight=False)
         return

@@ -23,7 +23,7 @@ from rich.table import Table
 from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict
-from vessel_core.discovery import discover, no_server
+from vessel_core.discovery import look_around, no_server
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import MODEL_COLUMNS, model_cells
 from vessel_core.types import ModelInfo, ServerInfo
@@ -47,9 +47,12 @@ def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
         with Client(backend, **options) as client:
             models = client.models()
             return [replace(client.info(), models=tuple(models))]
-    found = discover()
+    found = look_around()
     if not any(server.connected for server in found):
         raise no_server(found)
+    for server in found:
+        if not server.base_url:
+            Terminal(stderr=True).print(server.error, style="yellow", markup=False, highlight=False, soft_wrap=True)
     return [server for server in found if server.connected]
 
 
@@ -57,7 +60,7 @@ def table(models: Sequence[ModelInfo], label: str) -> Table:
     """Return the models of one server as a table."""
     shown = Table(title=label or None, title_justify="left", box=None, pad_edge=False)
     for name in MODEL_COLUMNS:
-        shown.add_column(name)
+        shown.add_column(name, overflow="fold")
     for model in models:
         shown.add_row(*map(escape, model_cells(model)))
     return shown

@@ -26,11 +26,17 @@ def harmless(text: str) -> str:
     return _HIDING.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROLS.sub("", text))
 
 
+UNFOLDED = 1000
+"""Columns where nobody looks: what goes to a file, a pipe or an issue is whole."""
+
+
 class Terminal(Console):
     """A console on which every text is harmless, whoever wrote it, and `:name:` no emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, emoji=False)
+        if not self.is_terminal:
+            self.width = UNFOLDED
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as it is shown."""
