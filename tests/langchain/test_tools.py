@@ -97,6 +97,19 @@ def test_a_tool_that_only_a_provider_runs_is_refused_when_it_is_bound(choice: st
         ChatVessel().bind_tools([search, {"type": "web_search"}], tool_choice=choice)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+        {"type": "text_editor_20250124", "name": "str_replace_editor"},
+        {"google_search": {}},
+    ],
+)
+def test_tools_that_anthropics_and_googles_servers_run_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ModelInvalidRequestError, match=r"tools\[0\] is .*own servers run"):
+        ChatVessel().bind_tools([given])
+
+
 def test_a_tool_that_has_no_name_is_refused_with_its_place() -> None:
     with pytest.raises(ModelInvalidRequestError, match=r"tools\[1\] is a partial, which has no name"):
         ChatVessel().bind_tools([search, partial(multiply, b=2)])

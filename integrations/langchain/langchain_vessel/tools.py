@@ -17,6 +17,9 @@ from langchain_vessel.typed_dicts import typed_dict_schema
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 """What LangChain takes for a tool: a tool, a function, a pydantic class or TypedDict, a JSON schema, a provider's dict."""
 
+_SAYS_PARAMETERS = frozenset({"function", "parameters", "input_schema", "inputSchema", "toolSpec", "properties"})
+_SAYS_A_FUNCTION = _SAYS_PARAMETERS | {"name", "title", "type"}
+
 
 def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> list[Tool]:
     """Return tools as the core takes them; raise `InvalidRequest` for one that only another provider's servers run."""
@@ -26,6 +29,8 @@ def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> li
 def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
     if isinstance(tool, Mapping):
         tool = _of_responses(cast("Mapping[str, Any]", tool))
+        if not _is_function(tool):
+            raise _not_here(where, tool)
     elif not isinstance(tool, BaseTool) and not hasattr(tool, "__name__"):
         raise InvalidRequest(
             f"{where} is a {type(tool).__name__}, which has no name to be called by.",
@@ -35,15 +40,26 @@ def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
         tool = typed_dict_schema(tool)
     made = cast("Tool", convert_to_openai_tool(tool, strict=strict))
     if "function" not in made:
-        raise InvalidRequest(
-            f"{where} is {made!r}, which a provider's own servers run: no local server does.",
-            hint="Give a function that does it.",
-        )
+        raise _not_here(where, made)
     takes: Any = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(takes, type) and differs(takes):
         said = ("title", "description")  # of the tool itself
         made["function"]["parameters"] = {key: value for key, value in written_schema(takes).items() if key not in said}
     return made
+
+
+def _is_function(tool: Mapping[str, Any]) -> bool:
+    """Tell whether a dict says what the model may call: Anthropic's and Google's own tools are a bare type or name."""
+    if tool.get("type") in (None, "function", "object", "custom"):
+        return bool(_SAYS_A_FUNCTION & tool.keys())
+    return bool(_SAYS_PARAMETERS & tool.keys())
+
+
+def _not_here(where: str, tool: Mapping[str, Any]) -> InvalidRequest:
+    return InvalidRequest(
+        f"{where} is {dict(tool)!r}, which a provider's own servers run: no local server does.",
+        hint="Give a function that does it.",
+    )
 
 
 def _of_responses(tool: Mapping[str, Any]) -> Mapping[str, Any]:
