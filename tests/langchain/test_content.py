@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import pickle
 from pathlib import Path
@@ -289,6 +290,12 @@ def test_messages_that_cannot_be_sent_are_refused_by_their_place() -> None:
         to_messages([HumanMessage("Hi"), RemoveMessage(id="1")])
     with pytest.raises(InvalidRequest, match=r"messages\[0\] the role 'narrator'|role 'narrator'"):
         to_messages([ChatMessage(content="Hi", role="narrator")])
+
+
+def test_arguments_that_are_no_json_are_refused_by_their_message() -> None:
+    call = {"name": "book", "args": {"on": datetime.date(2026, 11, 30)}, "id": "call-1"}
+    with pytest.raises(InvalidRequest, match=r"messages\[1\]: the arguments of its call of 'book' are no JSON: .*date"):
+        to_messages([HumanMessage("Book it."), AIMessage("", tool_calls=[call])])
 
 
 def test_tool_results_in_a_users_turn_become_turns_of_their_own() -> None:

@@ -48,7 +48,7 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
     for at, message in enumerate(messages):
         where = f"messages[{at}]"
         if isinstance(message, AIMessage):
-            made.append(_from_assistant(message, answered))
+            made.append(_from_assistant(message, answered, where))
         elif isinstance(message, ToolMessage):
             made.append(_from_tool(message, where))
         elif isinstance(message, HumanMessage):
@@ -65,52 +65,58 @@ def read_files(messages: Sequence[BaseMessage]) -> bool:
     return any(isinstance(value, PathLike) or hasattr(value, "read") for value in values)  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _from_assistant(message: AIMessage, answered: Container[str | None]) -> Message:
+def _from_assistant(message: AIMessage, answered: Container[str | None], where: str) -> Message:
     made: Message = {"role": "assistant", "content": assistant_text(message.content)}
     thought = message.additional_kwargs.get("reasoning_content")
     if isinstance(thought, Mapping):  # Bedrock's
         thought = cast("Mapping[str, Any]", thought).get("text")
     if thought := thought or assistant_reasoning(message.content):
         made["reasoning"] = str(thought)
-    if calls := [*_calls(message), *_answered_invalid_calls(message, answered)]:
+    if calls := [*_calls(message, where), *_answered_invalid_calls(message, answered, where)]:
         made["tool_calls"] = calls
     if message.name:
         made["name"] = message.name
     return made
 
 
-def _calls(message: AIMessage) -> list[ToolCall]:
+def _calls(message: AIMessage, where: str) -> list[ToolCall]:
     """Return the tool calls of a turn; those that stand in its content only (Anthropic's) are read there."""
     if message.tool_calls:
-        return [_call(call["id"], call["name"], call["args"], at) for at, call in enumerate(message.tool_calls)]
+        return [_call(call["id"], call["name"], call["args"], at, where) for at, call in enumerate(message.tool_calls)]
     old: Any = message.additional_kwargs.get("function_call")
     if isinstance(old, Mapping):  # before tools: the result, a `FunctionMessage`, names the function in place of a call
         named = cast("Mapping[str, Any]", old)
-        return [_call(str(named.get("name")), str(named.get("name")), named.get("arguments") or "{}", 0)]
+        return [_call(str(named.get("name")), str(named.get("name")), named.get("arguments") or "{}", 0, where)]
     if isinstance(message.content, str):
         return []
     used = [
         block for block in message.content if isinstance(block, dict) and block.get("type") in ("tool_use", "tool_call")
     ]
     return [
-        _call(block.get("id"), str(block.get("name")), block.get("input") or block.get("args") or {}, at)
+        _call(block.get("id"), str(block.get("name")), block.get("input") or block.get("args") or {}, at, where)
         for at, block in enumerate(used)
     ]
 
 
-def _call(call_id: str | None, name: str, arguments: Any, at: int) -> ToolCall:
+def _call(call_id: str | None, name: str, arguments: Any, at: int, where: str) -> ToolCall:
     """Write one call. A missing id is made from the place, so that the same history is the same request each time."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    try:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(
+            f"{where}: the arguments of its call of {name!r} are no JSON: {error}.",
+            hint="Write dates and ids as texts.",
+        ) from None
     return {"id": call_id or f"call_{at}", "type": "function", "function": {"name": name, "arguments": text}}
 
 
-def _answered_invalid_calls(message: AIMessage, answered: Container[str | None]) -> list[ToolCall]:
+def _answered_invalid_calls(message: AIMessage, answered: Container[str | None], where: str) -> list[ToolCall]:
     """Return the calls that could not be run and were answered all the same, by the error: an answer needs its call.
 
     Their arguments are left out: templates parse them, and would fail.
     """
     return [
-        _call(call["id"], call["name"] or "unknown", {}, at)
+        _call(call["id"], call["name"] or "unknown", {}, at, where)
         for at, call in enumerate(message.invalid_tool_calls)
         if call["id"] in answered
     ]
