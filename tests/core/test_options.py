@@ -152,8 +152,9 @@ def test_every_option_has_a_value_here_that_it_takes() -> None:
 def test_an_option_becomes_the_servers_own_field_or_is_refused_by_its_name(server: str, name: str) -> None:
     backend = find_backend(server)
     if name not in TAKEN[server]:
-        with pytest.raises(Unsupported, match=f"{backend.title} has no option '{name}'"):
+        with pytest.raises(Unsupported, match=f"{backend.title} has no option '{name}'") as refused:
             added(backend, name)
+        assert ("{'options': {" in str(refused.value)) is (server == "ollama")
         return
     same = {"options": {name: VALUES[name]}} if server == "ollama" else {name: VALUES[name]}
     assert added(backend, name) == OWN_NAMES[server].get(name, same)

@@ -121,9 +121,11 @@ def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> Non
     """Raise `Unsupported` naming an option that this server is known not to have. One choice is what any server gives."""
     for name, value in options.items():
         if name in quirks.refused and (name, value) != ("n", 1):
+            body = f"{{{name!r}: …}}"
+            body = f"{{'options': {body}}}" if server == "Ollama" else body  # for its runner
             raise Unsupported(
                 f"{server} has no option {name!r}.",
-                hint=f"Leave it out. If your version has it after all: extra_body={{{name!r}: …}}.",
+                hint=f"Leave it out. If your version has it after all: extra_body={body}.",
             )
 
 
