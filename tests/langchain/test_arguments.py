@@ -19,7 +19,7 @@ from langchain_core.load import dumpd, dumps, load
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import ConfigurableField
-from langchain_vessel import ChatVessel, VesselEmbeddings, VesselRerank
+from langchain_vessel import ChatVessel, VesselEmbeddings, VesselLLM, VesselRerank
 from langchain_vessel.settings import ChatSettings
 from pydantic import SecretStr, ValidationError
 from vessel_core import Client, Timeout
@@ -60,6 +60,7 @@ def test_construction_asks_nobody_anything() -> None:
         ({"base_url": "ftp://localhost:8080"}, "http:// or https://"),
         ({"timeout": -1}, "not above 0"),
         ({"max_retries": -1}, "max_retries=-1"),
+        ({"api_key": lambda: "k"}, "api_key is a function"),
         ({"client_kwargs": {"proxy": "http://x"}}, "'proxy'"),
     ],
 )
@@ -96,6 +97,17 @@ def test_a_misspelt_option_of_a_call_is_refused_before_anything_is_sent() -> Non
         with pytest.raises(ModelInvalidRequestError, match="did you mean 'temperature'"):
             ChatVessel(base_url=server.base_url).invoke("x", temperatur=0.5)
         assert server.asked("/v1/chat/completions") == []
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "headers"])
+@pytest.mark.parametrize("cls", [ChatVessel, VesselLLM])
+async def test_headers_of_a_call_are_refused_by_their_name_with_what_to_do(cls: Any, name: str) -> None:
+    llm = cls(base_url="http://127.0.0.1:1")
+    for ask in (llm.invoke, llm.stream):
+        with pytest.raises(ModelInvalidRequestError, match=f"^{name} can't be given with a call.*\n.*`headers=`"):
+            list(ask("x", **{name: {"X-Team": "a"}}))
+    with pytest.raises(ModelInvalidRequestError, match=f"^{name} can't"):
+        await llm.ainvoke("x", **{name: {"X-Team": "a"}})
 
 
 def test_options_reach_the_server_and_a_calls_own_go_before_them() -> None:

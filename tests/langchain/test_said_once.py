@@ -75,14 +75,15 @@ async def test_logprobs_arrive_by_every_way() -> None:
         assert server.requests[-1].json()["top_logprobs"] == 2
 
 
-def test_a_stream_shows_the_first_of_several_choices_and_generate_all() -> None:
+@pytest.mark.parametrize("streaming", [None, True])
+async def test_a_stream_shows_the_first_of_several_choices_and_generate_all(streaming: bool | None) -> None:
     stream = b"".join(
         piece({"content": text}, index=index) for index, text in ((0, "He"), (1, "By"), (0, "llo"), (1, "e"))
     )
     stream += piece({}, "stop", index=0) + piece({}, "stop", index=1) + b"data: [DONE]\n\n"
     with llamacpp_server(stream) as server:
-        chat = model(server, n=2)
+        chat = model(server, n=2, **({} if streaming is None else {"streaming": streaming}))
         assert total(list(chat.stream("x"))).text == "Hello"
         assert chat.stream_events("x", version="v3").output.text == "Hello"
-        [generations] = chat.generate([[AIMessage("x")]]).generations
-        assert [generation.text for generation in generations] == ["Hello", "Bye"]
+        for result in (chat.generate([[AIMessage("x")]]), await chat.agenerate([[AIMessage("x")]])):
+            assert [generation.text for generation in result.generations[0]] == ["Hello", "Bye"]

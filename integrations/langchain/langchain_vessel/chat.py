@@ -68,7 +68,8 @@ class ChatVessel(ToolBinding, ServerLimits):
         return self.answer_settings()
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        kwargs = call_options(kwargs)
+        with langchain_errors():
+            kwargs = call_options(kwargs)
         params = super()._get_ls_params(**{"stop": stop or self._stops(), **kwargs})
         params["ls_provider"] = PROVIDER
         params["ls_model_name"] = kwargs.get("model") or self._where().get("model", "auto")
@@ -91,6 +92,13 @@ class ChatVessel(ToolBinding, ServerLimits):
         form = {"output_version": self.output_version, "type": self._llm_type, "validate": kwargs.get("validate", True)}
         key = {**where, **self._answering(), **said, **form}
         return json.dumps(key, sort_keys=True, default=repr)
+
+    def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
+        """Tell whether to stream, which shows the first of several choices: only who asks to stream gets that one alone."""
+        several = (kwargs.get("n") or self.n or 1) > 1
+        if several and not kwargs.get("stream"):
+            return False
+        return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
     @property
     def _generate_with_cache(self) -> Callable[..., ChatResult]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -75,8 +75,8 @@ class VesselLLM(TokenCounts, OptionFields, LLM):
     def _with(self, given: Mapping[str, Any]) -> tuple[VesselLLM, dict[str, Any]]:
         """Return this model with the options of a call, and what is none of them; raise `InvalidRequest` on unknown ones."""
         rest = {name: value for name, value in given.items() if name in _OF_A_RUN}
-        options = call_options({name: value for name, value in given.items() if name not in rest})
         with langchain_errors():
+            options = call_options({name: value for name, value in given.items() if name not in rest})
             checked_options({name: value for name, value in options.items() if name not in _FIELDS})
         changed = self.model_copy(update=options)
         changed._connections = self._connections  # noqa: SLF001 - it is one object's call

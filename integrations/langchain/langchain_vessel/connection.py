@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
-from vessel_core.errors import VesselError
+from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.hiding import is_secret
 from vessel_core.settings import make_target
 
@@ -119,6 +119,8 @@ class ServerFields(BaseModel):
             return values
         plain = plain_arguments(cast("dict[str, Any]", values), cls.model_fields, cls.__name__)
         _take_login(plain)
+        if callable(plain.get("api_key")):
+            raise InvalidConfig("api_key is a function, not a key.", hint="Call it: `api_key=f()`.")
         return plain
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, cast
 
 from vessel_core import Timeout
-from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.errors import InvalidConfig, InvalidRequest, did_you_mean
 from vessel_core.merging import joined, merged
 from vessel_core.request import OPTION_NAMES
 
@@ -83,6 +83,7 @@ RUNNER_ONLY = frozenset({"tfs_z"})
 """Options of ChatOllama that only Ollama's runner knows: they travel as `extra_body={"options": {…}}`."""
 
 _ELSE = "What only your server knows goes into `extra_body={…}`."
+_OF_THE_OBJECT = frozenset({"headers", "api_key", "base_url", "max_retries"})
 _HTTP_KWARGS = ("client_kwargs", "sync_client_kwargs", "async_client_kwargs")
 
 
@@ -120,7 +121,8 @@ def _add(plain: dict[str, Any], ours: str, value: Any, name: str) -> None:
 def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of one call under our own names; the core refuses what it doesn't know.
 
-    Of two names for one thing the later counts: what is given with a call comes after what was bound.
+    Of two names for one thing the later counts: what is given with a call comes after what was bound. Raises
+    `InvalidRequest` for what belongs to the model's object: where the server is, and how it is talked to.
     """
     plain: dict[str, Any] = {}
     for name, value in given.items():
@@ -130,6 +132,8 @@ def call_options(given: Mapping[str, Any]) -> dict[str, Any]:
             found = _named(cast("Mapping[str, Any]", value), OPTION_NAMES)
         elif name in MEANT_ANYWAY or name == "stream":
             continue
+        elif (ours := ALIASES.get(name, name)) in _OF_THE_OBJECT:
+            raise InvalidRequest(f"{name} can't be given with a call.", hint=f"Give `{ours}=` when the model is made.")
         else:
             found = [(ALIASES.get(name, name), value)]
         for ours, member in found:
