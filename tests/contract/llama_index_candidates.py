@@ -82,6 +82,7 @@ class TestOllama(WireConformance):
 
 class OnChatServer(LLMConformance, ParallelToolConformance, StructuredConformance, VisionConformance):
     base_url = ""
+    context_window = 8192
 
     @pytest.fixture(autouse=True)
     def on_server(self, chat_server: LocalServer) -> None:

@@ -47,6 +47,7 @@ class OnLlamaCpp:
     """Makes the objects, and closes them."""
 
     base_url = ""
+    context_window = 8192
 
     def closing(self, server: LocalServer) -> Iterator[None]:
         self.base_url = server.base_url

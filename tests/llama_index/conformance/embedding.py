@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from .dialects import OPENAI, Dialect
-from .server import ScriptedServer, texts_of, vector_of
+from .looking import events, with_key, written
+from .played import Gate
+from .server import Reply, Request, ScriptedServer, texts_of, vector_of
 
 TEXTS = [f"Fact {number} is this." for number in range(7)]
 
@@ -46,6 +48,55 @@ class EmbeddingConformance(ABC):
         with self.answering() as (embedding, server):
             embedding.get_text_embedding("  two\nlines ")
             assert self.inputs(server) == ["  two\nlines "]
+
+    def test_texts_are_sent_as_they_are_in_every_form(self) -> None:
+        odd = "  two\nlines "
+        with self.answering() as (embedding, server):
+
+            async def ask() -> None:
+                await embedding.aget_text_embedding(odd)
+                await embedding.aget_query_embedding(odd)
+                await embedding.aget_text_embedding_batch([odd])
+
+            embedding.get_query_embedding(odd)
+            embedding.get_text_embedding_batch([odd])
+            asyncio.run(ask())
+            assert self.inputs(server) == [odd] * 5
+
+    def test_async_holds_no_event_loop_up(self) -> None:
+        forms = {"aget_text_embedding": "a", "aget_query_embedding": "a", "aget_text_embedding_batch": ["a"]}
+        for form, asked in forms.items():
+            gate = Gate()
+            with self.answering() as (embedding, server):
+                server.answers["POST", self.dialect.embedding_path] = self.behind(gate, server)
+                asyncio.run(gate.beside(getattr(embedding, form)(asked)))
+            assert gate.held, form
+            assert not any(gate.held), f"{form}: nothing else ran in its event loop"
+
+    def behind(self, gate: Gate, server: ScriptedServer) -> Callable[[Request], Reply]:
+        """Return what answers with vectors once a gate is open."""
+        embed: Any = server.answers["POST", self.dialect.embedding_path]
+
+        def answer(request: Request) -> Reply:
+            gate.wait()
+            return embed(request)
+
+        return answer
+
+    def test_handlers_are_told_of_the_texts_and_their_vectors(self) -> None:
+        with self.answering() as (embedding, _), events() as told:
+            embedding.get_text_embedding_batch(TEXTS)
+            asyncio.run(embedding.aget_text_embedding_batch(TEXTS))
+            embedding.get_query_embedding(TEXTS[0])
+        ends = [event for event in told if event.class_name() == "EmbeddingEndEvent"]
+        assert len(ends) == len(told) - len(ends) == 7
+        assert [text for event in ends for text in event.chunks] == [*TEXTS, *TEXTS, TEXTS[0]]
+        assert all(event.embeddings == [vector_of(text) for text in event.chunks] for event in ends)
+
+    def test_a_key_that_was_given_is_not_stored(self) -> None:
+        with self.answering() as (embedding, _):
+            with_key(embedding, "sk-of-mine")
+            assert "sk-of-mine" not in written(embedding)
 
     def test_vectors_come_in_the_order_of_the_texts(self) -> None:
         with self.answering() as (embedding, _):

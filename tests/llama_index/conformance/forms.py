@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -17,18 +16,16 @@ WITH_TOOLS = ("chat_with_tools", "achat_with_tools", "stream_chat_with_tools", "
 
 def pieces(llm: LLM, form: str, *asked: Any, **options: Any) -> list[Any]:
     """Return what comes of the method named `form`: all of a stream, or the one whole answer."""
-    method: Callable[..., Any] = getattr(llm, form)
     if form.startswith("a"):
-        return asyncio.run(_apieces(llm, form, method, asked, options))
-    answer = method(*asked, **options)
+        return asyncio.run(apieces(llm, form, *asked, **options))
+    answer = getattr(llm, form)(*asked, **options)
     return list(answer) if "stream" in form else [answer]
 
 
-async def _apieces(
-    llm: LLM, form: str, method: Callable[..., Any], asked: tuple[Any, ...], options: Mapping[str, Any]
-) -> list[Any]:
+async def apieces(llm: LLM, form: str, *asked: Any, **options: Any) -> list[Any]:
+    """Return what comes of an async method, and close what it has open in this event loop."""
     try:
-        answer = await method(*asked, **options)
+        answer = await getattr(llm, form)(*asked, **options)
         return [piece async for piece in answer] if "stream" in form else [answer]
     finally:
         if callable(aclose := getattr(llm, "aclose", None)):

@@ -50,6 +50,9 @@ class Made(ABC):
 
     question = "Hello, who are you?"
 
+    #: The context window that the server gives the model, in tokens: say it.
+    context_window = 0
+
     @abstractmethod
     def make(self) -> LLM:
         """Return a new object, on the server."""
@@ -145,6 +148,13 @@ class LLMConformance(Made):
         monkeypatch.setattr(socket.socket, "connect", connect)
         assert llm.metadata.context_window > 0
         assert llm.to_payload()
+
+    def test_the_context_window_is_the_servers_once_it_has_answered(self) -> None:
+        assert self.context_window, "Say `context_window = …` in the test class."
+        sync, other = self.make(), self.make()
+        sync.chat(self.messages)
+        pieces(other, "achat", self.messages)
+        assert [llm.metadata.context_window for llm in (sync, other)] == [self.context_window] * 2
 
     def test_it_survives_being_stored(self) -> None:
         llm = self.make()

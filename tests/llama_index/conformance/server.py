@@ -55,7 +55,7 @@ class ScriptedServer(ThreadingHTTPServer):
 
     def __init__(self, answers: Mapping[tuple[str, str], Answer]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers = answers
+        self.answers = dict(answers)
         self.requests: list[Request] = []
         self.closing = threading.Event()
         self.open: set[socket.socket] = set()

@@ -6,9 +6,6 @@ import asyncio
 import json
 import socket
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -21,15 +18,16 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 from llama_index.core.llms import LLM
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
-from .dialects import OPENAI, Dialect, OpenAI, Script
+from .conduct import LISBON, WEATHER, Conduct
+from .dialects import OPENAI, OpenAI
 from .forms import CHATS, STREAMED, WHOLE, WITH_TOOLS, answers, asked, pieces, text_of
 from .looking import extra, raw
 from .pictures import png
+from .played import raised
 from .server import Reply, ScriptedServer
 
 HELLO = [ChatMessage("Hello")]
@@ -41,18 +39,12 @@ class Place(BaseModel):
     name: str
 
 
-def get_weather(city: str) -> str:
-    """Tell the weather in a city."""
-    return city
-
-
 def search(query: str) -> str:
     """Search the web."""
     return query
 
 
-WEATHER, SEARCH = FunctionTool.from_defaults(get_weather), FunctionTool.from_defaults(search)
-LISBON = ("get_weather", {"city": "Lisbon"})
+SEARCH = FunctionTool.from_defaults(search)
 OSLO = ("get_weather", {"city": "Oslo"})
 UNBOUND = (None, "auto", "none")
 OBJECTS = ("structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict")
@@ -70,39 +62,8 @@ def may_call(body: Any, name: str) -> bool:
     return name in (chosen or offered)
 
 
-def raised(llm: LLM, form: str) -> Exception | None:
-    """Return what asking raises, of whatever kind it is."""
-    try:
-        answers(llm, form, "Hello")
-    except Exception as error:
-        return error
-    return None
-
-
-class WireConformance(ABC):
+class WireConformance(Conduct):
     """Subclass it as `Test…`, say which dialect the integration speaks, and how the object is made."""
-
-    @property
-    @abstractmethod
-    def dialect(self) -> Dialect:
-        """How the integration speaks: `OPENAI` or `OLLAMA`."""
-
-    @abstractmethod
-    def make(self, base_url: str) -> LLM:
-        """Return an object for the model "demo" at this address, which has no `/v1`."""
-
-    @contextmanager
-    def playing(self, script: Script) -> Generator[tuple[FunctionCallingLLM, ScriptedServer]]:
-        """Yield an object on a server that answers chats by this script."""
-        with self.dialect.server(script) as server:
-            llm = self.make(server.base_url)
-            yield cast("FunctionCallingLLM", llm), server
-            if callable(close := getattr(llm, "close", None)):
-                close()
-
-    def sent(self, server: ScriptedServer, number: int = -1) -> Any:
-        """Return the body of a chat request."""
-        return server.asked(self.dialect.path)[number].json()
 
     def last_of(self, script: bytes) -> ChatResponse:
         """Return the last chunk of a stream."""
@@ -142,8 +103,9 @@ class WireConformance(ABC):
 
     def test_a_stream_that_was_cut_is_an_error(self) -> None:
         for form in STREAMED:
-            with self.playing(self.dialect.cut()) as (llm, _):
+            with self.playing(self.dialect.cut()) as (llm, server):
                 assert raised(llm, form) is not None, form
+                assert len(server.asked(self.dialect.path)) == 1, f"{form}: it was asked for again"
 
     def test_an_error_in_a_stream_says_what_the_server_said(self) -> None:
         for form in STREAMED:
@@ -188,16 +150,17 @@ class WireConformance(ABC):
 
     # ------------------------------------------------------------------------------------------------------------ tools
 
-    def calls_of(self, script: bytes) -> list[tuple[str, dict[str, Any]]]:
-        """Return the calls of a streamed answer; their ids must differ."""
+    def calls_of(self, script: bytes, form: str = "stream_chat_with_tools") -> list[tuple[str, dict[str, Any]]]:
+        """Return the calls of an answer; their ids must differ."""
         with self.playing(script) as (llm, _):
-            *_, last = llm.stream_chat_with_tools([WEATHER], "Weather?", allow_parallel_tool_calls=True)
+            last = pieces(llm, form, [WEATHER], "Weather?", allow_parallel_tool_calls=True)[-1]
             found = llm.get_tool_calls_from_response(last)
         assert len({call.tool_id for call in found}) == len(found)
         return [(call.tool_name, call.tool_kwargs) for call in found]
 
     def test_two_identical_calls_stay_two(self) -> None:
-        assert self.calls_of(self.dialect.calls(LISBON, LISBON)) == [LISBON, LISBON]
+        for form in WITH_TOOLS:
+            assert self.calls_of(self.dialect.calls(LISBON, LISBON), form) == [LISBON, LISBON], form
 
     def test_one_call_is_let_through_where_one_is_allowed(self) -> None:
         for form in WITH_TOOLS:
