@@ -10,6 +10,7 @@ from vessel_core.dispatch import Ticket
 from vessel_core.errors import (
     ContextOverflow,
     FirstTokenTimeout,
+    ProtocolError,
     RateLimited,
     ServerBusy,
     ServerUnreachable,
@@ -19,6 +20,7 @@ from vessel_core.errors import (
 from vessel_core.hosts import is_hosts_fault
 from vessel_core.pool import HostPool
 from vessel_core.target import Server
+from vessel_core.verdict import warn
 from vessel_core.vetting import probe
 from vessel_core.wire import Reply
 
@@ -224,3 +226,15 @@ def test_errors_of_one_kind_stay_of_that_kind() -> None:
 )
 def test_what_is_the_hosts_fault(error: VesselError, fault: bool) -> None:
     assert is_hosts_fault(error) is fault
+
+
+def test_a_host_is_named_once_however_it_fails_until_it_has_answered_again(caplog: pytest.LogCaptureFixture) -> None:
+    (host, *_) = ready_pool(4, 4).hosts
+    for error in (ProtocolError("It answers with a web page."), ProtocolError("It is not JSON.")):
+        warn(host, error)
+    assert len(caplog.messages) == 1
+    host.succeed(1.0, ())
+    for _ in range(2):
+        warn(host, ProtocolError("It is not JSON."))
+        host.succeed(2.0, ())
+    assert len(caplog.messages) == 2

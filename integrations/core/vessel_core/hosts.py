@@ -121,6 +121,7 @@ class PoolHost:
         self.address = address
         self.state: State = "new"
         self.suspicion: VesselError | None = None  # an error of which nobody knows yet whether it is its fault
+        self.named = False  # whether it was said why it is not used, since its last good answer
         self.warned: str | None = None
         self.places = DISPATCHER.places_of(address.root)
         self.answered: int = 0
@@ -223,6 +224,7 @@ class PoolHost:
     def succeed(self, now: float, prefix: Sequence[int]) -> None:
         """Note a call that went well."""
         self.hear(now)
+        self.named = False
         self.answered += 1
         self.remember(prefix)
         if self.state != "aside" or isinstance(self.error, Silent):

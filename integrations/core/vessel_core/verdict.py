@@ -79,7 +79,7 @@ def blame(hosts: Sequence[PoolHost], tried: frozenset[str]) -> None:
 
 
 def warn(host: PoolHost, error: VesselError) -> None:
-    """Say once that a host is not used, and why."""
-    if host.warned != error.message:
-        host.warned = error.message
+    """Say once that a host is not used, and why; again when it has answered since, and there is another reason."""
+    if not host.named and host.warned != error.message:
+        host.named, host.warned = True, error.message
         logger.warning("%s is not used. %s. %s", host.address.root, error.message.rstrip("."), error.hint or "")
