@@ -8,6 +8,7 @@ import logging
 import pickle
 import traceback
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from vessel_core import Client, Message
@@ -18,6 +19,7 @@ from tests.fake_server import FakeServer, Response, llamacpp_server, nobody, ope
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 KEY = "sk-canary-4711"
+BYTES = KEY.encode()
 SECRETS: dict[str, Any] = {"api_key": KEY, "headers": {"X-Api-Key": KEY, "Cookie": f"a={KEY}"}}
 
 
@@ -165,3 +167,55 @@ def test_a_key_that_a_server_repeats_in_a_header_rides_on_no_error(connect: Conn
             client.chat(HELLO)
     assert caught.value.response is not None
     assert caught.value.response.headers["x-echo"] == "Bearer …"
+
+
+#: Where else a server may repeat a key. An httpcore that logs all it reads, and the values of frames, show it.
+REPEATING: dict[str, Response] = {
+    "a header that repeats the key": Response(raw=b"HTTP/1.1 200 OK\r\nX Bad Bearer " + BYTES + b"\r\n\r\n", cut="fin"),
+    "a status line that repeats the key": Response(raw=b"HTTP/1.1 200OK Bearer " + BYTES + b"\r\n\r\n", cut="fin"),
+    "a chunk's size that repeats the key": Response(
+        raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + BYTES + b"\r\n\r\nabc", cut="fin"
+    ),
+    "a hint that repeats the key": Response.json({"error": "no", "signin_url": f"http://x/{KEY}"}, 401),
+    "a request's name that repeats the key": Response(400, {"x-request-id": KEY}, b'{"error": "no"}'),
+    "a model's name that repeats the key": Response.stream(
+        f'data: {{"model": "{KEY}", "choices": [{{"delta": {{"content": "Hel"}}}}]}}\n\n'.encode(), cut="fin"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", REPEATING)
+def test_a_key_that_a_server_repeats_is_in_no_text_of_an_error(connect: Connect, fault: str) -> None:
+    with FakeServer(otherwise=REPEATING[fault]) as server:
+        with pytest.raises(VesselError) as caught:
+            connect("llamacpp", base_url=server.base_url, model="m", max_retries=0, **SECRETS).chat(HELLO)
+    said = [f"{each!r} {each} {each.args} {vars(each)}" for each in chained(caught.value)]
+    assert KEY not in "\n".join([*said, *traceback.format_exception(caught.value), repr(pickle.dumps(caught.value))])
+
+
+@pytest.mark.parametrize("key", ['sk-"quoted"-4711', "sk-\\back-'4711", "lettersonly"])
+@pytest.mark.parametrize("form", [str, json.dumps, repr])
+@pytest.mark.parametrize("given", ["api_key", "header", "url"])
+def test_a_key_is_hidden_however_a_server_writes_it(connect: Connect, key: str, form: Any, given: str) -> None:
+    said = form(key)
+    with FakeServer(otherwise=Response.text(f"not {said}", 400)) as server:
+        options: dict[str, Any] = {"base_url": server.base_url}
+        if given == "url":
+            options = {"base_url": f"http://ann:{quote(key)}@127.0.0.1:{server.port}"}
+        else:
+            options |= {"api_key": key} if given == "api_key" else {"headers": {"Authorization": f"Bearer {key}"}}
+        with pytest.raises(VesselError) as caught:
+            connect("llamacpp", model="m", **options).chat(HELLO)
+    assert caught.value.response is not None
+    assert caught.value.response.text == f"not {said}".replace(said.strip("'\"") if form is not str else key, "…")
+    assert "…" in caught.value.message
+
+
+@pytest.mark.parametrize("length", [486, 9_980])
+def test_no_half_of_a_key_stays_where_a_text_is_cut(connect: Connect, length: int) -> None:
+    with FakeServer(otherwise=Response.text(f"{'y ' * (length // 2)}{KEY}-and-more", 400)) as server:
+        with pytest.raises(VesselError) as caught:
+            connect("llamacpp", base_url=server.base_url, model="m", api_key=f"{KEY}-and-more").chat(HELLO)
+    said = caught.value.response
+    assert said is not None
+    assert "sk-" not in f"{caught.value} {said.text}"

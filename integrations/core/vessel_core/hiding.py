@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, cast
 
 from pydantic import SecretStr
 
-from vessel_core.errors import FailedResponse, VesselError
+from vessel_core.errors import VesselError
 
 SHORTEST = 6
 """Shorter texts than this are words rather than keys, and stay in what a server says."""
@@ -32,18 +35,22 @@ def secret_texts(secrets: Iterable[SecretStr | None]) -> list[str]:
     """Return what must not be shown of header values, longest first: the whole ones, and the keys in them.
 
     `Bearer k`, `session=k; theme=dark` and the user name and password of `Basic …` hold secrets in the middle; a part of
-    letters only is a word.
+    letters only is a word, unless it stands where a key or password does. Each counts as JSON and Python write it too.
     """
-    whole = [secret.get_secret_value() for secret in secrets if secret is not None]
-    parts = [part for value in whole for part in _parts(value) if not part.isalpha()]
-    return sorted({text for text in (*whole, *parts) if len(text) >= SHORTEST}, key=len, reverse=True)
+    found = {part for secret in secrets if secret is not None for part in _parts(secret.get_secret_value())}
+    written = {form for text in found for form in (text, json.dumps(text)[1:-1], repr(text)[1:-1])}
+    return sorted((text for text in written if len(text) >= SHORTEST), key=len, reverse=True)
 
 
 def _parts(value: str) -> Iterator[str]:
-    yield from re.split(r"[\s;,=]+", value)
-    if value[:6].lower() == "basic ":
+    yield value
+    yield from (part for part in re.split(r"[\s;,=]+", value) if not part.isalpha())
+    scheme, _, login = value.partition(" ")
+    if scheme.lower() in ("bearer", "token"):
+        yield login.strip()
+    if scheme.lower() == "basic":
         try:
-            pair = base64.b64decode(value[6:], validate=True).decode("utf-8", "replace")
+            pair = base64.b64decode(login, validate=True).decode("utf-8", "replace")
         except binascii.Error:
             return
         yield pair
@@ -58,10 +65,34 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def hide_in(error: VesselError, secrets: Iterable[str]) -> None:
-    """Take secrets out of an error: its message, and the server's words and headers that ride on it."""
+    """Take secrets out of an error, all that rides on it, and the texts of what it came from."""
     secrets = list(secrets)
-    error.message = hidden(error.message, secrets)
-    error.args = (error.message,)
-    if (said := error.response) is not None:
-        headers = {name: hidden(value, secrets) for name, value in said.headers.items()}
-        error.response = FailedResponse(said.status_code, headers, hidden(said.text, secrets))
+    for each in chain(error):
+        each.args = _without(each.args, secrets)
+        if isinstance(each, VesselError):
+            vars(each).update(_without(vars(each), secrets))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and everything it came from, the members of groups included."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        each = todo.pop(0)
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+
+
+def _without(value: Any, secrets: list[str]) -> Any:
+    """Return a value without secrets in its texts: a text, a collection or a dataclass of them; others as they are."""
+    if isinstance(value, str):
+        return hidden(value, secrets)
+    if type(value) in (list, tuple):
+        return type(value)(_without(each, secrets) for each in value)
+    if isinstance(value, dict):
+        return {name: _without(each, secrets) for name, each in cast("dict[str, Any]", value).items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _without(getattr(value, each.name), secrets) for each in fields(value)})
+    return value

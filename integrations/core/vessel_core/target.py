@@ -240,9 +240,9 @@ class Target:
     def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""
         error.elapsed = time.monotonic() - since
-        hide_in(error, self.secrets())
         if received and error.partial is None:
             error.partial = unfinished(ChatReply.gather(received))
+        hide_in(error, self.secrets())
         address = self.known.address if self.known else self.address
         backend = self.known.backend if self.known else self.backend
         if address is not None and (error.url is None or error.backend is None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import httpx
@@ -21,6 +21,7 @@ from vessel_core.errors import (
     StreamStalled,
     VesselError,
 )
+from vessel_core.hiding import chain
 
 Stage = Literal["call", "generation", "document", "stream", "answer"]
 """What is waited for: the head of a reply, the head of a generation; then the rest of a document, the first token of a
@@ -53,7 +54,7 @@ class mapped:  # noqa: N801 - used as a function; a generator would take longer 
         if error is None:
             return
         if isinstance(error, httpx.LocalProtocolError):
-            for cause in _chain(error):
+            for cause in chain(error):
                 cause.args = ("(hidden: it shows the header)",)
             raise InvalidRequest(
                 "A header can't be sent: its name or value holds characters that HTTP forbids."
@@ -67,21 +68,9 @@ class mapped:  # noqa: N801 - used as a function; a generator would take longer 
 
 def translated(error: httpx.TransportError, stage: Stage, watch: Watched | None = None) -> VesselError:
     """Return our error for one of httpx's, whose own tracebacks are dropped: their frames hold the key."""
-    for cause in _chain(error):
+    for cause in chain(error):
         cause.__traceback__ = None
     return _error_for(error, stage, watch)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything it came from, the members of groups included."""
-    seen: set[int] = set()
-    todo: list[BaseException | None] = [error]
-    while todo:
-        each = todo.pop(0)
-        if each is not None and id(each) not in seen:
-            seen.add(id(each))
-            yield each
-            todo += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
 
 
 def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None) -> VesselError:
@@ -134,7 +123,7 @@ def _timeout(stage: Stage) -> VesselError:
 
 
 def _unreachable(error: httpx.ConnectError) -> ServerUnreachable:
-    causes = [cause for cause in _chain(error) if isinstance(cause, OSError)]
+    causes = [cause for cause in chain(error) if isinstance(cause, OSError)]
     if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
         return ServerUnreachable(
             f"No TLS connection: {tls.reason or tls}.",

@@ -40,7 +40,7 @@ def failure_in(document: Any) -> Failure | None:
     if fields.get("object") == "error" or (error is True and (fields.get("message") or fields.get("detail"))):
         return _from_fields(fields)
     if error:
-        return Failure(str(cast("object", error))[:MAX_TEXT])
+        return Failure(shortened(str(cast("object", error))))
     return None
 
 
@@ -69,7 +69,7 @@ def failure_alone(fields: Mapping[str, Any]) -> Failure | None:
 
 def _from_fields(fields: dict[str, Any]) -> Failure:
     message = fields.get("message") or fields.get("detail") or fields.get("error")
-    nested = _nested(message) if isinstance(message, str) else Failure(str(message or fields)[:MAX_TEXT])
+    nested = _nested(message) if isinstance(message, str) else Failure(shortened(str(message or fields)))
     kind = " ".join(fields[key][:100] for key in ("type", "code") if isinstance(fields.get(key), str))
     return Failure(nested.message, nested.kind or kind, nested.details or fields)
 
@@ -83,24 +83,29 @@ def _nested(text: str, fields: Mapping[str, Any] | None = None) -> Failure:
             inner = None
         if inner is not None:
             return inner
-    return Failure(text[:MAX_TEXT], details=fields)
+    return Failure(shortened(text), details=fields)
 
 
 def _detail(value: Any) -> str:
     """Write FastAPI's `detail`: a text, or a list of `{loc, msg}`."""
     if not isinstance(value, list):
-        return str(value)[:MAX_TEXT]
+        return shortened(str(value))
     parts: list[str] = []
     for item in cast("list[Any]", value):
         fields = mapping(item) or {"msg": item}
         loc = fields.get("loc")
         where = ".".join(str(step) for step in cast("list[Any]", loc)) if isinstance(loc, list) else ""
         parts.append(f"{where}: {fields.get('msg')}" if where else str(fields.get("msg")))
-    return "; ".join(parts)[:MAX_TEXT]
+    return shortened("; ".join(parts))
 
 
 def readable(body: bytes) -> str:
     """Return the readable part of HTML or text."""
-    text = body[: 20 * MAX_TEXT].decode("utf-8", "replace")
+    text = shortened(body.decode("utf-8", "replace"), 20 * MAX_TEXT)
     readable = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text) if "<" in text else text
-    return " ".join((readable.strip() or text).split())[:MAX_TEXT]
+    return shortened(" ".join((readable.strip() or text).split()))
+
+
+def shortened(text: str, most: int = MAX_TEXT) -> str:
+    """Return the beginning of a text, cut between words: of a key, half would be told from no other word."""
+    return text if len(text) <= most else re.sub(r"(?<=\s)\S++\Z", "", text[: most + 1])[:most]

@@ -27,7 +27,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.wire import Reply
-from vessel_core.wire.failure_shapes import MAX_TEXT, Failure, failure_in, failure_of, readable
+from vessel_core.wire.failure_shapes import MAX_TEXT, Failure, failure_in, failure_of, readable, shortened
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import count
 
@@ -109,7 +109,9 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
         cls = ServerError
     what = f"{_WHAT.get(cls, 'The server failed')}: "
     silent = _BY_SILENCE.get(reply.status) or f"{what}HTTP {reply.status} without a body."
-    snapshot = FailedResponse(reply.status, dict(reply.headers), reply.body[: 20 * MAX_TEXT].decode("utf-8", "replace"))
+    snapshot = FailedResponse(
+        reply.status, dict(reply.headers), shortened(reply.body.decode("utf-8", "replace"), 20 * MAX_TEXT)
+    )
     error = cls(
         what + failure.message if failure.message else silent,
         hint=_hint(cls, failure, reply),
@@ -127,7 +129,7 @@ def _hint(cls: type[VesselError], failure: Failure, reply: Reply) -> str | None:
     if "must be at the beginning" in failure.message:
         return "Join the system messages at the start; `quirks={'system': 'first'}` does so for this client."
     if isinstance(url := (failure.details or {}).get("signin_url"), str):
-        return f"This model runs in Ollama's cloud. Sign in there: `ollama signin`, or {url[:MAX_TEXT]}"
+        return f"This model runs in Ollama's cloud. Sign in there: `ollama signin`, or {shortened(url)}"
     return _HINTS.get(cls)
 
 
