@@ -513,3 +513,11 @@ def test_models_has_the_whole_name_in_a_pipe_and_on_a_narrow_terminal() -> None:
         shown = read_terminal([sys.executable, "-m", "vessel_core.cli", *command])
     assert "…" not in shown
     assert name in "".join(line.split(" ")[0] for line in shown.splitlines())
+
+
+def test_an_error_names_the_options_of_the_command_and_not_the_arguments_of_a_function() -> None:
+    with FakeServer(otherwise=Response.json({"error": {"message": "who are you?"}}, status=401)) as server:
+        refused = run("chat", "Hi.", "-b", "openai", "-m", "m", "-u", server.base_url)
+    assert "--key …" in refused.stderr
+    assert "--url 'http://host:port'" in run("models").stderr
+    assert "=" not in refused.stderr

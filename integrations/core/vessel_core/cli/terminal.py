@@ -26,6 +26,9 @@ def harmless(text: str) -> str:
     return _HIDING.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROLS.sub("", text))
 
 
+_OPTIONS = {"base_url": "url", "backend": "backend", "api_key": "key"}
+_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?=['…])")
+
 UNFOLDED = 1000
 """Columns where nobody looks: what goes to a file, a pipe or an issue is whole."""
 
@@ -44,5 +47,6 @@ class Terminal(Console):
 
 
 def complain(error: VesselError) -> None:
-    """Say on standard error what went wrong and what to do, in red."""
-    Terminal(stderr=True).print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    """Say on standard error what went wrong and what to do, in red, with options where the error names arguments."""
+    said = _ARGUMENT.sub(lambda found: f"--{_OPTIONS[found[1]]} ", str(error))
+    Terminal(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
