@@ -176,6 +176,32 @@ def test_calls_that_are_configured_alike_share_their_connections_and_no_others()
             chat.configurable_fields(temperatur=ConfigurableField(id="t"))
 
 
+SECRETS: list[dict[str, Any]] = [{"api_key": "key-1"}, {"headers": {"X-Api-Key": "key-1"}}]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_key_that_was_given_for_one_server_is_not_sent_to_another_by_configuring(secret: dict[str, Any]) -> None:
+    with llamacpp_server(answer("Hi")) as mine, llamacpp_server(answer("Hi")) as other:
+        chat = ChatVessel(base_url=mine.base_url, backend="llamacpp", **secret)
+        configurable: Any = chat.configurable_fields(
+            base_url=ConfigurableField(id="u"), api_key=ConfigurableField(id="k"), headers=ConfigurableField(id="h")
+        )
+        for url in (other.base_url, [mine.base_url, other.base_url]):
+            with pytest.raises(InvalidConfig, match="another server") as caught:
+                configurable.invoke("x", {"configurable": {"u": url}})
+            assert "key-1" not in str(caught.value)
+        assert other.requests == []
+        configurable.invoke("x", {"configurable": {"u": f"{mine.base_url}/v1"}})
+        assert "key-1" in str(mine.requests[-1].headers)
+        configurable.invoke("x", {"configurable": {"u": other.base_url, "k": "key-2", "h": {}}})
+        assert (other.requests[-1].headers["authorization"], "key-1" in str(other.requests)) == ("Bearer key-2", False)
+        team: dict[str, Any] = {"headers": {"X-Team": "blue"}}
+        chat = ChatVessel(base_url=mine.base_url, backend="llamacpp", **team)
+        free = chat.configurable_fields(base_url=ConfigurableField(id="u"))
+        free.invoke("x", {"configurable": {"u": other.base_url}})
+        assert other.requests[-1].headers["x-team"] == "blue"
+
+
 def test_few_objects_are_kept_of_a_configurable_model() -> None:
     chat = ChatVessel(base_url="http://localhost:9")
     configurable: Any = chat.configurable_fields(seed=ConfigurableField(id="s"))
