@@ -176,7 +176,7 @@ class Gathering:
         replies = [self._choices[index].reply() for index in sorted(self._choices)] or [ChatReply()]
         replies[0].alternatives = replies[1:]
         for name in HEAD if len(replies) > 1 else ():
-            said = next(filter(None, (getattr(reply, name) for reply in replies)), None)
+            said: str | None = next((value for reply in replies if (value := getattr(reply, name))), None)
             for reply in replies:
                 setattr(reply, name, said)
         return replies[0]
