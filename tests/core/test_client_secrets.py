@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
 import pickle
+import threading
 import traceback
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from vessel_core import Client, Message
+from vessel_core import AsyncClient, Client, Message
 from vessel_core.errors import ProtocolError, VesselError
 
 from tests.core.driving import Connect
-from tests.fake_server import FakeServer, Response, llamacpp_server, nobody, openai_server, transcript
+from tests.fake_server import FakeServer, Request, Response, llamacpp_server, nobody, openai_server, transcript
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 KEY = "sk-canary-4711"
@@ -104,6 +106,38 @@ def test_a_key_shows_in_no_error_and_no_log(connect: Connect, caplog: pytest.Log
     assert KEY not in repr(pickle.dumps(caught.value))
     assert KEY not in caplog.text
     assert "Hello" not in caplog.text  # nor what was asked
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+@pytest.mark.parametrize("fast", ["1", "0"])
+def test_a_key_shows_in_no_call_that_was_stopped(monkeypatch: pytest.MonkeyPatch, fast: str, how: str) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
+
+    heard = threading.Event()
+
+    def silent(_: Request) -> Response:
+        heard.set()
+        return Response(wait=threading.Event())
+
+    async def stopped(server: FakeServer) -> str:
+        async with AsyncClient("llamacpp", base_url=server.base_url, model="m", **SECRETS) as client:
+            asked = asyncio.create_task(client.chat(HELLO))
+            assert await asyncio.to_thread(heard.wait, 10)
+            try:
+                if how == "cancel":
+                    asked.cancel()
+                    await asked
+                else:
+                    await asyncio.wait_for(asked, 0)
+            except (asyncio.CancelledError, TimeoutError) as error:
+                return everything_said(error)
+        return "it was not stopped"
+
+    with llamacpp_server(silent) as server:
+        said = asyncio.run(stopped(server))
+    assert ("CancelledError" if how == "cancel" else "TimeoutError") in said
+    assert "handle_async_request" in said
+    assert KEY not in said
 
 
 def test_a_key_shows_in_no_error_of_a_request_that_was_not_sent(connect: Connect) -> None:

@@ -73,6 +73,9 @@ class FastTransport(httpx.AsyncBaseTransport):
         """Send a request; return its response when its head has come."""
         try:
             response = await self._sent(request)
+        except asyncio.CancelledError as stopped:
+            stopped.__context__ = None
+            failure = stopped.with_traceback(None)
         except (OSError, ValueError, TimeoutError, *_errors()) as error:
             failure = _before_the_reply(error)
         else:
@@ -81,7 +84,7 @@ class FastTransport(httpx.AsyncBaseTransport):
                 return httpx.Response(response.status, headers=response.raw_headers, stream=body)
             response.close()
             failure = httpx.RemoteProtocolError(f"HTTP {response.status} is no reply")
-        raise failure  # out here: aiohttp's own error shows the headers, a key among them
+        raise failure  # out here, and no frame of aiohttp's: those show the headers, a key among them
 
     async def _sent(self, request: httpx.Request) -> aiohttp.ClientResponse:
         import aiohttp
