@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 import pytest
-from vessel_core.errors import InputTooLarge, InvalidRequest
+from vessel_core import Limits
+from vessel_core.errors import InputTooLarge, InvalidRequest, ResponseTooLarge
 from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect, Tap
@@ -199,3 +200,14 @@ def test_a_chat_model_that_must_embed_is_named_once(
     said = [one for one in caplog.messages if "is a chat model" in one]
     assert len(said) == (server == "chat")
     assert all("'demo-chat'" in one for one in said)
+
+
+def test_vectors_may_be_longer_than_other_documents(connect: Connect) -> None:
+    limits = Limits(document=500)
+    models = Response.json({"data": [{"id": "x" * 1000}]})
+    with openai_server() as server:
+        client = connect("openai", base_url=server.base_url, model="m", limits=limits)
+        assert len(client.embed(["text"] * 50, batch_size=50).vectors) == 50
+        server.routes["GET", "/v1/models"] = models
+        with pytest.raises(ResponseTooLarge, match="500 bytes"):
+            client.models()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,14 +57,22 @@ def cut() -> ProtocolError:
 class Played:
     """What came of a call whose attempts have these outcomes; the last one comes again and again."""
 
-    def __init__(self, outcomes: Iterable[Any], policy: Retries | None = None, health: Iterable[Any] = (GOOD,)) -> None:
+    def __init__(
+        self,
+        outcomes: Iterable[Any],
+        policy: Retries | None = None,
+        health: Iterable[Any] = (GOOD,),
+        slow: float = 0.0,
+    ) -> None:
         self.sent = 0
         self.asked = 0
         self.waits: list[float] = []
+        self.within: list[float | None] = []
+        self.now = 0.0
         self.progress: list[str] = []
         self.error: VesselError | None = None
         answers, states = list(outcomes), list(health)
-        steps = attempts(CHAT, policy or Retries(draw=lambda: 1.0))
+        steps = attempts(CHAT, replace(policy or Retries(draw=lambda: 1.0), clock=lambda: self.now))
         outcome: Any = None
         came: Reply | None = None
         try:
@@ -72,6 +81,7 @@ class Played:
                 outcome = None
                 if isinstance(step, Wait):
                     self.waits.append(step.seconds)
+                    self.now += step.seconds
                     if step.progress is not None:
                         self.progress.append(step.progress.status)
                 elif step.call is CHAT:
@@ -80,6 +90,8 @@ class Played:
                 else:
                     outcome = states[min(self.asked, len(states) - 1)]
                     self.asked += 1
+                    self.within.append(step.within)
+                    self.now += slow if step.within is None else min(slow, step.within)
         except StopIteration as stop:
             came = stop.value
         except VesselError as error:
@@ -238,6 +250,24 @@ def test_it_ends_as_well_if_the_server_says_that_it_is_well_and_the_model_is_not
     played = Played([LOADING], Retries(timeout=Timeout(load=10.0)), health=[GOOD])
     assert isinstance(played.error, ModelLoading)
     assert 10.0 <= sum(played.waits) <= 12.0
+
+
+def test_health_that_answers_late_counts_as_waiting() -> None:
+    policy = Retries(timeout=Timeout(load=10.0))
+    played = Played([LOADING], policy, health=[ServerTimeout("slow")], slow=4.0)
+    assert isinstance(played.error, ModelLoading)
+    assert (played.sent, played.asked) == (1, 3)
+    assert played.within == pytest.approx([9.75, 5.375, 0.8125])
+    assert 10.0 <= played.now <= 10.25
+    assert Played([LOADING, GOOD], Retries(timeout=Timeout(load=None))).within == [None]
+
+
+def test_a_request_takes_no_longer_than_its_timeout_nor_than_it_may() -> None:
+    usual = Timeout(request=4.0)
+    assert Send(CHAT).timeout(usual) is usual
+    assert Send(CHAT, 5.0).timeout(usual) is usual
+    assert Send(CHAT, 3.0).timeout(usual) == Timeout(request=3.0)
+    assert Send(CHAT, 3.0).timeout(Timeout(request=None)) == Timeout(request=3.0)
 
 
 def test_a_server_that_is_gone_while_it_loads_is_unreachable() -> None:

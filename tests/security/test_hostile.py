@@ -59,7 +59,10 @@ def raw(*pieces: bytes, endless: bytes = b"", times: int = 0) -> Response:
 
 GZIP = {"content-encoding": "gzip"}
 HEAD = b"HTTP/1.1 200 OK\r\n"
+SMALL = b'{"choices":[],"x":[' + b"{}," * 2_500_000 + b"{}]}"
 NESTED = b"[" * DEEP + b"]" * DEEP
+
+PROGRESS = b'data: {"choices":[],"prompt_progress":{"total":10,"processed":1}}\n\n'
 
 #: What each server does: its backend, its answer, and the error that is due.
 HOSTILE: dict[str, tuple[str, Callable[[], Response], str]] = {
@@ -69,6 +72,16 @@ HOSTILE: dict[str, tuple[str, Callable[[], Response], str]] = {
         "openai",
         lambda: stream(bomb(), kind="application/json", headers=GZIP),
         "ResponseTooLarge",
+    ),
+    "bytes behind a packed stream": (
+        "openai",
+        lambda: stream(gzip.compress(chunk({"content": "a"})), endless=bytes(MEBI), times=512, headers=GZIP),
+        "ProtocolError",
+    ),
+    "bytes behind a packed document": (
+        "openai",
+        lambda: stream(gzip.compress(b"{}"), endless=bytes(MEBI), times=512, kind="application/json", headers=GZIP),
+        "ProtocolError",
     ),
     "a packed bomb in an error": ("openai", lambda: Response(500, {**GZIP}, bomb()), "ResponseTooLarge"),
     "an unknown packing": ("openai", lambda: stream(b"x", headers={"content-encoding": "br"}), "ProtocolError"),
@@ -101,6 +114,15 @@ HOSTILE: dict[str, tuple[str, Callable[[], Response], str]] = {
         "openai",
         lambda: raw(HEAD + b"transfer-encoding: chunked\r\n\r\n", endless=b"0" * MEBI, times=2),
         "ProtocolError|StreamInterrupted",
+    ),
+    "small values in a stream": ("openai", lambda: stream(b"data: " + SMALL + b"\n\n"), "ResponseTooLarge"),
+    "small values in a line": ("ollama", lambda: stream(SMALL + b"\n", kind=NDJSON), "ResponseTooLarge"),
+    "small values in a document": ("openai", lambda: stream(SMALL, kind="application/json"), "ResponseTooLarge"),
+    "small values in an error": ("openai", lambda: Response(400, body=SMALL), "BadRequest"),
+    "a long document": (
+        "openai",
+        lambda: stream(b"[", endless=b"1.5," * 16_384, times=1024, kind="application/json"),
+        "ResponseTooLarge",
     ),
     "deep JSON in a stream": ("openai", lambda: stream(b"data: " + NESTED + b"\n\n"), "ProtocolError"),
     "deep JSON in a line": ("ollama", lambda: stream(NESTED + b"\n", kind=NDJSON), "ProtocolError"),
@@ -138,6 +160,11 @@ HOSTILE: dict[str, tuple[str, Callable[[], Response], str]] = {
         "FirstTokenTimeout",
     ),
     "endless empty events": ("openai", lambda: stream(endless=b"data: {}\n\n", times=10_000_000), "FirstTokenTimeout"),
+    "the same progress for ever": (
+        "openai",
+        lambda: stream(endless=PROGRESS * 1000, times=10_000),
+        "FirstTokenTimeout",
+    ),
     "huge arguments": ("openai", lambda: stream(endless=call("a" * 65_536), times=1024), "ResponseTooLarge"),
     "a million calls": ("openai", lambda: stream(*(call("{}", at) for at in range(10_000))), "ResponseTooLarge"),
     "a million choices": ("openai", lambda: stream(*(choice(at) for at in range(10_000))), "ResponseTooLarge"),

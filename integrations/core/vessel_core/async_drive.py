@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from vessel_core.backends.base import Flow
 from vessel_core.drive import Clock, Tries, begun, log, tried
 from vessel_core.errors import VesselError
-from vessel_core.retry import Open, Outcome, Retries, Wait, attempts
+from vessel_core.retry import Open, Outcome, Retries, Send, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
@@ -34,7 +34,7 @@ async def _drive(tries: Tries[T], transport: AsyncTransport, timeout: Timeout) -
     try:
         while True:
             step = tries.send(outcome)
-            outcome = await (_wait(step) if isinstance(step, Wait) else _send(step.call, transport, timeout))
+            outcome = await (_wait(step) if isinstance(step, Wait) else _send(step, transport, timeout))
     except StopIteration as stop:
         return stop.value
 
@@ -44,9 +44,9 @@ async def _wait(step: Wait) -> None:
     await asyncio.sleep(step.seconds)
 
 
-async def _send(call: Call, transport: AsyncTransport, timeout: Timeout) -> Reply | VesselError:
+async def _send(step: Send, transport: AsyncTransport, timeout: Timeout) -> Reply | VesselError:
     try:
-        return await transport.send(call, timeout)
+        return await transport.send(step.call, step.timeout(timeout))
     except VesselError as error:
         return error
 
@@ -76,10 +76,10 @@ async def adeltas_of(
                         async for data in pieces:
                             deltas = reply.feed(data)
                             if not incoming.patience.answering:
-                                incoming.patience.hear(answers=bool(deltas))
+                                incoming.patience.hear(deltas)
                             if deltas:
                                 clock.mark(deltas)
-                                received += deltas
+                                received += deltas if incoming.patience.answering else []
                                 for delta in deltas if again is None else again.handed(deltas):
                                     yield delta
                             if reply.done:
@@ -132,7 +132,7 @@ class _Opening:
                 if isinstance(step, Open):
                     outcome = await self._open(step.call)
                 elif not isinstance(step, Wait):
-                    outcome = await _send(step.call, self._transport, self._timeout)
+                    outcome = await _send(step, self._transport, self._timeout)
                 elif step.progress is None:
                     outcome = await _wait(step)
                 else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vessel_core.backends.base import Flow, followed
 from vessel_core.errors import VesselError
-from vessel_core.retry import Open, Outcome, Retries, Step, Wait, attempts
+from vessel_core.retry import Open, Outcome, Retries, Send, Step, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout, Timings
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
@@ -53,7 +53,7 @@ def _drive(tries: Tries[T], transport: Transport, timeout: Timeout) -> T:
     try:
         while True:
             step = tries.send(outcome)
-            outcome = _wait(step) if isinstance(step, Wait) else _send(step.call, transport, timeout)
+            outcome = _wait(step) if isinstance(step, Wait) else _send(step, transport, timeout)
     except StopIteration as stop:
         return stop.value
 
@@ -63,9 +63,9 @@ def _wait(step: Wait) -> None:
     time.sleep(step.seconds)
 
 
-def _send(call: Call, transport: Transport, timeout: Timeout) -> Reply | VesselError:
+def _send(step: Send, transport: Transport, timeout: Timeout) -> Reply | VesselError:
     try:
-        return transport.send(call, timeout)
+        return transport.send(step.call, step.timeout(timeout))
     except VesselError as error:
         return error
 
@@ -77,7 +77,8 @@ def deltas_of(
     received: list[Delta],
     again: Anew | None = None,
 ) -> Generator[Delta]:
-    """Make the calls of a generation and yield the deltas of its reply as they come, noting them in `received`.
+    """Make the calls of a generation and yield the deltas of its reply as they come, noting in `received` what is more
+    than progress.
 
     While a model loads, deltas say how long that has taken. An answer that fails may be begun `again`.
     """
@@ -91,10 +92,10 @@ def deltas_of(
                     for data in pieces:
                         deltas = reply.feed(data)
                         if not incoming.patience.answering:
-                            incoming.patience.hear(answers=bool(deltas))
+                            incoming.patience.hear(deltas)
                         if deltas:
                             clock.mark(deltas)
-                            received += deltas
+                            received += deltas if incoming.patience.answering else []
                             yield from deltas if again is None else again.handed(deltas)
                         if reply.done:
                             transport.finish(incoming, pieces)
@@ -137,7 +138,7 @@ def _opened(
                 except VesselError as error:
                     outcome = error
             else:
-                outcome = _send(step.call, transport, timeout)
+                outcome = _send(step, transport, timeout)
     except StopIteration as stop:
         assert incoming is not None  # noqa: S101 - `begun` ends with a reply that came
         return *stop.value, incoming

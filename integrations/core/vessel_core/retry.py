@@ -1,10 +1,11 @@
-"""What to do after an attempt: give the reply back, wait and try again, or raise. No clock, no sleep: the shells have those."""
+"""What to do after an attempt: give the reply back, wait and try again, or raise. It doesn't sleep: the shells do."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from vessel_core.errors import (
@@ -14,6 +15,7 @@ from vessel_core.errors import (
     RateLimited,
     ServerBusy,
     ServerError,
+    ServerTimeout,
     ServerUnreachable,
     VesselError,
 )
@@ -33,9 +35,17 @@ RETRY_COST = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Make this request; the answer is a `Reply`, or the error that kept one from coming."""
+    """Make this request, `within` so many seconds if that is less than its timeout; the answer is a `Reply`, or the error that
+    kept one from coming."""
 
     call: Call
+    within: float | None = None
+
+    def timeout(self, usual: Timeout) -> Timeout:
+        """Return how long it may take."""
+        if self.within is None or (usual.request is not None and usual.request <= self.within):
+            return usual
+        return replace(usual, request=self.within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ class Retries:
     """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads.
 
     `elsewhere` makes, of several hosts, a call that failed one for another host, if one can take it at once.
-    `hear` is told of every reply.
+    `hear` is told of every reply. `clock` tells the seconds.
     """
 
     most: int = 2
@@ -105,6 +115,7 @@ class Retries:
     host: Host = field(default_factory=Host)
     elsewhere: Callable[[Call, VesselError], Call | None] | None = None
     hear: Callable[[Reply], None] = lambda _: None
+    clock: Callable[[], float] = time.monotonic
 
 
 def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
@@ -201,7 +212,10 @@ class _Loading:
             yield Wait(self._pause, Progress("waiting for the model to load", int(self._waited), total, "seconds"))
             self._waited += self._pause
             self._pause = min(self._pause * 1.5, 2.0)
-            outcome = yield Send(Call("GET", self._policy.health))
-            if not isinstance(_error(outcome), ModelLoading | ServerBusy):
+            left = None if limit is None else max(limit - self._waited, FIRST_DELAY)
+            asked = self._policy.clock()
+            outcome = yield Send(Call("GET", self._policy.health), left)
+            self._waited += self._policy.clock() - asked
+            if not isinstance(_error(outcome), ModelLoading | ServerBusy | ServerTimeout):
                 return
         raise error

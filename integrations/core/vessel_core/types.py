@@ -186,12 +186,14 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a reply is taken in, in bytes: of one `line` or event of a stream, or of an error; of a whole `body`.
+    """How much of a reply is taken in, in bytes: of one `line` or event of a stream, or of an error; of a `document` other than
+    vectors, such as a list of models; of a whole `body` of any kind.
 
     What is longer is `ResponseTooLarge`, as soon as it is.
     """
 
     line: int = 16 * 1024 * 1024
+    document: int = 16 * 1024 * 1024
     body: int = 256 * 1024 * 1024
 
 
@@ -199,9 +201,10 @@ class Limits:
 class Timeout:
     """How long to wait, in seconds; `None` waits for ever.
 
-    `first_token` runs from sending to the first byte of an answer (a local model may think about a long prompt for
-    minutes); `between_tokens` is the longest silence after that; `load` bounds the wait for a model that is loading;
-    `request` bounds everything that isn't a generation.
+    `first_token` runs from sending to the first token of an answer (a local model may think about a long prompt for
+    minutes), and anew whenever a server that was asked for it tells that it has read more of the prompt; `between_tokens` is
+    the longest silence after that; `load` bounds the wait for a model that is loading; `request` bounds everything that isn't
+    a generation.
     """
 
     connect: float | None = 3.0

@@ -104,7 +104,7 @@ def _json_rows(path: Path) -> Iterator[Mapping[str, Any] | None]:
 
 def _json_object(line: bytes) -> Mapping[str, Any] | None:
     try:
-        found = loads(line)
+        found = loads(line.decode("utf-8", "replace"))
     except ValueError:
         return None
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) else None

@@ -131,7 +131,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, self._limits, generation=self._call.stream)
+            return Incoming(self._response, self._timeout, since, self._limits, self._call)
         except VesselError:
             await self.__aexit__()
             raise

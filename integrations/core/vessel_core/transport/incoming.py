@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -15,15 +15,15 @@ import httpx
 from vessel_core.errors import ProtocolError, ResponseTooLarge
 from vessel_core.transport.fast import FastStream
 from vessel_core.transport.faults import Stage, translated
-from vessel_core.types import Limits, Timeout
-from vessel_core.wire import Reply
+from vessel_core.types import Delta, Limits, Timeout
+from vessel_core.wire import Call, Reply
 
 RATIO = 200
 """How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
 
 STEP = 1024 * 1024
 
-MORE = "If it is, `limits=Limits(body=…, line=…)` takes more in."
+MORE = "If it is, `limits=Limits(body=…, document=…, line=…)` takes more in."
 HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
 
 
@@ -45,15 +45,15 @@ class Body:
     def plain(self, data: bytes) -> bytes:
         """Return the next bytes, unpacked; raise `ResponseTooLarge` above the limit."""
         self._came += len(data)
-        if self._unpack is not None:
-            return b"".join(self._unpacked(self._unpack, data))
         if self._came > self._limit:
             raise self._too_long()
-        return data
+        return data if self._unpack is None else b"".join(self._unpacked(self._unpack, data))
 
     def _unpacked(self, unpack: Any, data: bytes) -> list[bytes]:
         """Unpack step by step, so that a few bytes that stand for very many are noticed before they fill the memory."""
         parts: list[bytes] = []
+        if data and unpack.eof:
+            raise ProtocolError("The compressed reply goes on after its end.", hint="See the server's log.")
         try:
             while data:
                 parts.append(unpack.decompress(data, STEP))
@@ -74,23 +74,34 @@ class Body:
 class Patience:
     """How long a read of a stream may take: what is left of the time to the first token, then that between tokens.
 
-    `answering` tells that a token has come, `last` is set once the answer is complete.
+    A prompt that is read further is waited for anew. `answering` tells that a token has come, `last` is set once the answer is
+    complete.
     """
 
     def __init__(self, timeout: Timeout, since: float) -> None:
         self._first = timeout.first_token
         self._since = since
+        self._read = 0
         self._between = timeout.between_tokens
         self.answering: bool = False
         self.last: float | None = None
 
-    def hear(self, *, answers: bool) -> None:
+    def hear(self, deltas: Sequence[Delta]) -> None:
         """Take what came before the first token was handed on; raise `FirstTokenTimeout` once its time is over.
 
-        What holds no token grants no more time: a server may send pings and empty events for ever.
+        More tokens of the prompt that are read grant the whole time again. Nothing else without a token grants any: a server
+        may send pings, empty events and the same progress for ever.
         """
-        self.answering = answers
-        if not answers and self._first is not None and time.monotonic() > self._since + self._first:
+        further = False
+        for delta in deltas:
+            if delta.progress is None:
+                self.answering = True
+                return
+            if (delta.progress.completed or 0) > self._read:
+                self._read, further = delta.progress.completed or 0, True
+        if further:
+            self._since = time.monotonic()
+        elif self._first is not None and time.monotonic() > self._since + self._first:
             raise translated(httpx.ReadTimeout(""), "stream")
 
     def seconds(self) -> float | None:
@@ -111,9 +122,7 @@ class Incoming:
 
     heard: Callable[[], None] | None = None
 
-    def __init__(
-        self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, *, generation: bool = True
-    ) -> None:
+    def __init__(self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, call: Call) -> None:
         self.response = response
         self.since = since
         self.reply: Reply = Reply(
@@ -122,11 +131,17 @@ class Incoming:
         if 300 <= response.status_code < 400:
             raise _sends_on(self.reply)
         self.good: bool = response.status_code < 300
-        self.body: Body = Body(self.reply.headers, limits.body if self.good else limits.line)
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        self.streams: bool = self.good and generation and kind not in ("application/json", "text/html")
+        self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
+        if not self.good:
+            limit = limits.line
+        elif self.streams or call.read is not None:
+            limit = limits.body
+        else:
+            limit = min(limits.document, limits.body)
+        self.body: Body = Body(self.reply.headers, limit)
         self.patience: Patience = Patience(timeout, since)
-        longest = timeout.first_token if generation else timeout.request
+        longest = timeout.first_token if call.stream else timeout.request
         self._deadline = None if longest is None else since + longest
 
     def taker(self) -> Callable[[bytes], bytes]:

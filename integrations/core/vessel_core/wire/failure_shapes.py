@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from vessel_core.errors import ResponseTooLarge
 from vessel_core.wire import Reply
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
@@ -48,7 +49,7 @@ def failure_of(reply: Reply) -> Failure:
     """Return what a reply that is an error says, whatever its form."""
     try:
         document = loads(reply.body) if reply.body.strip() else None
-    except ValueError:
+    except (ValueError, ResponseTooLarge):
         return Failure(readable(reply.body))
     if (failure := failure_in(document)) is not None:
         return failure

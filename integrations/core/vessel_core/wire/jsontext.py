@@ -9,8 +9,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from vessel_core.errors import ResponseTooLarge
+
 MAX_DEPTH = 200
 """Levels a document may have: pydantic-core's own bound, which can't be set."""
+
+SMALL = 1024 * 1024
+"""Bytes up to which a document may hold what it likes."""
+
+MAX_VALUES = 500_000
+"""Objects, lists and texts a larger document may hold: each takes dozens of times the memory of its few bytes. Numbers are not
+counted, of which vectors are made."""
 
 # An escaped backslash, a surrogate pair, or a surrogate that stands alone, as an escape or as it is.
 _SURROGATES = re.compile(
@@ -22,8 +31,10 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
     """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
 
     NaN, Infinity and numbers as large (1e999) are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates
-    become U+FFFD (quirk 45).
+    become U+FFFD (quirk 45). Bytes are what a server sent: `ResponseTooLarge` is raised above `MAX_VALUES`.
     """
+    if len(data) > SMALL and isinstance(data, bytes):
+        _count(data)
     try:
         document = from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except (ValueError, TypeError):  # the latter of a lone surrogate in a text
@@ -34,6 +45,14 @@ def loads(data: bytes | str, *, nan: bool = True) -> Any:
     if not nan:
         json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
     return document
+
+
+def _count(data: bytes) -> None:
+    if data.count(b"{") + data.count(b"[") + data.count(b'"') // 2 > MAX_VALUES:
+        raise ResponseTooLarge(
+            f"The reply is JSON of more than {MAX_VALUES:,} objects, lists and texts.",
+            hint="This is no LLM server's answer: is the URL right, and the server to be trusted?",
+        )
 
 
 def without_lone_surrogates(text: str) -> str:
