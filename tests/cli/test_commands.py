@@ -450,7 +450,7 @@ def test_serve_warns_where_everybody_may_use_the_server_and_says_how_it_is_reach
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = [process.stdout.readline() for _ in range(4)]
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     finally:
