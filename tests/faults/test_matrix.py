@@ -194,6 +194,7 @@ def test_10_interim_replies_for_ever_on_a_connection_that_is_reused(driver: Driv
         assert server.posts == 2
 
 
+@pytest.mark.filterwarnings("ignore:verify=False")
 @pytest.mark.parametrize("verify", [True, False, str(CERTIFICATE)], ids=["verify", "trust", "CA file"])
 def test_12_a_certificate_that_nobody_signed(driver: Driver, verify: bool | str) -> None:
     with FaultServer(ok, tls=True) as server, driver.session(server.url, verify=verify) as session:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from vessel_core import AsyncClient
+from langchain_vessel import ChatVessel, VesselEmbeddings
+from llama_index.embeddings.vessel import VesselEmbedding
+from llama_index.llms.vessel import Vessel
+from vessel_core import AsyncClient, Client
 from vessel_core.address import Address, parse_address
 from vessel_core.errors import InvalidConfig, ProtocolError, ServerUnreachable
 from vessel_core.transport.connection import Connection
@@ -111,3 +114,11 @@ def test_an_address_keeps_its_login_to_itself() -> None:
     ours, theirs = parse_address("http://ann:pw@127.0.0.1:1"), Address("http://127.0.0.1:2")
     assert ours.authorization is not None
     assert theirs.authorization is None
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient, ChatVessel, VesselEmbeddings, Vessel, VesselEmbedding])
+def test_certificates_that_are_not_checked_are_warned_of_once(make: Any) -> None:
+    with pytest.warns(UserWarning, match="verify=False") as caught:
+        made = make(backend="llamacpp", base_url="https://127.0.0.1:9", model="m", verify=False)
+    assert len(caught) == 1
+    assert "127.0.0.1:9" in repr(made)  # which makes its clients, and warns no more

@@ -20,7 +20,7 @@ from vessel_core.hosts import HostStatus
 from vessel_core.options import EmbedOptions
 from vessel_core.request import ChatFields, CompletionFields, chat_request, completion_request
 from vessel_core.session import Session
-from vessel_core.settings import TargetOptions, make_target
+from vessel_core.settings import TargetOptions, given_target
 from vessel_core.shown import Models
 from vessel_core.target import Target
 from vessel_core.types import (
@@ -67,7 +67,7 @@ class Client:
         http_transport: HTTPTransport | None = None,
         **options: Unpack[TargetOptions],
     ) -> None:
-        self.target: Target = target or make_target(backend, **options)
+        self.target: Target = target or given_target(backend, **options)
         self._session = Session(self.target, http_transport)
 
     def chat(self, messages: Iterable[Message], *, validate: bool = True, **fields: Unpack[ChatFields]) -> ChatReply:

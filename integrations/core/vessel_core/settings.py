@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypedDict, Unpack
@@ -87,6 +88,23 @@ def _check_routing(routing: object, base_url: object, hosts: int) -> None:
     if base_url is None or isinstance(base_url, str):
         raise InvalidConfig("`routing` is for several hosts.", hint="Give a list of URLs as `base_url`.")
     routing.slots_of(hosts)
+
+
+def given_target(backend: str = "auto", **options: Unpack[TargetOptions]) -> Target:
+    """Return a checked target for who gave these options; warn of `verify=False`."""
+    target = make_target(backend, **options)
+    warn_unverified(target.verify)
+    return target
+
+
+def warn_unverified(verify: bool | str) -> None:
+    """Warn of TLS certificates that are not checked."""
+    if verify is False:
+        warnings.warn(
+            "verify=False: whoever stands between here and the server can read and change all that is sent, the key too. "
+            "For a certificate of your own say verify='ca.pem'.",
+            stacklevel=4,
+        )
 
 
 def _limits(limits: Limits | None) -> Limits:

@@ -11,7 +11,7 @@ from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.hiding import is_secret
-from vessel_core.settings import make_target
+from vessel_core.settings import make_target, warn_unverified
 
 from langchain_vessel.options import plain_arguments
 
@@ -126,6 +126,7 @@ class ServerFields(BaseModel):
     @model_validator(mode="after")
     def _check_server(self) -> ServerFields:
         self.target()
+        warn_unverified(self.verify)
         return self
 
     def target(self) -> Any:
