@@ -6,13 +6,17 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from vessel_core import AsyncClient, Client, Timeout, discover
 from vessel_core.backends import LMSTUDIO
+from vessel_core.errors import ModelLoading
 
+from tests.core.driving import Connect
 from tests.core.test_discovery import at
+from tests.core.wire.play import HELLO
+from tests.fake_server import Response, llamacpp_server
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -71,3 +75,25 @@ def test_info_and_health_end_in_time_async(dripping: str) -> None:
             return (await client.info()).connected, await client.health()
 
     assert asyncio.run(asyncio.wait_for(ask(), 10)) == (False, False)
+
+
+def chat(client: Client) -> object:
+    return client.chat([HELLO])
+
+
+def embed(client: Client) -> object:
+    return client.embed(["Hello"])
+
+
+@pytest.mark.parametrize("ask", [chat, embed])
+def test_a_server_that_loads_and_is_silent_of_its_health_is_given_up(
+    connect: Connect, ask: Callable[[Client], object]
+) -> None:
+    loading = Response.json({"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, 503)
+    routes = {("POST", "/v1/embeddings"): loading, ("GET", "/health"): Response(wait=threading.Event())}
+    with llamacpp_server(loading, routes=routes) as server:
+        client = connect(base_url=server.base_url, model="m", timeout=Timeout(load=0.3, request=30))
+        began = time.monotonic()
+        with pytest.raises(ModelLoading):
+            ask(client)
+        assert time.monotonic() - began < 10
