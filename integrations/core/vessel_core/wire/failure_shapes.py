@@ -102,9 +102,15 @@ def _detail(value: Any) -> str:
 
 def readable(body: bytes) -> str:
     """Return the readable part of HTML or text."""
-    text = shortened(body.decode("utf-8", "replace"), 20 * MAX_TEXT)
+    text = beginning_of(body)
     readable = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text) if "<" in text else text
     return shortened(" ".join((readable.strip() or text).split()))
+
+
+def beginning_of(body: bytes, most: int = 20 * MAX_TEXT) -> str:
+    """Return the text a body begins with, cut between words."""
+    cut = body if len(body) <= most else re.sub(rb"(?<=\s)\S++\Z", b"", body[: most + 1])[:most]
+    return cut.decode("utf-8", "replace")
 
 
 def shortened(text: str, most: int = MAX_TEXT) -> str:
