@@ -27,7 +27,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.wire import Reply
-from vessel_core.wire.failure_shapes import MAX_TEXT, Failure, failure_in, failure_of, readable, shortened
+from vessel_core.wire.failure_shapes import Failure, beginning_of, failure_in, failure_of, readable, shortened
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import count
 
@@ -109,9 +109,7 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
         cls = ServerError
     what = f"{_WHAT.get(cls, 'The server failed')}: "
     silent = _BY_SILENCE.get(reply.status) or f"{what}HTTP {reply.status} without a body."
-    snapshot = FailedResponse(
-        reply.status, dict(reply.headers), shortened(reply.body.decode("utf-8", "replace"), 20 * MAX_TEXT)
-    )
+    snapshot = FailedResponse(reply.status, dict(reply.headers), beginning_of(reply.body))
     error = cls(
         what + failure.message if failure.message else silent,
         hint=_hint(cls, failure, reply),
