@@ -39,6 +39,8 @@ def test_a_real_server_is_killed_and_comes_back_and_no_text_is_lost() -> None:
         client = stack.enter_context(Client("llamacpp", base_url=[server.base_url for server in servers]))
         texts = [f"word {number}" for number in range(400)]
         expected = Client("llamacpp", base_url=servers[0].base_url).embed(texts).vectors
+        client.embed(["first"])
+        until_met(client)
         pid, port = servers[1].pid, int(servers[1].base_url.rpartition(":")[2])
         assert pid is not None
 

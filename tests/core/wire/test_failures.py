@@ -66,6 +66,7 @@ def test_an_error_holds_what_the_server_sent() -> None:
         ({"detail": [{"type": "missing", "loc": ["body", 0], "msg": "Field required"}]}, "body.0: Field required"),
         ({"detail": ["it broke"]}, "it broke"),
         ({"message": "it broke"}, "it broke"),
+        ({"status": "it broke"}, "it broke"),
         ({"error": {"kind": "strange"}}, "strange"),
         ({"error": 7}, "7"),
         ({"error": True, "message": "it broke"}, "it broke"),

@@ -304,6 +304,13 @@ def test_json_may_have_so_many_levels_and_no_more(inner: str, opened: str, close
             loads(opened * levels + inner + closed * levels)
 
 
+def test_many_brackets_beside_each_other_are_no_depth() -> None:
+    wide = '{"a": [' + ",".join(["[]"] * (MAX_DEPTH + 1))
+    assert len(loads(f'{wide}, "\ud83d"]}}')["a"]) == MAX_DEPTH + 2
+    with pytest.raises(ValueError, match="Expecting"):
+        loads(wide)
+
+
 def test_json_is_written_without_what_servers_fail_on() -> None:
     assert dumps({"a": "\ud83d😀\u2028"}) == '{"a":"?😀\u2028"}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
