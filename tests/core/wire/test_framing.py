@@ -311,6 +311,13 @@ def test_many_brackets_beside_each_other_are_no_depth() -> None:
         loads(wide)
 
 
+def test_a_long_reply_of_too_many_small_values_is_refused_before_it_is_parsed() -> None:
+    numbers = b"[" + b"1.5," * 400_000 + b"1]"
+    assert len(loads(numbers)) == 400_001
+    with pytest.raises(ResponseTooLarge, match="500,000"):
+        loads(b"[" + b"{}," * 500_000 + b"1]")
+
+
 def test_json_is_written_without_what_servers_fail_on() -> None:
     assert dumps({"a": "\ud83d😀\u2028"}) == '{"a":"?😀\u2028"}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
