@@ -57,8 +57,8 @@ def _is_function(tool: Mapping[str, Any]) -> bool:
 
 def _not_here(where: str, tool: Mapping[str, Any]) -> InvalidRequest:
     return InvalidRequest(
-        f"{where} is {dict(tool)!r}, which a provider's own servers run: no local server does.",
-        hint="Give a function that does it.",
+        f"{where} is {dict(tool)!r}: no function with parameters, and what a provider's own servers run, no local one does.",
+        hint="Give a function that does it; the schema of an object, where an answer is wanted.",
     )
 
 
