@@ -212,6 +212,7 @@ REPEATING: dict[str, Response] = {
     ),
     "a hint that repeats the key": Response.json({"error": "no", "signin_url": f"http://x/{KEY}"}, 401),
     "a request's name that repeats the key": Response(400, {"x-request-id": KEY}, b'{"error": "no"}'),
+    "a document that is no JSON and repeats the key": Response.text("{no " + KEY, content_type="application/json"),
     "a model's name that repeats the key": Response.stream(
         f'data: {{"model": "{KEY}", "choices": [{{"delta": {{"content": "Hel"}}}}]}}\n\n'.encode(), cut="fin"
     ),

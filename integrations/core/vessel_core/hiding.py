@@ -69,8 +69,9 @@ def hide_in(error: VesselError, secrets: Iterable[str]) -> None:
     secrets = list(secrets)
     for each in chain(error):
         each.args = _without(each.args, secrets)
-        if isinstance(each, VesselError):
-            vars(each).update(_without(vars(each), secrets))
+        held: dict[str, Any] = getattr(each, "__dict__", {})
+        ours = isinstance(each, VesselError)
+        held.update({name: _without(value, secrets) for name, value in held.items() if ours or isinstance(value, str)})
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
