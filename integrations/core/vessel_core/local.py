@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self, TypedDict, Unpack
 
 from vessel_core.errors import InvalidConfig, ServerStartError
-from vessel_core.local_process import GRACE, end, spawn, talk
+from vessel_core.local_process import end, spawn, talk
 
 __all__ = ["DemoKind", "LocalServer", "Options", "Pooling", "ReasoningFormat"]
 
@@ -33,6 +33,8 @@ ReasoningFormat = Literal["auto", "none", "deepseek", "deepseek-legacy"]
 INSTALL = "Install it with: pip install 'vessel-core[server]'"
 #: How much of what the child wrote to stderr an error shows, in characters.
 TAIL = 2000
+#: Seconds a child that could not start gets to end: what it wrote comes then, late on a busy machine.
+ENDING = 20.0
 
 
 class Options(TypedDict, total=False):
@@ -241,7 +243,7 @@ class LocalServer:
         answer: dict[str, str] = json.loads(lines[0]) if lines else {}
         if "url" not in answer:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)  # the reason is in its log only when it has ended
+                process.wait(ENDING)  # the reason is in its log only when it has ended
             raise self._failure(f"did not start: {answer.get('error', 'it ended without a word').rstrip('.')}", log)
         return answer["url"]
 
