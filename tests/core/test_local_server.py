@@ -96,7 +96,7 @@ def test_starting_twice_and_stopping_twice_are_harmless() -> None:
 
 
 def test_a_child_that_does_not_react_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vessel_core.local.GRACE", 0.1)
+    monkeypatch.setattr("vessel_core.local_process.GRACE", 0.1)
     server = LocalServer.demo().start()
     assert server.pid is not None
     pid = server.pid
