@@ -86,7 +86,8 @@ def test_a_body_may_end_with_its_connection(client: httpx.Client) -> None:
 def test_a_client_that_hangs_up_is_noticed(client: httpx.Client, pieces: list[bytes | threading.Event]) -> None:
     with FakeServer({("GET", "/"): Response(pieces=pieces, keep_open=True)}) as server:
         with client.stream("GET", server.base_url) as reply:
-            assert next(reply.iter_raw()) == b"one"
+            read = reply.iter_raw()  # an iterator that nobody holds hangs up
+            assert next(read) == b"one"
             assert not server.disconnected.is_set()
         assert server.requests[0].disconnected.wait(10)
         assert server.disconnected.is_set()
