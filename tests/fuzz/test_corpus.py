@@ -96,6 +96,7 @@ def altered(value: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_a_document_may_hold_anything_anywhere(path: Path) -> None:
+    """A target raises whatever comes that is none of our errors."""
     for number, document in enumerate(altered(json.loads(path.read_bytes()))):
         data = json.dumps(document).encode() + b"\n" * (number % CHOICES)
         TARGETS["documents"](data)
