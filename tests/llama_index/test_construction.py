@@ -376,6 +376,15 @@ def test_a_pickle_keeps_what_can_be_pickled_and_leaves_out_the_rest() -> None:
     assert again.rate_limiter is None
 
 
+async def test_a_prompt_is_put_as_completion_to_prompt_says_unless_it_is_formatted() -> None:
+    with scripted(answer("Hello"), completion_to_prompt=shout) as (llm, server):
+        llm.complete("a")
+        await llm.acomplete("b")
+        llm.complete("c", formatted=True)
+        asked = [sent(server, number)["messages"][0]["content"] for number in range(3)]
+    assert asked == ["A", "B", "c"]
+
+
 def test_a_key_may_be_named_instead_of_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOAT_KEY", "hidden-1")
     with openai_server(answer("Hello")) as server:
