@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-MANIFESTS := pyproject.toml integrations/langchain/pyproject.toml integrations/llama-index/pyproject.toml
-OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e integrations/langchain -e integrations/llama-index
+MANIFESTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)
+OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e integrations/demo-model \
+	-e integrations/langchain -e integrations/llama-index
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz measure audit soak clean
@@ -139,7 +140,8 @@ eval-demo-model: $(READY) ## ask the demo assistant what it never saw, COUNT=200
 	test -x .venv-train/bin/python || $(PYTHON) -m venv .venv-train
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/train.txt
 	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv-train/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-e . -e integrations/demo-model
 	touch $@
 
 clean: ## remove what was built

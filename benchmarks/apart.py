@@ -30,7 +30,7 @@ def importing(before: str, then: str) -> float:
 
 def size(face: str) -> float:
     """Return the megabytes that core and face bring beside the framework, whose own needs are httpx and pydantic as well:
-    their files, the demo model among them, and what pip compiles."""
+    their files and what pip compiles. The weights of the demo assistant are not among them: only an extra asks for these."""
     files = [file for name in ("core", face) for file in tracked(SOURCES[name])]
     return sum(file.stat().st_size + (compiled(file) if file.suffix == ".py" else 0) for file in files) / 1e6
 

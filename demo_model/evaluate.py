@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from vessel_core import LocalServer, demo_models
+from vessel_core import LocalServer
 
 from demo_model.corpus import remembering
 from demo_model.dialogue import Call, Case, Turn
@@ -44,8 +44,9 @@ MEANING = {
     "in other words": "questions about Vessel in words of which no pattern has been trained",
     "retrieved passage": "the answer from the passage that the lexical embedding model finds, of ordinary English",
 }  # fmt: skip
-CARD = Path(__file__).resolve().parents[1] / "docs/demo-model.md"
-SHIPPED = Path(demo_models.__file__).with_name("assistant.md")
+ROOT = Path(__file__).resolve().parents[1]
+#: The model card, as the docs show it, and as the distribution of the model has it.
+CARD, SHIPPED = ROOT / "docs/demo-model.md", ROOT / "integrations/demo-model/README.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 

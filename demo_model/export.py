@@ -19,7 +19,8 @@ from demo_model.vocabulary import CONTROL, END, PAD, VISIBLE, Vocabulary
 __all__ = ["PLACE", "export"]
 
 #: Where the package has the model.
-PLACE = Path(__file__).resolve().parents[1] / "integrations/core/vessel_core/demo_models"
+PLACE = Path(__file__).resolve().parents[1] / "integrations/demo-model/vessel_demo_model/assistant.gguf.gz"
+TEMPLATE = Path(__file__).with_name("assistant.jinja")
 CONTEXT = 4096
 NORMAL, HIDDEN, SHOWN = 1, 3, 4
 
@@ -78,7 +79,7 @@ def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_eos_token_id(vocabulary.id(END))
     writer.add_pad_token_id(vocabulary.id(PAD))
     writer.add_add_bos_token(False)
-    writer.add_chat_template((PLACE / "templates/assistant.jinja").read_text(encoding="utf-8"))
+    writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def _tensor(writer: GGUFWriter, name: str, weight: torch.Tensor) -> None:
@@ -93,7 +94,7 @@ def _tensor(writer: GGUFWriter, name: str, weight: torch.Tensor) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-model"))
-    parser.add_argument("--file", type=Path, default=PLACE / "assistant.gguf.gz")
+    parser.add_argument("--file", type=Path, default=PLACE)
     parser.add_argument("--between", type=Path, metavar="FILE", help="write the mean of the checkpoint and this model")
     given = parser.parse_args()
     export(given.folder, given.file, given.between)

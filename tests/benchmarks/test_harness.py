@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from vessel_core import ChatReply
 from vessel_core.types import ChatRequest
 from vessel_core.wire import ollama, openai
 from vessel_core.wire.quirks import Quirks
 
-from benchmarks import wire
+from benchmarks import apart, wire
 from benchmarks.figures import Measure, Row, per_token
 from benchmarks.report import as_markdown, as_text, result
 
@@ -34,6 +35,11 @@ def test_the_played_vectors_are_the_same_in_every_form() -> None:
     floats = openai.decode_embed(wire.embeddings(3, 8, "float"), 3, None).array()
     assert (openai.decode_embed(wire.embeddings(3, 8, "base64"), 3, None).array() == floats).all()
     assert (ollama.decode_embed(wire.embeddings(3, 8, "ollama"), 3, None).array() == floats).all()
+
+
+@pytest.mark.parametrize("face", ["langchain", "llama-index"])
+def test_the_core_and_a_face_are_small(face: str) -> None:
+    assert 1 < apart.size(face) <= 3
 
 
 def test_a_line_of_the_table_compares_medians() -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from typing import Any
 
 import httpx
 import pytest
-from vessel_core import Client, LocalServer, Message, Tool, demo_models
+from vessel_core import Client, LocalServer, Message, Tool
 
 from demo_model.corpus import case
 from demo_model.dialogue import text_of
 from demo_model.draw import Draw, held_out
 from demo_model.evaluate import AIMS, Figure, evaluate, request
-from tests.docs.test_pages import DOCS
+from tests.docs.test_pages import DOCS, ROOT
 
 #: How many cases of each generated kind are asked here; `make eval-demo-model` asks more.
 COUNT = 100
@@ -85,5 +84,5 @@ def test_a_tool_is_called_with_what_was_asked_and_its_reply_is_told(client: Clie
 
 def test_the_model_card_is_shipped() -> None:
     (card,) = (page for page in DOCS if page.name == "demo-model.md")
-    shipped = files(demo_models).joinpath("assistant.md")
+    shipped = ROOT / "integrations/demo-model/README.md"
     assert shipped.read_text(encoding="utf-8") == card.read_text(encoding="utf-8")

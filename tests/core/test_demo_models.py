@@ -108,6 +108,17 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         demo_models.path("chat", tmp_path)
 
 
+def test_where_the_trained_model_is_not_installed_it_is_named_and_the_others_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vessel_demo_model", None)
+    with pytest.raises(
+        ServerStartError, match=r"'vessel-demo-model'.*\n.*vessel-core\[demo\].*integrations/demo-model"
+    ):
+        demo_models.path("assistant", tmp_path)
+    assert demo_models.path("vision", tmp_path).is_file()
+
+
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerStartError, match="thinking_forced"):
         demo_models.path("poetry", tmp_path)  # pyright: ignore[reportArgumentType] - what the test is about

@@ -6,14 +6,14 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import vessel_demo_model
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize, quantize
-from vessel_core import demo_models
 
 from demo_model.published import read
 from demo_model.vocabulary import END, PAD, Vocabulary
 
-SHIPPED = Path(demo_models.__file__).with_name("assistant.gguf.gz")
+SHIPPED = Path(vessel_demo_model.__file__).with_name("assistant.gguf.gz")
 
 
 def test_the_shipped_model_is_read_with_all_its_words_and_weights() -> None:

@@ -1,4 +1,4 @@
-"""The three distributions, and how the tests run programs."""
+"""The four distributions, and how the tests run programs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = "vessel-core"
+DEMO_MODEL = "vessel-demo-model"
 LANGCHAIN = "langchain-vessel"
 LLAMA_INDEX = "llama-index-vessel"
 FOLDERS = {
     CORE: ROOT,
+    DEMO_MODEL: ROOT / "integrations/demo-model",
     LANGCHAIN: ROOT / "integrations/langchain",
     LLAMA_INDEX: ROOT / "integrations/llama-index",
 }

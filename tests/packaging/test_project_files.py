@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.packaging.distributions import CORE, FACE_SOURCES, FOLDERS, LLAMA_INDEX, ROOT, project, sources
+from tests.packaging.test_repository import text, tracked
 
 RELEASE = ROOT / ".github/workflows/release.yml"
 FORMS = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml"))
@@ -36,9 +37,15 @@ def test_every_step_from_elsewhere_is_pinned_by_commit() -> None:
     assert [step for step in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step)] == []
 
 
-def test_the_release_builds_the_three_distributions() -> None:
+def test_the_release_builds_the_four_distributions() -> None:
     (folders,) = re.findall(r"for folder in (.*); do", RELEASE.read_text(encoding="utf-8"))
     assert [(ROOT / folder).resolve() for folder in folders.split()] == list(FOLDERS.values())
+
+
+def test_no_line_for_a_checkout_asks_the_index_for_the_trained_model() -> None:
+    lines = [line for file in tracked() if "tests" not in file.parts for line in text(file).splitlines()]
+    by_name = re.compile(r"pip install.*('\.\[[\w,]*demo|\bvessel-demo-model)")
+    assert [line for line in lines if by_name.search(line)] == []
 
 
 def test_the_hub_of_llama_index_is_told_every_class_and_where_the_model_is() -> None:

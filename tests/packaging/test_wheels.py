@@ -1,4 +1,4 @@
-"""What is in the three wheels, and what they need to be imported."""
+"""What is in the four wheels, and what they need to be imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from zipfile import ZipFile
 import pytest
 from vessel_core.version import VERSION
 
-from tests.packaging.distributions import CORE, CORE_SOURCES, FOLDERS, LANGCHAIN, LLAMA_INDEX, ROOT, project, run
+from tests.packaging.distributions import (
+    CORE,
+    CORE_SOURCES,
+    DEMO_MODEL,
+    FOLDERS,
+    LANGCHAIN,
+    LLAMA_INDEX,
+    ROOT,
+    project,
+    run,
+)
 
 pytestmark = pytest.mark.timeout(600)  # the first install may have to download
 
@@ -39,10 +49,14 @@ def test_the_core_wheel_holds_every_source_and_data_file_and_nothing_else(wheels
     assert files == {f"vessel_core/{name}" for name in tracked(CORE_SOURCES)}
 
 
-@pytest.mark.parametrize(("face", "package"), [(LANGCHAIN, "langchain_vessel"), (LLAMA_INDEX, "llama_index")])
-def test_a_face_wheel_holds_its_package_and_nothing_else(wheels: dict[str, Path], face: str, package: str) -> None:
-    files = {name for name in contents(wheels[face]) if ".dist-info/" not in name}
-    assert files == {f"{package}/{name}" for name in tracked(FOLDERS[face] / package)}
+PACKAGES = {LANGCHAIN: "langchain_vessel", LLAMA_INDEX: "llama_index", DEMO_MODEL: "vessel_demo_model"}
+
+
+@pytest.mark.parametrize("distribution", PACKAGES)
+def test_another_wheel_holds_its_package_and_nothing_else(wheels: dict[str, Path], distribution: str) -> None:
+    files = {name for name in contents(wheels[distribution]) if ".dist-info/" not in name}
+    package = PACKAGES[distribution]
+    assert files == {f"{package}/{name}" for name in tracked(FOLDERS[distribution] / package)}
 
 
 def test_every_package_is_marked_as_typed(wheels: dict[str, Path]) -> None:
@@ -71,12 +85,20 @@ def test_a_wheel_brings_the_licence_and_the_readme(wheels: dict[str, Path], dist
     assert (FOLDERS[distribution] / "README.md").read_text(encoding="utf-8").strip() in described
 
 
-def test_the_three_versions_are_equal_and_the_faces_pin_the_core() -> None:
+def test_the_four_versions_are_equal_and_pinned() -> None:
     version = project(CORE)["version"]
     assert version == VERSION
     for face in (LANGCHAIN, LLAMA_INDEX):
         assert project(face)["version"] == version
         assert f"{CORE}=={version}" in project(face)["dependencies"]
+    assert project(DEMO_MODEL)["version"] == version
+    assert f"{DEMO_MODEL}=={version}" in project(CORE)["optional-dependencies"]["demo"]
+
+
+def test_nothing_but_the_demo_extra_asks_for_the_trained_model(wheels: dict[str, Path]) -> None:
+    lines = [line for name in FOLDERS for line in metadata(wheels[name]).splitlines()]
+    asking = [line for line in lines if line.startswith(f"Requires-Dist: {DEMO_MODEL}")]
+    assert asking == [f"Requires-Dist: {DEMO_MODEL}=={VERSION}; extra == 'demo'"]
 
 
 def installed(python: Path) -> set[str]:

@@ -227,5 +227,6 @@ def no_server(found: Sequence[ServerInfo]) -> NoServerFound:
     return NoServerFound(
         "\n".join(lines) or "No LLM server was looked for.",
         hint=f'Start one:\n{starts}\n  embedded demo: vessel serve --demo, or LocalServer.demo("assistant") in code  '
-        f"(pip install 'vessel-core[cli,server]')\nor say where it is: base_url='http://host:port', or {variables}.",
+        "(pip install 'vessel-core[cli,demo]', in a checkout '.[cli,server]' ./integrations/demo-model)\n"
+        f"or say where it is: base_url='http://host:port', or {variables}.",
     )

@@ -1,10 +1,10 @@
 """Small GGUF models for tests, examples and a first look: real files for a real llama.cpp server, without a download.
 
-One is trained and lies packed in this package: the assistant answers questions about Vessel, calls tools, copies an answer
-out of a passage, writes JSON; `assistant.md` says how well. The others are built here in a second or two, their weights
-wired by hand. The chat model answers with sentences of ours, makes valid tool calls, writes JSON to a schema, sees the
-colour of a picture. It knows nothing: what it puts into an argument or a field has the right type, and unless it is one
-of sixteen cities that the conversation names, no meaning.
+One is trained: the assistant answers questions about Vessel, calls tools, copies an answer out of a passage, writes JSON.
+It comes in a distribution of its own, `vessel-demo-model`, whose README says how well. The others are built here in a
+second or two, their weights wired by hand. The chat model answers with sentences of ours, makes valid tool calls, writes
+JSON to a schema, sees the colour of a picture. It knows nothing: what it puts into an argument
+or a field has the right type, and unless it is one of sixteen cities that the conversation names, no meaning.
 
     >>> from vessel_core import demo_models
     >>> demo_models.path("chat")  # doctest: +SKIP
@@ -16,9 +16,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -53,7 +55,7 @@ def build(directory: Path | None = None, *, progress: Progress | None = None) ->
     """Build every demo model that is not in `directory` yet, and return where they are.
 
     `directory` is `default_directory()` unless given. `progress` is called with a line before each file that is built.
-    Raises `ServerStartError` if the `server` extra is not installed, and `OSError` if the folder can't be written.
+    Raises `ServerStartError` if the `demo` extra is not installed, and `OSError` if the folder can't be written.
     """
     return DemoModels(**{kind: path(kind, directory, progress=progress) for kind in get_args(Kind)})
 
@@ -61,8 +63,8 @@ def build(directory: Path | None = None, *, progress: Progress | None = None) ->
 def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None = None) -> Path:
     """Return the file of one demo model, built first if need be, or unpacked.
 
-    Arguments and errors are those of `build`. Several processes may ask at once: each file appears whole, and its
-    bytes are the same whoever wrote it.
+    Arguments and errors are those of `build`; only the assistant needs more than the `server` extra. Several
+    processes may ask at once: each file appears whole, and its bytes are the same whoever wrote it.
     """
     if kind not in get_args(Kind):
         raise ServerStartError(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(Kind))}.")
@@ -90,8 +92,21 @@ def default_directory() -> Path:
 def _version() -> str:
     """Return a digest of what the models are made from, so that a file of another Vessel is never taken for ours."""
     here = Path(__file__).parent
-    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja", ".gz"})
+    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja"})
+    with suppress(ServerStartError):
+        sources.append(_trained())
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
+
+
+def _trained() -> Path:
+    """Return the packed file of the trained model."""
+    try:
+        return Path(str(files("vessel_demo_model"))) / "assistant.gguf.gz"
+    except ModuleNotFoundError as error:
+        raise ServerStartError(
+            "The demo assistant needs the package 'vessel-demo-model', which is not installed.",
+            hint="Install it with: pip install 'vessel-core[demo]', in a checkout: pip install ./integrations/demo-model",
+        ) from error
 
 
 def _write(kind: Kind, file: Path) -> None:
@@ -99,7 +114,7 @@ def _write(kind: Kind, file: Path) -> None:
 
     match kind:
         case "assistant":
-            gguf_file.unpack(Path(__file__).with_name("assistant.gguf.gz"), file)
+            gguf_file.unpack(_trained(), file)
         case "chat":
             chat.write_chat(file, "plain")
         case "thinking" | "thinking_forced":
