@@ -8,6 +8,7 @@ import pytest
 
 from docs.examples import (
     feature_table,
+    field_table,
     migration_llamaindex,
     migration_page,
     option_table,
@@ -17,7 +18,11 @@ from docs.examples import (
 from docs.examples.generated import ROOT, Part, run
 
 MODULES = (feature_table, option_table, quirk_table, suite_table, migration_llamaindex)
-PARTS = {**{module.PART: module for module in MODULES}, **dict.fromkeys(migration_page.PARTS, migration_page)}
+SEVERAL = (migration_page, field_table)
+PARTS = {
+    **{module.PART: module for module in MODULES},
+    **{part: module for module in SEVERAL for part in module.PARTS},
+}
 PLACES = [(part, page) for part in PARTS for page in part.pages]
 
 

@@ -11,11 +11,13 @@ from vessel_core.types import ServerInfo
 
 
 class Registry:
-    """Keeps clients by name. The first one registered is active until another is made so.
+    """Keeps clients by name.
 
-    registry = Registry()
-    registry.discover_and_register()
-    registry.active.chat([{"role": "user", "content": "Hello"}])
+        registry = Registry()
+        registry.discover_and_register()
+        registry.active.chat([{"role": "user", "content": "Hello"}])
+
+    The first one registered is active until another is made so.
     """
 
     def __init__(self) -> None:

@@ -171,16 +171,18 @@ class ServerFields(BaseModel):
 
     @property
     def server(self) -> Client:
-        """The server as the core knows it: its health, its models, and how they are loaded, unloaded and downloaded.
+        """The server as the core knows it, a `vessel_core.Client`:
 
-        chat.server.health()
-        for progress in chat.server.pull("qwen3:8b"): print(progress)
+            chat.server.health()
+            for progress in chat.server.pull("qwen3:8b"): print(progress)
+
+        It lists models too, loads and unloads them.
         """
         return self._sync
 
     @property
     def aserver(self) -> AsyncClient:
-        """The same, asynchronous."""
+        """The same server by a `vessel_core.AsyncClient`."""
         return self._async
 
     @property

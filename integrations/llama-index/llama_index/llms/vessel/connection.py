@@ -56,7 +56,9 @@ class ServerConnection(BaseModel):
         default=None, exclude=True, repr=False, description="Sent to this server only."
     )
     api_key_env: str | None = Field(default=None, description="An environment variable with the key, read at use.")
-    headers: dict[str, str | SecretStr] = Field(default_factory=dict[str, "str | SecretStr"], repr=False)
+    headers: dict[str, str | SecretStr] = Field(
+        default_factory=dict[str, "str | SecretStr"], repr=False, description="Sent to this server only."
+    )
     timeout: Timeout | float | None = Field(
         default=None, description="A `Timeout`, or the seconds an answer may take to begin."
     )

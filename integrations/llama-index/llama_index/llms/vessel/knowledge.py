@@ -72,8 +72,10 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     async def aconnect(self) -> Self:
         """Find the server now and read what it says of the model, as `connect`.
 
-        llm = await Vessel().aconnect()
-        memory = ChatMemoryBuffer.from_defaults(llm=llm)    # three quarters of the real context window
+            llm = await Vessel().aconnect()
+            memory = ChatMemoryBuffer.from_defaults(llm=llm)
+
+        That memory holds three quarters of the real context window.
         """
         self._learnt[self._place] = await self.async_client.model_info(self.model)
         return self

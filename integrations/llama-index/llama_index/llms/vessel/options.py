@@ -80,7 +80,7 @@ class VesselOptions(ServerConnection):
     context_window: int | None = Field(
         default=None, gt=0, description="In tokens, where you know better than the server."
     )
-    is_chat_model: bool = True
+    is_chat_model: bool = Field(default=True, description="Told to engines, which then ask by `chat`.")
     is_function_calling_model: bool | None = Field(default=None, description="Whether it calls tools; asked if None.")
     send_reasoning: bool = Field(default=True, description="Send the thinking of earlier answers along.")
     image_root: Path | None = Field(default=None, description="Files of messages must lie below this folder.")
