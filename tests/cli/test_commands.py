@@ -17,8 +17,10 @@ from typer.testing import CliRunner, Result
 from vessel_core import Client, doctor
 from vessel_core.checkup import FREE, WEATHER, Check, checkup
 from vessel_core.cli.app import app
+from vessel_core.cli.terminal import complain
 from vessel_core.diagnosis import Examined, traps
 from vessel_core.discovery import PROBE_TIMEOUT, look_around
+from vessel_core.errors import VesselError
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
@@ -328,7 +330,17 @@ def test_chat_puts_files_before_the_question_and_takes_options(tmp_path: Path) -
     assert (sent["temperature"], sent["stop"]) == (0, "END")
 
 
-@pytest.mark.parametrize(("option", "said"), [("temperature", "has no value"), ("temprature=1", "temperature")])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("temperature", "has no value"),
+        ("temprature=1", "temperature"),
+        ("temperature=" + "[" * 100_000, "temperature"),
+        ("messages=[]", "There is no option 'messages'"),
+        ("temprature=1", """-o 'extra_body={…}'"""),
+    ],
+    ids=range(5),
+)
 def test_chat_says_what_is_wrong_with_an_option(option: str, said: str) -> None:
     result = run("chat", "Hello.", "-o", option, "--url", "http://127.0.0.1:9")
     assert result.exit_code == 1
@@ -350,12 +362,11 @@ def test_embed_prints_a_vector_a_line(embedding_server: LocalServer) -> None:
     assert len(vectors[0]) == len(vectors[1]) > 10
 
 
-def test_embed_refuses_a_line_without_text_as_vectors_would_no_longer_match_lines(
-    embedding_server: LocalServer,
-) -> None:
-    result = run("embed", "--url", embedding_server.base_url, stdin="a\n\nb\n")
+def test_embed_refuses_a_line_without_text_as_vectors_would_no_longer_match_lines() -> None:
+    result = run("embed", "--url", "http://127.0.0.1:9", stdin="a\n\nb\n")
     assert result.exit_code == 1
-    assert "texts[1]" in result.output
+    assert "Text 2 is empty." in result.output
+    assert "blank=" not in result.output
 
 
 def test_pull_shows_each_step_and_what_goes_wrong() -> None:
@@ -497,6 +508,36 @@ def test_chat_takes_no_file_that_no_model_could_read(tmp_path: Path) -> None:
     assert "is longer than 10,000,000 bytes" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("command", [["chat", "Hi."], ["embed"]], ids=" ".join)
+def test_no_more_is_read_from_standard_input_than_from_a_file(command: list[str]) -> None:
+    result = run(*command, "--url", "http://127.0.0.1:9", stdin="a" * 10_000_001)
+    assert result.exit_code == 1
+    assert "Standard input is longer than 10,000,000 bytes." in result.output
+    assert "vessel embed --from" in result.output
+
+
+def test_chat_reads_what_another_command_writes_and_no_more_than_of_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "notes.txt"
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_text, args=["Ada lives in Lisbon."]).start()
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        run("chat", "Where?", "-f", str(pipe), "--url", server.base_url)
+        (sent,) = server.asked("/v1/chat/completions")[0].json()["messages"]
+    assert sent["content"] == "--- notes.txt ---\nAda lives in Lisbon.\n\nWhere?"
+    endless = run("chat", "Sum it up.", "-f", "/dev/zero", "--url", "http://127.0.0.1:9")
+    assert "/dev/zero is longer than" in endless.output
+
+
+def test_a_number_that_cannot_be_is_refused_by_the_name_of_its_option() -> None:
+    for command, option in (
+        *((["serve", "--demo"], option) for option in ("--context", "--parallel", "--threads")),
+        *((["embed", "a"], option) for option in ("--batch-size", "--concurrency")),
+        (["load", "m"], "--num-ctx"),
+    ):
+        result = run(*command, option, "0")
+        assert (result.exit_code, option in result.output) == (2, True)
+
+
 def test_doctor_says_how_many_models_it_does_not_show() -> None:
     with openai_server(models=[f"model-{number}" for number in range(25)]) as server:
         result = run("doctor", "--no-check", "--backend", "openai", "--url", server.base_url)
@@ -521,3 +562,26 @@ def test_an_error_names_the_options_of_the_command_and_not_the_arguments_of_a_fu
     assert "--key …" in refused.stderr
     assert "--url 'http://host:port'" in run("models").stderr
     assert "=" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "hint", "said"),
+    [
+        ("No.", "Give the right base_url, or `base_url`.", "Give the right --url, or `--url`."),
+        ("api_key holds a line break.", "Drop it.", "--key holds a line break.\nDrop it."),
+        ("No.", "If it has it: extra_body={'num_ctx': …}.", """If it has it: -o 'extra_body={"num_ctx": …}'."""),
+        ("No.", "Send less, or give `num_ctx=…`, `max_tokens`.", "Send less, or give `-o num_ctx=…`, `-o max_tokens`."),
+        (
+            "No.",
+            "Raise `Timeout(first_token=…)`: it may take minutes.",
+            "Raise it with `-o timeout=…`: it may take minutes.",
+        ),
+        ("No.", "Raise `Timeout(request=…)`.", "Is it busy, or stuck? See its log."),
+        ("No.", "It stopped. What came is in `partial`.", "It stopped."),
+    ],
+)
+def test_what_an_error_says_to_do_can_be_done_at_a_shell(
+    message: str, hint: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complain(VesselError(message, hint=hint))
+    assert capsys.readouterr().err.removeprefix("No.\n") == f"{said}\n"

@@ -7,7 +7,7 @@ import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 
 def main() -> None:
@@ -33,6 +33,6 @@ def _open_streams() -> None:
     sys.stdin = sys.stdin or nothing.open(encoding="utf-8")
     sys.stdout = sys.stdout or nothing.open("w", encoding="utf-8")
     sys.stderr = sys.stderr or nothing.open("w", encoding="utf-8")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        out = cast("io.TextIOWrapper", sys.stdout)
+    out: Any = sys.stdout
+    if isinstance(out, io.TextIOWrapper):
         out.reconfigure(encoding=None if out.isatty() else "utf-8", errors="backslashreplace")

@@ -36,11 +36,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Key = Annotated[str | None, typer.Option("--key", envvar="VESSEL_API_KEY", show_envvar=True, help="The server's key.")]
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="What the server calls the model; see vessel models.")]
 Column = Annotated[str, typer.Option(help="The column that holds the text.")]
 Id = Annotated[str, typer.Option("--id", help="The column that is copied as the row's id.")]
 Keep = Annotated[list[str] | None, typer.Option(help="A further column to copy.")]
 Concurrency = Annotated[
-    int | None, typer.Option(help="Requests at once; by default what the hosts' slots allow, or 4.")
+    int | None, typer.Option(min=1, help="Requests at once; by default what the hosts' slots allow, or 4.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew, not where an earlier run ended.")]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Try the rows again that ended in an error.")]
@@ -130,7 +131,8 @@ def embed(
     id_column: Id = "id",
     keep: Keep = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Texts a request, with --from; by default what the rows allow, 64 at most.")
+        int | None,
+        typer.Option(min=1, help="Texts a request, with --from; by default what the rows allow, 64 at most."),
     ] = None,
     concurrency: Concurrency = None,
     overwrite: Overwrite = False,
@@ -140,7 +142,8 @@ def embed(
     try:
         with _client(backend, url, model, key) as client:
             if (source is None) != (to is None) or (source and texts):
-                raise InvalidConfig("`--from` and `--to` belong together, without texts as arguments.")
+                said = "`--from` and `--to` belong together, without texts as arguments."
+                raise InvalidConfig(said, hint="vessel embed --from FROM --to TO   or   vessel embed 'a text'")
             if source is None or to is None:
                 given = texts or [line.rstrip("\n") for line in io.StringIO(chatting.read_input())]
                 models_shown.print_vectors(client, given)
@@ -185,7 +188,12 @@ def batch(
 
 
 @app.command()
-def pull(name: str, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+def pull(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model, such as qwen3:8b.")],
+    backend: Backend = "auto",
+    url: Url = None,
+    key: Key = None,
+) -> None:
     """Fetch a model (Ollama, LM Studio)."""
     try:
         with _client(backend, url, None, key) as client:
@@ -196,11 +204,11 @@ def pull(name: str, backend: Backend = "auto", url: Url = None, key: Key = None)
 
 @app.command()
 def load(
-    name: str,
+    name: Name,
     backend: Backend = "auto",
     url: Url = None,
     key: Key = None,
-    num_ctx: Annotated[int | None, typer.Option(help="Context length in tokens.")] = None,
+    num_ctx: Annotated[int | None, typer.Option(min=1, help="Context length in tokens.")] = None,
 ) -> None:
     """Load a model."""
     options = {} if num_ctx is None else {"num_ctx": num_ctx}
@@ -212,7 +220,7 @@ def load(
 
 
 @app.command()
-def unload(name: str, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
+def unload(name: Name, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
     """Unload a model."""
     try:
         with _client(backend, url, None, key) as client:
@@ -234,9 +242,11 @@ def serve(
     mmproj: Annotated[Path | None, typer.Option(help="The image encoder that belongs to the model.")] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Serve embeddings as well.")] = False,
     rerank: Annotated[bool, typer.Option("--rerank", help="Rank documents; for a model made for it.")] = False,
-    context: Annotated[int, typer.Option(help="Context length in tokens, of all requests together.")] = 8192,
-    parallel: Annotated[int, typer.Option(help="Requests at once.")] = 4,
-    threads: Annotated[int | None, typer.Option(help="Threads that compute; all cores without a number.")] = None,
+    context: Annotated[int, typer.Option(min=1, help="Context length in tokens, of all requests together.")] = 8192,
+    parallel: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that compute; all cores without a number.")
+    ] = None,
 ) -> None:
     """Serve a model with the embedded llama.cpp until Ctrl-C."""
     options: Options = {"host": host, "port": port, "api_key": key, "context_length": context, "parallel": parallel}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import typer
 
@@ -18,10 +18,12 @@ from vessel_core.cli.terminal import Terminal, complain, harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest, VesselError
 from vessel_core.media import content, image_from_path
-from vessel_core.request import ChatFields
+from vessel_core.request import ChatFields, checked_options
 from vessel_core.types import ChatReply, Delta, Message
 
 MAX_FILE = 10_000_000
+"""Bytes of a file, or of standard input, that are read."""
+MANY = "vessel batch FROM TO, or vessel embed --from FROM --to TO"
 
 
 def talk(
@@ -60,7 +62,7 @@ def talk(
 
 
 def parse_options(given: Sequence[str]) -> ChatFields:
-    """Read `name=value`, the value as JSON where it is; raise `InvalidRequest` for what has no `=`."""
+    """Read `name=value`, the value as JSON where it is; raise `InvalidRequest` for what has no `=` or is no option."""
     options: dict[str, Any] = {}
     for each in given:
         name, equals, value = each.partition("=")
@@ -68,26 +70,33 @@ def parse_options(given: Sequence[str]) -> ChatFields:
             raise InvalidRequest(f"The option {each!r} has no value.", hint="Write it so: -o temperature=0.2")
         try:
             options[name.strip()] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[name.strip()] = value
-    return cast("ChatFields", options)  # the core checks names and values
+    checked_options({name: value for name, value in options.items() if name not in ChatFields.__optional_keys__})
+    return cast("ChatFields", options)  # the core checks the values
 
 
 def read_input() -> str:
-    """Return standard input as text; raise `InvalidRequest` where it isn't UTF-8."""
-    try:
-        return sys.stdin.buffer.read().decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"Standard input can't be read as text: {error}.") from error
+    """Return standard input as text; raise `InvalidRequest` where it isn't UTF-8, or is longer than a file may be."""
+    return _text_of(sys.stdin.buffer, "Standard input")
 
 
 def _read(file: Path) -> str:
     try:
-        if file.stat().st_size > MAX_FILE:
-            raise InvalidRequest(f"{file} is longer than {MAX_FILE:,} bytes.")
-        return f"--- {file.name} ---\n{file.read_text(encoding='utf-8')}"
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{file} can't be read as text: {error}.") from error
+        with file.open("rb") as opened:
+            return f"--- {file.name} ---\n{_text_of(opened, str(file))}"
+    except OSError as error:
+        raise InvalidRequest(f"{file} can't be read as text: {error.strerror}.") from error
+
+
+def _text_of(opened: BinaryIO, what: str) -> str:
+    data = opened.read(MAX_FILE + 1)  # what is no plain file has no size, and may have no end
+    if len(data) > MAX_FILE:
+        raise InvalidRequest(f"{what} is longer than {MAX_FILE:,} bytes.", hint=f"For many texts: {MANY}.")
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{what} can't be read as text: {error}.") from error
 
 
 def _converse(history: list[Message], console: Terminal, answer: Callable[[list[Message]], bool]) -> None:

@@ -24,6 +24,7 @@ from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict
 from vessel_core.discovery import look_around, no_server
+from vessel_core.errors import InvalidRequest
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import MODEL_COLUMNS, model_cells
 from vessel_core.types import ModelInfo, ServerInfo
@@ -67,7 +68,11 @@ def table(models: Sequence[ModelInfo], label: str) -> Table:
 
 
 def print_vectors(client: Client, texts: Sequence[str]) -> None:
-    """Print one JSON list of numbers a line."""
+    """Print one JSON list of numbers a line, for each text one; raise `InvalidRequest` for an empty text."""
+    if "" in texts:
+        raise InvalidRequest(
+            f"Text {texts.index('') + 1} is empty.", hint="Each has its vector: take it out, or say something."
+        )
     for vector in client.embed(texts).vectors:
         sys.stdout.write(json.dumps(vector) + "\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -26,8 +27,23 @@ def harmless(text: str) -> str:
     return _HIDING.sub(lambda found: f"<U+{ord(found[0]):04X}>", _CONTROLS.sub("", text))
 
 
-_OPTIONS = {"base_url": "url", "backend": "backend", "api_key": "key"}
-_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?=['…])")
+_SAID: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"\bbase_url=(?=['…])", "--url "),
+    (r"(?<=`)base_url(?=`)|(?<=right )base_url", "--url"),
+    (r"\bbackend=(?=['…])", "--backend "),
+    (r"\bapi_key(=(?=['…])| (?=holds))", "--key "),
+    (r"(?<=`)model=(?=…)", "--model "),
+    (r"(?<=`)(num_ctx|max_tokens)(?=`|=)", r"-o \1"),
+    (r"extra_body=(\{.*\})", lambda found: f"-o 'extra_body={found[1].replace(chr(39), chr(34))}'"),
+    (r"`verify='ca\.pem'`", "SSL_CERT_FILE=ca.pem"),
+    (r"`Timeout\(first_token=…\)`", "it with `-o timeout=…`"),
+    (
+        r"Raise `Timeout\((request|between_tokens)=…\)`( if the server is that slow)?",
+        "Is it busy, or stuck? See its log",
+    ),
+    (r" See `Timeout\(connect=…\)`\.| What came is in `partial`\.|, or LocalServer\.demo\(.*?\) in code", ""),
+)
+"""What errors say of a function's arguments, and what it is at a shell."""
 
 UNFOLDED = 1000
 """Columns where nobody looks: what goes to a file, a pipe or an issue is whole."""
@@ -48,5 +64,7 @@ class Terminal(Console):
 
 def complain(error: VesselError) -> None:
     """Say on standard error what went wrong and what to do, in red, with options where the error names arguments."""
-    said = _ARGUMENT.sub(lambda found: f"--{_OPTIONS[found[1]]} ", str(error))
+    said = str(error)
+    for argument, option in _SAID:
+        said = re.sub(argument, option, said)
     Terminal(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
