@@ -218,6 +218,13 @@ def test_doctor_names_what_in_the_environment_surprises(environ: dict[str, str],
     assert said in trap
 
 
+def test_certificates_that_are_not_there_are_said_in_two_lines() -> None:
+    result = run("models", "--url", "https://127.0.0.1:9", env={"SSL_CERT_FILE": "/nowhere.pem"})
+    assert result.exit_code == 1
+    assert "The CA certificates can't be read: [Errno 2] No such file or directory." in result.stderr
+    assert "SSL_CERT_FILE" in result.stderr
+
+
 def test_doctor_says_in_a_container_where_the_host_is_unless_a_variable_does(tmp_path: Path) -> None:
     assert "host.docker.internal" in traps({}, container=[tmp_path])[0]
     assert traps({"OLLAMA_URL": "http://host.docker.internal:11434"}, container=[tmp_path]) == ()

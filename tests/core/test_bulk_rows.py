@@ -38,6 +38,16 @@ def test_what_yields_no_rows_is_no_source(tmp_path: Path, source: Any) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_source_or_an_output_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    broken, whole = tmp_path / "broken.parquet", corpus(tmp_path / "in.jsonl", 1)
+    broken.write_bytes(b"PAR1 and no more")
+    with llamacpp_server() as server:
+        for source, to in ((broken, tmp_path / "o.jsonl"), (whole, broken)):
+            with pytest.raises(InvalidConfig, match=r"broken\.parquet is no Parquet file"):
+                bulk(source, to, client=alive(server), progress=False)
+        assert not server.asked("/v1/embeddings")
+
+
 def test_what_numpy_wraps_is_written_as_what_it_is(tmp_path: Path) -> None:
     row = {
         "id": np.int64(3),

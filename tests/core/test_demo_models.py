@@ -74,6 +74,16 @@ def picture(colour: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
+def test_a_folder_that_cannot_be_written_is_named_with_what_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(demo_models.CACHE_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(ServerStartError, match=r"can't be written to .*/file/demo-models") as raised:
+        demo_models.path("assistant")
+    assert "VESSEL_CACHE_DIR" in str(raised.value)
+
+
 def test_a_build_is_byte_identical(tmp_path: Path) -> None:
     said: list[str] = []
     first = demo_models.build(tmp_path / "a", progress=said.append)

@@ -32,6 +32,14 @@ def pyarrow(module: str) -> Any:
         ) from None
 
 
+def parquet_file(path: Path) -> Any:
+    """Return an open Parquet file; raise `InvalidConfig` for what is none."""
+    try:
+        return pyarrow("pyarrow.parquet").ParquetFile(path)
+    except pyarrow("pyarrow").ArrowInvalid as error:
+        raise InvalidConfig(f"{path} is no Parquet file: {error}") from None
+
+
 def checked_file(path: Path, what: str) -> Path:
     """Return a path whose ending is known; raise `InvalidConfig` otherwise."""
     if path.suffix.lower() not in (*JSON_LINES, PARQUET):
@@ -64,7 +72,8 @@ def checked_rows(
     rows = rows_of(source, [column, *named, *others])
     first = list(islice(rows, PEEKED))
     if isinstance(source, str | Path) and is_parquet(Path(source)):
-        known = set[str](pyarrow("pyarrow.parquet").read_schema(source).names)
+        with parquet_file(Path(source)) as file:
+            known = set[str](file.schema_arrow.names)
     else:
         known = {name for row in first if isinstance(row, Mapping) for name in row}
         known |= {column for row in first if isinstance(row, str)}
@@ -111,7 +120,7 @@ def _json_object(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _parquet_rows(path: Path, columns: Iterable[str]) -> Iterator[Mapping[str, Any]]:
-    with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
+    with parquet_file(path) as file:
         wanted = [name for name in dict.fromkeys(columns) if name in file.schema_arrow.names]
         for batch in file.iter_batches(batch_size=1024, columns=wanted):
             yield from batch.to_pylist()
@@ -124,6 +133,7 @@ def count_rows(source: Source) -> int | None:
     if not Path(source).is_file():
         return None
     if is_parquet(Path(source)):
-        return pyarrow("pyarrow.parquet").read_metadata(source).num_rows
+        with parquet_file(Path(source)) as file:
+            return file.metadata.num_rows
     with Path(source).open("rb") as lines:
         return sum(not line.isspace() for line in lines)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vessel_core.bulk.lines import line_of, without_vector
-from vessel_core.bulk.rows import Source, is_parquet, pyarrow
+from vessel_core.bulk.rows import Source, is_parquet, parquet_file, pyarrow
 from vessel_core.errors import InvalidConfig
 
 CHUNK = 4096
@@ -148,7 +148,7 @@ class Finished:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with pyarrow("pyarrow.parquet").ParquetFile(path) as file:
+        with parquet_file(path) as file:
             if file.schema_arrow.names[:4] != ["row", "key", "error", "attempts"]:
                 raise InvalidConfig(
                     f"{path} holds rows that no bulk run wrote.", hint="Give another name for the output."

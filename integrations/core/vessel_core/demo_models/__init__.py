@@ -73,7 +73,13 @@ def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None
         _require_extra()
         if progress is not None:
             progress(f"Building the demo model {file.name} in {file.parent}")
-        _write(kind, file)
+        try:
+            _write(kind, file)
+        except OSError as error:
+            raise ServerStartError(
+                f"The demo model can't be written to {file.parent}: {error.strerror}.",
+                hint=f"Name another folder in the variable {CACHE_VARIABLE}.",
+            ) from error
     return file
 
 

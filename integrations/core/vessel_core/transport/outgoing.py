@@ -112,7 +112,11 @@ def _url(url: str) -> httpx.URL:
 
 def _tls(verify: bool | str) -> ssl.SSLContext:
     if verify is True:
-        return httpx.create_ssl_context()
+        try:
+            return httpx.create_ssl_context()
+        except (OSError, ssl.SSLError) as error:
+            hint = "Does `SSL_CERT_FILE` name a file of them?"
+            raise InvalidConfig(f"The CA certificates can't be read: {error}.", hint=hint) from None
     if verify is False:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
