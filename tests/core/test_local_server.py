@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +211,19 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("vessel_core.local.find_spec", nothing_found)
     with pytest.raises(ServerStartError, match=r"'xllamacpp'.*\n.*vessel-core\[server\]"):
+        LocalServer.demo().start()
+
+
+def test_a_library_that_the_system_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an image that is slim: the real module, which looks for a libgomp that there isn't."""
+    spec = find_spec("xllamacpp")
+    assert spec is not None
+    assert spec.origin is not None
+    package = shutil.copytree(Path(spec.origin).parent, tmp_path / "xllamacpp")
+    (compiled,) = package.glob("*.so")
+    compiled.write_bytes(compiled.read_bytes().replace(b"libgomp.so.1", b"libgomp.so.9"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ServerStartError, match=r"libgomp\.so\.9: cannot open.*\n.*apt-get install libgomp1"):
         LocalServer.demo().start()
 
 

@@ -31,6 +31,8 @@ Pooling = Literal["none", "mean", "cls", "last", "rank"]
 ReasoningFormat = Literal["auto", "none", "deepseek", "deepseek-legacy"]
 
 INSTALL = "Install it with: pip install 'vessel-core[server]'"
+CHECK = "Is it a whole GGUF file of a kind that llama.cpp knows, and is the port free?"
+LIBRARY = "The system lacks that library. libgomp comes with: apt-get install libgomp1; slim images are without it."
 #: How much of what the child wrote to stderr an error shows, in characters.
 TAIL = 2000
 #: Seconds a child that could not start gets to end: what it wrote comes then, late on a busy machine.
@@ -258,8 +260,8 @@ class LocalServer:
                 hint="Stop that, or choose another port; with port 0 the system picks one.",
             )
         said = "\nIt wrote:\n" + "\n".join(written) if written else ""
-        check = "Is it a whole GGUF file of a kind that llama.cpp knows, and is the port free?"
-        hint = INSTALL if "No module named" in what else check
+        hints = {"No module named": INSTALL, "cannot open shared object file": LIBRARY}
+        hint = next((hint for reason, hint in hints.items() if reason in what), CHECK)
         return ServerStartError(f"The local server for {self.model} {what}.{said}", hint=hint)
 
 
