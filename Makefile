@@ -8,7 +8,7 @@ OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 
 	-e integrations/langchain -e integrations/llama-index
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network bench bench-check compare compare-llamaindex fuzz measure audit soak clean
+.PHONY: help demo test test-newest test-oldest test-llama-server test-ray bench-scale coverage check format lock docs notebooks pictures container-network container-image bench bench-check compare compare-llamaindex fuzz measure audit soak clean
 .PHONY: train-demo-model eval-demo-model
 
 help: ## show this list
@@ -78,6 +78,9 @@ pictures: $(READY) ## draw the pictures of the command again
 
 container-network: $(READY) ## as root: try the way from a container to the host's servers, in a network namespace
 	$(RUN)/python -m tests.containers.network
+
+container-image: $(READY) ## with Docker: build the image of docker-compose.yml, reach a server from it, run the notebooks in it
+	$(RUN)/python -m tests.containers.image
 
 bench: .venv-bench/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	.venv-bench/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)

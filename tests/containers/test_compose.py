@@ -88,6 +88,13 @@ def test_the_image_installs_what_the_project_is() -> None:
     for path in re.findall(r"\./([\w/-]+)", recipe):
         assert (ROOT / path / "pyproject.toml").exists()
     assert "[cli,server]" in recipe
+    assert "libgomp1" in recipe  # which the base image lacks and the embedded server needs
+
+
+def test_the_image_has_a_user_of_its_own_whose_number_is_the_one_asked_for() -> None:
+    recipes = [services(environ)["jupyter"]["build"]["dockerfile_inline"] for environ in ({}, {"VESSEL_UID": "1234"})]
+    assert [re.findall(r"useradd .*--uid (\d+) vessel", recipe) for recipe in recipes] == [["1000"], ["1234"]]
+    assert all(recipe.splitlines()[-1] == "USER vessel" for recipe in recipes)
 
 
 def test_the_file_holds_no_secret() -> None:
