@@ -198,6 +198,22 @@ def test_doctor_shows_no_key(keyed_server: LocalServer) -> None:
     assert KEY not in result.output
 
 
+@pytest.mark.parametrize("command", [["doctor", "--json"], ["models", "--json"]])
+def test_a_server_that_is_found_gets_the_key_that_it_wants(command: list[str], keyed_server: LocalServer) -> None:
+    result = run(*command, env={"LLAMACPP_URL": keyed_server.base_url, "VESSEL_API_KEY": KEY})
+    said = json.loads(result.output)
+    servers = said if isinstance(said, list) else said["servers"]
+    (server,) = [one for one in servers if one["connected"]]
+    assert [model["id"] for model in server["models"]] == ["demo-chat"]
+    assert (server["error"], server["source"]) == (None, "LLAMACPP_URL")
+
+
+@pytest.mark.parametrize("key", ["", "another-key"])
+def test_models_says_of_a_server_that_is_found_that_it_wants_a_key(key: str, keyed_server: LocalServer) -> None:
+    result = run("models", env={"LLAMACPP_URL": keyed_server.base_url, "VESSEL_API_KEY": key})
+    assert f"{keyed_server.base_url}: The key is missing or wrong" in result.stderr
+
+
 def test_doctor_names_a_proxy_without_its_address() -> None:
     (trap,) = traps({"HTTP_PROXY": "http://user:secret@proxy:3128"}, container=())
     assert "HTTP_PROXY" in trap

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -132,10 +132,9 @@ def doctor(
 
     def one(server: ServerInfo) -> Examined:
         checks: list[Check] = []
+        server = with_key(server, options)
         if check and server.connected:
-            # one from the environment is found there again, with the login that its URL may hold and `server` does not
-            wanted: TargetOptions = options if server.source else {**options, "base_url": server.base_url}
-            with Client(server.backend, **{"timeout": TRY, **wanted}) as client:
+            with Client(server.backend, **{"timeout": TRY, **_options(server, options)}) as client:
                 for each in checkup(client):
                     checks.append(each)
                     if stopped.is_set():
@@ -148,6 +147,20 @@ def doctor(
         return Report(_versions(), traps(os.environ), tuple(_at_once(one, found)))
     finally:
         stopped.set()
+
+
+def with_key(server: ServerInfo, options: TargetOptions) -> ServerInfo:
+    """Ask a server that was found and wants a key again, with the one given; return any other as it was found."""
+    if not (server.connected and server.error and options.get("api_key")):
+        return server
+    with Client(server.backend, **{"timeout": LOOK, **_options(server, options)}) as client:
+        asked = client.info()
+    return replace(asked, source=server.source) if asked.connected else server
+
+
+def _options(server: ServerInfo, options: TargetOptions) -> TargetOptions:
+    # one from the environment is found there again, with the login that its URL may hold and `server` does not
+    return options if server.source else {**options, "base_url": server.base_url}
 
 
 def _at_once(work: Callable[[ServerInfo], Examined], servers: Sequence[ServerInfo]) -> list[Examined]:

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from vessel_core.cli.terminal import Terminal, harmless
 from vessel_core.client import Client
-from vessel_core.diagnosis import server_dict
+from vessel_core.diagnosis import server_dict, with_key
 from vessel_core.discovery import look_around, no_server
 from vessel_core.errors import InvalidRequest
 from vessel_core.settings import TargetOptions
@@ -48,12 +48,14 @@ def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
         with Client(backend, **options) as client:
             models = client.models()
             return [replace(client.info(), models=tuple(models))]
-    found = look_around()
+    found = [with_key(server, options) for server in look_around()]
     if not any(server.connected for server in found):
         raise no_server(found)
     for server in found:
-        if not server.base_url:
-            Terminal(stderr=True).print(server.error, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        if server.error and (server.connected or not server.base_url):
+            where = f"{server.base_url}: " if server.base_url else ""
+            said = f"{where}{server.error}"
+            Terminal(stderr=True).print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
     return [server for server in found if server.connected]
 
 
