@@ -450,6 +450,12 @@ def test_serve_serves_the_demo_model_that_is_named() -> None:
         process.communicate()
 
 
+def test_serve_chooses_no_model_by_itself() -> None:
+    result = run("serve", "--port", "0")
+    assert result.exit_code == 1
+    assert "Give a GGUF file, or --demo." in result.output
+
+
 def test_serve_names_the_demo_models_there_are() -> None:
     result = run("serve", "--demo", "larger")
     assert result.exit_code == 1

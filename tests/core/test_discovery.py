@@ -11,7 +11,7 @@ import pytest
 from vessel_core import ServerInfo, adiscover, discover
 from vessel_core.backends import LLAMACPP, LMSTUDIO, OLLAMA, Backend
 from vessel_core.discovery import Candidate, candidates, choose
-from vessel_core.errors import InvalidConfig, NoServerFound, VesselError
+from vessel_core.errors import InvalidConfig, NoServerFound, ServerUnreachable, VesselError
 from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect
@@ -304,6 +304,13 @@ def test_nobody_there_is_said_at_once_with_the_addresses_and_how_to_start_one(
         "base_url=",
     ):
         assert way in said
+
+
+def test_nobody_stands_in_for_an_address_where_nobody_is(connect: Connect, refused: Callable[[], str]) -> None:
+    url = refused()
+    client = connect("auto", base_url=url)
+    with pytest.raises(ServerUnreachable, match=url):
+        client.chat([{"role": "user", "content": "Hi"}])
 
 
 def test_a_refused_url_is_named_at_once_with_how_to_start_its_server(
