@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_notebook import FOLDER, Run, kernel, read
+
+from tests.docs.test_pages import ROOT, blocks
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SHOWN = {
@@ -61,6 +65,39 @@ def complaints(notebook: Any) -> list[Any]:
         if output.output_type == "error"
         or (output.get("name") == "stderr" and not all(BAR.fullmatch(line) for line in output.text.splitlines()))
     ]
+
+
+#: What is installed for an import, where that isn't its own name; pydantic comes with our own packages.
+INSTALLED = {
+    "IPython": "jupyterlab",
+    "PIL": "pillow",
+    "langchain_core": "./integrations/langchain",
+    "langchain_vessel": "./integrations/langchain",
+    "llama_index": "./integrations/llama-index",
+    "numpy": "matplotlib",
+    "pydantic": "'.[server]'",
+    "vessel_core": "'.[server]'",
+}
+
+
+def imported(notebook: Any) -> set[str]:
+    """Return the packages that a notebook imports."""
+    found: set[str] = set()
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
+def test_what_the_notebooks_import_is_installed_by_the_lines_of_their_page() -> None:
+    (lines,) = (code for _, kind, code in blocks(ROOT / "docs/notebooks.md") if kind == "sh")
+    installed = {word for line in lines.splitlines() if line.startswith("pip install") for word in line.split()[2:]}
+    needed = set[str]().union(*(imported(read(path)) for path in NOTEBOOKS))
+    assert {INSTALLED.get(name, name) for name in needed} <= installed
+    assert {"tqdm", "./integrations/demo-model"} <= installed  # for the bars, and for the assistant
 
 
 def test_every_notebook_is_known() -> None:

@@ -107,3 +107,13 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def slug(heading: str) -> str:
     """Return the anchor of a heading, as GitHub and MkDocs make it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_a_page_whose_code_sends_a_picture_says_which_demo_model_sees() -> None:
+    sending = [
+        page
+        for page in DOCS
+        if any("image_block(png" in code or "ImageBlock(image" in code for _, _, code in blocks(page))
+    ]
+    assert len(sending) > 4
+    assert [name(page) for page in sending if "vessel serve --demo chat" not in page.read_text(encoding="utf-8")] == []
