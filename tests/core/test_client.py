@@ -629,7 +629,7 @@ def test_both_clients_have_the_same_operations() -> None:
     def names(cls: type) -> set[str]:
         return {name for name in vars(cls) if not name.startswith("_")}
 
-    assert names(Client) - {"close", "to_async"} == names(AsyncClient) - {"aclose"}
+    assert names(Client) - {"close", "to_async", "hang_up"} == names(AsyncClient) - {"aclose"}
 
 
 def test_the_async_twin_knows_the_server_that_was_found(chat_server: LocalServer) -> None:

@@ -20,6 +20,7 @@ import pytest
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import outgoing
+from vessel_core.transport.connection import Connection
 from vessel_core.transport.fast import FastTransport
 
 from tests.core.driving import Connect, Tap
@@ -360,3 +361,19 @@ async def test_a_loop_that_is_busy_for_longer_than_a_connection_may_take_loses_n
             time.sleep(0.05)  # noqa: ASYNC251 - the loop is to be busy
             await asyncio.sleep(0)
         assert [answer.text for answer in await asyncio.gather(*calls)] == [f"say {number}" for number in range(20)]
+
+
+def test_threads_that_make_the_first_call_at_once_share_their_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, together = Connection.transport, threading.Barrier(2)
+
+    def slowly(*args: Any) -> object:
+        transport = made(*args)
+        together.wait(10)  # both have found none yet
+        return transport
+
+    with llamacpp_server() as server, Client("llamacpp", base_url=server.base_url) as client:
+        monkeypatch.setattr(Connection, "transport", slowly)
+        session: Any = vars(client)["_session"]
+        with ThreadPoolExecutor(2) as threads:
+            one, other = threads.map(session._connected, [client.target.patience(True)] * 2)
+    assert one is other

@@ -31,8 +31,12 @@ def test_a_server_that_is_down_is_shown_with_the_reason(monkeypatch: pytest.Monk
     for name in ("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     shown = html(discover())
-    assert shown.count("✗") == 3
+    assert (shown.count("✗"), shown.count("<table>")) == (3, 1)
     assert "refused" in shown
+    assert "http://127.0.0.1:9 (OLLAMA_URL)" in shown
+    report = vessel_core.doctor()
+    assert (html(report).count("✗"), html(report).count("<table>")) == (3, 1)
+    assert "ollama at http://127.0.0.1:9: Nothing listens there" in repr(report)
 
 
 def test_what_a_server_says_is_text_and_no_markup() -> None:
@@ -47,6 +51,9 @@ def test_the_doctor_shows_what_was_tried(chat_server: LocalServer) -> None:
     shown = html(report)
     assert report.servers[0].works["vision"] is True
     assert "a red square" in shown
+    assert "forced\N{NO-BREAK SPACE}tool" in shown
+    assert "✓ stream, ✓ tools, ✓ forced tool" in repr(report)
+    assert not any(said in repr(report) for said in report.versions.values())  # nothing of this machine
     assert "--reranking" in shown
 
 

@@ -271,6 +271,10 @@ class Client:
         """Return a client of one of several hosts, by its place in the list or its URL."""
         return Client(target=self.target.alone(host), http_transport=self._session.http_transport)
 
+    def hang_up(self) -> None:
+        """End the calls that other threads have under way: they raise, and the server stops. It may be used again at once."""
+        self._session.hang_up()
+
     def close(self) -> None:
         """Close the connections; the client may be used again."""
         self._session.close()

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from vessel_core.abreast import end
 from vessel_core.backends import BACKENDS, find_backend
 from vessel_core.checkup import Check, checkup
 from vessel_core.client import Client
 from vessel_core.discovery import PROBE_TIMEOUT, look_around
 from vessel_core.settings import TargetOptions
-from vessel_core.shown import html_list, html_table, server_html
+from vessel_core.shown import html_list, html_table, servers_html
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
 __all__ = ["Examined", "Report", "doctor", "traps"]
@@ -105,7 +106,12 @@ class Report:
         return json.dumps(self.to_dict(), indent=2)
 
     def _repr_html_(self) -> str:
-        return "".join((*map(_html, self.servers), html_list((*self.traps, *self.advice))))
+        there = [_html(one) for one in self.servers if one.server.connected]
+        gone = servers_html([one.server for one in self.servers if not one.server.connected])
+        return "".join((*there, gone, html_list((*self.traps, *self.advice))))
+
+    def __repr__(self) -> str:
+        return f"Report({'; '.join(map(_line, self.servers))})"
 
 
 def doctor(
@@ -129,24 +135,36 @@ def doctor(
         if not any(server.connected for server in found):
             found = look_around()  # what refuses does so at once; a server that computes on every core answers late
     stopped = threading.Event()
+    asking: set[Client] = set()
 
     def one(server: ServerInfo) -> Examined:
         checks: list[Check] = []
         server = with_key(server, options)
         if check and server.connected:
             with Client(server.backend, **{"timeout": TRY, **_options(server, options)}) as client:
+                asking.add(client)
                 for each in checkup(client):
                     checks.append(each)
                     if stopped.is_set():
                         break
                     if watch:
                         watch(server, each)
+            asking.discard(client)
         return Examined(server, tuple(checks))
 
+    def hang_up() -> None:
+        for client in tuple(asking):
+            client.hang_up()
+
+    results = _begun(one, found)
     try:
-        return Report(_versions(), traps(os.environ), tuple(_at_once(one, found)))
-    finally:
+        while wait(results, 0.2).not_done:  # Windows would hold Ctrl-C back as long as one wait takes
+            pass
+    except BaseException:
         stopped.set()
+        end(asking, hang_up)
+        raise
+    return Report(_versions(), traps(os.environ), tuple(result.result() for result in results))
 
 
 def with_key(server: ServerInfo, options: TargetOptions) -> ServerInfo:
@@ -163,8 +181,8 @@ def _options(server: ServerInfo, options: TargetOptions) -> TargetOptions:
     return options if server.source else {**options, "base_url": server.base_url}
 
 
-def _at_once(work: Callable[[ServerInfo], Examined], servers: Sequence[ServerInfo]) -> list[Examined]:
-    """Return what the work on each server came to; threads of an executor would keep Ctrl-C waiting for their end."""
+def _begun(work: Callable[[ServerInfo], Examined], servers: Sequence[ServerInfo]) -> list[Future[Examined]]:
+    """Begin the work on each server; threads of an executor would keep the end of the program waiting for theirs."""
     results: list[Future[Examined]] = [Future() for _ in servers]
 
     def run(server: ServerInfo, result: Future[Examined]) -> None:
@@ -175,9 +193,7 @@ def _at_once(work: Callable[[ServerInfo], Examined], servers: Sequence[ServerInf
 
     for pair in zip(servers, results, strict=True):
         threading.Thread(target=run, args=pair, name="vessel-doctor", daemon=True).start()
-    while wait(results, 0.2).not_done:  # Windows would hold Ctrl-C back as long as one wait takes
-        pass
-    return [result.result() for result in results]
+    return results
 
 
 def _versions() -> dict[str, str]:
@@ -258,10 +274,23 @@ def _model(model: ModelInfo) -> dict[str, Any]:
 
 def _html(one: Examined) -> str:
     rows = [
-        (check.mark, check.name, f"{check.milliseconds:,.0f} ms", _speed(check), check.detail) for check in one.checks
+        (check.mark, _unbroken(check.name), _unbroken(f"{check.milliseconds:,.0f} ms"), _speed(check), check.detail)
+        for check in one.checks
     ]
     checks = html_table(("", "tried", "took", "tokens/s", "what came"), rows) if rows else ""
-    return server_html(one.server) + checks + html_list(one.advice)
+    return servers_html([one.server]) + checks + html_list(one.advice)
+
+
+def _unbroken(text: str) -> str:
+    """Return a text that stays on one line of a table."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _line(one: Examined) -> str:
+    """What a console shows of a server: each check with its mark, or what is wrong."""
+    checks = ", ".join(f"{check.mark} {check.name}" for check in one.checks)
+    said = checks if one.server.connected else one.server.error
+    return f"{one.server.backend} at {one.server.base_url}: {said or 'not tried'}"
 
 
 def _speed(check: Check) -> str:

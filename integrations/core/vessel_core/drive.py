@@ -50,10 +50,15 @@ def run(flow: Flow[T], transport: Transport, retries: Retries) -> T:
 
 def _drive(tries: Tries[T], transport: Transport, timeout: Timeout) -> T:
     outcome: Outcome = None
+    failed: VesselError | None = None
+    era = transport.era
     try:
         while True:
             step = tries.send(outcome)
             outcome = _wait(step) if isinstance(step, Wait) else _send(step, transport, timeout)
+            failed = outcome if isinstance(outcome, VesselError) else failed
+            if failed is not None and transport.era is not era:
+                raise failed
     except StopIteration as stop:
         return stop.value
 
@@ -120,7 +125,9 @@ def _opened(
 ) -> Generator[Delta, None, tuple[ReplyStream, Reply, Incoming]]:
     """Make calls until the reply of the last is good; `stack` closes it."""
     outcome: Outcome = None
+    failed: VesselError | None = None
     incoming: Incoming | None = None
+    era = transport.era
     try:
         while True:
             step = tries.send(outcome)
@@ -139,6 +146,9 @@ def _opened(
                     outcome = error
             else:
                 outcome = _send(step, transport, timeout)
+            failed = outcome if isinstance(outcome, VesselError) else failed
+            if failed is not None and transport.era is not era:
+                raise failed
     except StopIteration as stop:
         assert incoming is not None  # noqa: S101 - `begun` ends with a reply that came
         return *stop.value, incoming

@@ -46,6 +46,7 @@ class PooledTransport(Transport):
         self._target = target
         self._host_pool = pool
         self._http_transport = http_transport
+        self.era = object()
         self._hosts = {host: target.connection(host.address).transport(http_transport) for host in pool.hosts}
         self._renew()
 
@@ -77,6 +78,12 @@ class PooledTransport(Transport):
             raise
         finally:
             self._host_pool.leave(ticket, time.monotonic(), fault, asked_pause(fault))
+
+    def hang_up(self) -> None:
+        """Shut all connections down, at every host; what was asked before is not asked again."""
+        self.era = object()
+        for transport in self._hosts.values():
+            transport.hang_up()
 
     def close(self) -> None:
         """Close all connections."""

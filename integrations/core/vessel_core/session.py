@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from vessel_core.abreast import Abreast
 from vessel_core.anew import Anew
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import choose, discover
@@ -34,11 +34,17 @@ class Session:
         self.target = target
         self.http_transport = http_transport
         self._transport: Transport | None = None
+        self._made: list[Transport] = []
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         if self._transport is not None:
             self._transport.close()
+
+    def hang_up(self) -> None:
+        """End the calls that other threads have under way."""
+        if self._transport is not None:
+            self._transport.hang_up()
 
     def run(
         self,
@@ -63,7 +69,7 @@ class Session:
         def one(flow: Flow[T]) -> T:
             return self.run(flow, model, timeout=timeout)
 
-        with ThreadPoolExecutor(min(max(1, at_once), len(flows)), thread_name_prefix="vessel") as pool:
+        with Abreast(min(max(1, at_once), len(flows)), self.hang_up) as pool:
             return list(pool.map(one, flows))
 
     def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> Generator[Progress]:
@@ -110,18 +116,24 @@ class Session:
                 with closing(target.connection(target.address).transport(self.http_transport)) as probe:
                     run(target.recognise(target.address), probe, retries)
         if self._transport is None:
-            self._transport = target.connection(target.server.address).transport(self.http_transport)
-        return self._transport
+            self._share(target.connection(target.server.address).transport(self.http_transport))
+        return self._made[0]
 
     def _pooled(self, pool: HostPool) -> Transport:
         """Return the connections to several hosts."""
         from vessel_core.pooled import PooledTransport  # only who has several hosts loads it
 
-        if not isinstance(self._transport, PooledTransport):
-            self._transport = PooledTransport(self.target, pool, self.http_transport)
+        if self._transport is None:
+            self._share(PooledTransport(self.target, pool, self.http_transport))
+        shared = cast("PooledTransport", self._made[0])
         if self.target.settle() is None:
-            self._transport.meet()
-        return self._transport
+            shared.meet()
+        return shared
+
+    def _share(self, made: Transport) -> None:
+        """Keep the connections; of threads that come here at once, all get those of the first."""
+        self._made.append(made)
+        self._transport = self._made[0]
 
     def _explained(self, model: str | None, received: Sequence[Delta] = (), check: Check | None = None) -> Explained:
         return Explained(self.target, self._connected, model, received, check)

@@ -19,7 +19,7 @@ __all__ = [
     "html_table",
     "model_cells",
     "models_html",
-    "server_html",
+    "servers_html",
 ]
 
 UNKNOWN = "{desc} [{elapsed}]"
@@ -78,19 +78,28 @@ def models_html(models: Iterable[ModelInfo], caption: str = "") -> str:
     return html_table(MODEL_COLUMNS, map(model_cells, models), caption)
 
 
-def server_html(server: ServerInfo) -> str:
-    """Return a table of a server's models, or what keeps it from answering."""
-    title = " ".join(filter(None, ("✓" if server.connected else "✗", server.backend, server.version)))
-    where = f"{title} at {server.base_url}" + (f" ({server.source})" if server.source else "")
-    said = f"<p>{_escaped(server.error)}</p>" if server.error else ""
-    return (models_html(server.models, where) if server.connected else f"<p>{_escaped(where)}</p>") + said
+def servers_html(servers: Sequence[ServerInfo]) -> str:
+    """Return a table of the models of each server that is there, and one of those that are not, with the reason."""
+    there = "".join(_server_html(server) for server in servers if server.connected)
+    gone = [("✗", one.backend, _where(one), one.error or "") for one in servers if not one.connected]
+    return there + (html_table(("", "server", "address", "what is wrong"), gone) if gone else "")
+
+
+def _server_html(server: ServerInfo) -> str:
+    title = " ".join(filter(None, ("✓", server.backend, server.version, "at", _where(server))))
+    return models_html(server.models, title) + (f"<p>{_escaped(server.error)}</p>" if server.error else "")
+
+
+def _where(server: ServerInfo) -> str:
+    """Its address, and the variable that named it."""
+    return server.base_url + (f" ({server.source})" if server.source else "")
 
 
 class Servers(list["ServerInfo"]):
     """A list of servers that a notebook shows as tables."""
 
     def _repr_html_(self) -> str:
-        return "".join(map(server_html, self)) or "<p>no servers</p>"
+        return servers_html(self) or "<p>no servers</p>"
 
 
 class Models(list["ModelInfo"]):

@@ -173,9 +173,9 @@ class ServerInfo:
         return self.connected
 
     def _repr_html_(self) -> str:
-        from vessel_core.shown import server_html
+        from vessel_core.shown import servers_html
 
-        return server_html(self)
+        return servers_html([self])
 
     def __repr__(self) -> str:
         if not self.connected:

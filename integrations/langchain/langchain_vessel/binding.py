@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -13,13 +13,13 @@ from typing_extensions import is_typeddict
 
 from langchain_vessel import structured
 from langchain_vessel.answers import AnswerParser, with_raw
+from langchain_vessel.batches import Batches
 from langchain_vessel.errors import langchain_errors
-from langchain_vessel.settings import ChatSettings
 from langchain_vessel.tools import ToolLike, to_allowed, to_tool_choice, to_tools
 from langchain_vessel.typed_dicts import typed_dict_schema
 
 
-class ToolBinding(ChatSettings, BaseChatModel):
+class ToolBinding(Batches):
     """A chat model that can be given tools and schemas."""
 
     def bind_tools(

@@ -48,6 +48,7 @@ class Transport:
         self._held: httpx.BaseTransport | None = None
         self._turns = threading.Semaphore(MOST_AT_ONCE)
         self._pid = 0
+        self.era: object = object()
 
     def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
@@ -86,7 +87,11 @@ class Transport:
         incoming.forget()
 
     def hang_up(self) -> None:
-        """Shut all connections down: threads that wait for an answer wake up, which closing alone would not do."""
+        """Shut all connections down: threads that wait for an answer wake up, which closing alone would not do.
+
+        A new `era` begins: what was asked before it, and failed, is not asked again.
+        """
+        self.era = object()
         pool: Any = getattr(self._held, "_pool", None)
         for connection in list(getattr(pool, "_connections", ())):
             stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)

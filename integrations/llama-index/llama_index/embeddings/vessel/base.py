@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self, cast
 from weakref import WeakKeyDictionary
@@ -18,6 +17,7 @@ from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnect
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field, PrivateAttr
+from vessel_core.abreast import Abreast
 from vessel_core.embedding import Blank
 from vessel_core.errors import InvalidRequest, did_you_mean
 from vessel_core.explaining import shortened
@@ -165,7 +165,7 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         if batches < 2:
             yield map
             return
-        with ThreadPoolExecutor(min(self._at_once, batches), thread_name_prefix="vessel-embed") as pool:
+        with Abreast(min(self._at_once, batches), self.client.hang_up, "vessel-embed") as pool:
             yield pool.map
 
     def _stored(self, texts: list[str]) -> dict[str, Embedding]:
