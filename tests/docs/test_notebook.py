@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ def complaints(notebook: Any) -> list[Any]:
     ]
 
 
+KNOWN_HOSTS = ("127.0.0.1", "localhost", "docs.langchain.com")
 #: What is installed for an import, where that isn't its own name; pydantic comes with our own packages.
 INSTALLED = {
     "IPython": "jupyterlab",
@@ -123,3 +125,17 @@ def test_a_notebook_is_committed_with_its_outputs_and_without_errors(path: Path)
     assert complaints(notebook) == []
     assert [shown for shown in SHOWN[path.stem] if shown not in printed(notebook)] == []
     assert any("await " in cell.source or "async " in cell.source for cell in cells)  # beside what is not awaited
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_a_notebook_printed_tells_nothing_of_the_machine_it_ran_on(path: Path) -> None:
+    outputs = [output for cell in code_cells(read(path)) for output in cell.outputs]
+    shown = "\n".join(
+        str(output.get("text", "")) + str(output.get("data", {}).get("text/html", "")) for output in outputs
+    )
+    shown += printed(read(path))
+    hosts = set(re.findall(r"https?://([\w.-]+)", shown))  # one may be cut at the end of a passage
+    assert {host for host in hosts if not any(known.startswith(host) for known in KNOWN_HOSTS)} == set()
+    assert re.findall(r"(?<![\w.])/(?:home|root|tmp|Users|var|opt|usr)/\S*", shown) == []
+    assert platform.release() not in shown
+    assert re.findall(r"Linux-\d|Windows-\d|macOS-\d", shown) == []
