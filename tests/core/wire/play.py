@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vessel_core.backends import find_backend
 from vessel_core.errors import VesselError
 from vessel_core.types import ChatReply, ChatRequest, Delta, Message, Tool
 from vessel_core.wire import Call, Quirks, ReplyStream, ollama, openai
@@ -78,8 +79,9 @@ def ollama_stream(quirks: Quirks = DEFAULT, **fields: Any) -> ReplyStream:
 
 
 def stream_for(name: str) -> ReplyStream:
-    """Return the reader of a transcript by its file name."""
-    return ollama_stream() if name.endswith(".ndjson") else openai_stream()
+    """Return the reader of a transcript by its file name: the folder is the server, whose quirks it knows."""
+    quirks = find_backend(name.partition("/")[0]).quirks
+    return ollama_stream(quirks) if name.endswith(".ndjson") else openai_stream(quirks)
 
 
 def event(document: object) -> bytes:
