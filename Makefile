@@ -135,8 +135,8 @@ train-demo-model: .venv-train/.ready ## train the demo assistant anew, MINUTES=7
 	.venv-train/bin/python -m demo_model.export
 	.venv-train/bin/python -m demo_model.evaluate --write
 
-eval-demo-model: $(READY) ## ask the demo assistant what it never saw, COUNT=200 of each kind
-	$(RUN)/python -m demo_model.evaluate --count $(or $(COUNT),200)
+eval-demo-model: $(READY) ## ask the demo assistant what it never saw, COUNT=1000 of each kind
+	$(RUN)/python -m demo_model.evaluate --count $(or $(COUNT),1000)
 
 # Which wheel of torch fits, with CUDA or without, depends on the machine: it is pinned, but not by its hash.
 .venv-train/.ready: requirements/train.txt $(MANIFESTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from demo_model.tools import calling, replied
 from demo_model.unseen import LIBRARY, OFF_TOPIC, PARAPHRASED
 from demo_model.values import extraction
 
-__all__ = ["AIMS", "MEANING", "Figure", "evaluate", "request"]
+__all__ = ["AIMS", "CARD", "MEANING", "SHIPPED", "Figure", "evaluate", "request"]
 
 #: The least share that must be right.
 AIMS = {
@@ -103,13 +104,10 @@ def evaluate(
 
 
 def cases(make: Callable[[Draw], Case], kind: str, count: int) -> Iterator[Case]:
-    """Generate unseen cases of one kind."""
-    draw, found = Draw(f"{kind} 1", unseen=True), 0
-    while found < count:
-        case = make(draw)
-        if case.kind == kind:
-            found += 1
-            yield case
+    """Generate unseen cases of one kind. Each has a draw of its own: some hold sentences of the docs, and where these change
+    the other cases stay as they are."""
+    made = (make(Draw(f"{kind} {number}", unseen=True)) for number in itertools.count(1))
+    yield from itertools.islice((case for case in made if case.kind == kind), count)
 
 
 def written(turn: Turn) -> str:
@@ -217,7 +215,7 @@ def table(figures: Iterable[Figure]) -> str:
 def main() -> None:
     """Evaluate the model that the package holds."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=200, help="cases of each generated kind")
+    parser.add_argument("--count", type=int, default=1000, help="cases of each generated kind")
     parser.add_argument("--write", action="store_true", help="put the figures into the model card")
     parser.add_argument("--wrong", type=int, default=3, help="how many wrong answers of each kind to show")
     given = parser.parse_args()
