@@ -24,8 +24,14 @@ from vessel_core.errors import VesselError
 from vessel_core.local import LocalServer
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
 
-from tests.cli.test_terminal import read_terminal
-from tests.fake_server import FakeServer, Request, Response, llamacpp_server, openai_server, transcript
+from tests.fake_server import (
+    FakeServer,
+    Request,
+    Response,
+    llamacpp_server,
+    openai_server,
+    transcript,
+)
 from tests.servers import KEY
 
 NOWHERE = dict.fromkeys(("LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"), "http://127.0.0.1:9")
@@ -574,16 +580,6 @@ def test_doctor_says_how_many_models_it_does_not_show() -> None:
     assert "model-19" in result.output
     assert "model-20" not in result.output
     assert "and 5 more: vessel models" in result.output
-
-
-def test_models_has_the_whole_name_in_a_pipe_and_on_a_narrow_terminal() -> None:
-    name = "a-maker/" + "a-very-long-name-of-a-model-" * 6 + "end"
-    with openai_server(models=[name]) as server:
-        command = ["models", "--backend", "openai", "--url", server.base_url]
-        assert name in run(*command).output
-        shown = read_terminal([sys.executable, "-m", "vessel_core.cli", *command])
-    assert "…" not in shown
-    assert name in "".join(line.split(" ")[0] for line in shown.splitlines())
 
 
 def test_an_error_names_the_options_of_the_command_and_not_the_arguments_of_a_function() -> None:

@@ -7,14 +7,20 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
 from vessel_core.backends import find_backend
 from vessel_core.checkup import Check
-from vessel_core.cli.models_shown import table
+from vessel_core.cli.models_shown import list_models
+from vessel_core.cli.terminal import harmless
 from vessel_core.diagnosis import Examined, Report
 from vessel_core.types import ServerInfo
 
 MOST_MODELS = 20
+MOST_DETAIL = 400
+"""Columns of what came; JSON has all of it."""
+ROOM, INDENT = 30, 6
+"""Columns that it needs beside its check, and where it begins beneath it."""
 
 
 def progress(status: Status) -> Callable[[ServerInfo, Check], None]:
@@ -53,13 +59,26 @@ def _show_server(one: Examined, console: Console) -> None:
         console.print(f"  {server.error}", style="yellow", markup=False)
     if server.models:
         more = len(server.models) - MOST_MODELS
-        console.print(table(server.models[:MOST_MODELS], ""))
+        list_models(server.models[:MOST_MODELS], "", console)
         if more > 0:
             console.print(f"and {more} more: vessel models", style="dim")
     for check in one.checks:
-        speed = f"{check.tokens_per_second:6,.0f} tokens/s" if check.tokens_per_second else " " * 15
-        style = {True: "green", False: "red", None: "yellow"}[check.works]
-        line = f"  {check.mark} {check.name:13}{check.milliseconds:7,.0f} ms {speed}  {check.detail[:100]}"
-        console.print(line, style=style, markup=False, highlight=False, no_wrap=True, overflow="ellipsis")
+        _show_check(check, console)
     for sentence in one.advice:
         console.print(f"  → {sentence}", markup=False, highlight=False)
+
+
+def _show_check(check: Check, console: Console) -> None:
+    """Print what was tried, and beside it what came, over several lines if need be; beneath it where there is no room."""
+    speed = f"{check.tokens_per_second:6,.0f} tokens/s" if check.tokens_per_second else " " * 15
+    head = f"  {check.mark} {check.name:13}{check.milliseconds:7,.0f} ms {speed}  "
+    indent = len(head)
+    if console.width - indent < ROOM:
+        head = f"  {check.mark} {check.name}  {check.milliseconds:,.0f} ms  {speed.strip()}".rstrip()
+        head, indent = f"{head}\n{' ' * INDENT}", INDENT
+    came = Text(harmless(check.detail))
+    came.truncate(MOST_DETAIL, overflow="ellipsis")
+    lines = [line.plain.rstrip() for line in came.wrap(console, console.width - indent)]
+    said = head + f"\n{' ' * indent}".join(lines)
+    style = {True: "green", False: "red", None: "yellow"}[check.works]
+    console.print(said.rstrip(), style=style, markup=False, highlight=False, soft_wrap=True)

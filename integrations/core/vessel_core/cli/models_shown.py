@@ -9,18 +9,21 @@ from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
     SpinnerColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-from vessel_core.cli.terminal import Terminal, harmless
+from vessel_core.cli.terminal import UNFOLDED, Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict, with_key
 from vessel_core.discovery import look_around, no_server
@@ -29,6 +32,9 @@ from vessel_core.settings import TargetOptions
 from vessel_core.shown import MODEL_COLUMNS, model_cells
 from vessel_core.types import ModelInfo, ServerInfo
 from vessel_core.types import Progress as Step
+
+BAR = 80
+"""Columns that a bar needs with its numbers."""
 
 
 def show(backend: str, options: TargetOptions, console: Console, *, as_json: bool = False) -> None:
@@ -39,7 +45,7 @@ def show(backend: str, options: TargetOptions, console: Console, *, as_json: boo
         return
     for server in servers:
         label = " ".join(filter(None, (server.backend, server.version, "at", server.base_url)))
-        console.print(table(server.models, label))
+        list_models(server.models, label, console)
 
 
 def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
@@ -59,14 +65,24 @@ def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
     return [server for server in found if server.connected]
 
 
-def table(models: Sequence[ModelInfo], label: str) -> Table:
-    """Return the models of one server as a table."""
-    shown = Table(title=label or None, title_justify="left", box=None, pad_edge=False)
+def list_models(models: Sequence[ModelInfo], label: str, console: Console) -> None:
+    """Print the models of one server: a table where it fits, else what is known of each beneath its name."""
+    rows = [model_cells(model) for model in models]
+    shown = Table(title=escape(label) or None, title_justify="left", box=None, pad_edge=False)
     for name in MODEL_COLUMNS:
-        shown.add_column(name, overflow="fold")
-    for model in models:
-        shown.add_row(*map(escape, model_cells(model)))
-    return shown
+        shown.add_column(name, no_wrap=True)
+    for row in rows:
+        shown.add_row(*map(escape, row))
+    if console.measure(shown, options=console.options.update_width(UNFOLDED)).maximum <= console.width:
+        console.print(shown)
+        return
+    if label:
+        console.print(label, style="table.title", markup=False, highlight=False, soft_wrap=True)
+    for name, kind, state, context, *others in rows:
+        console.print(name, style="bold", markup=False, highlight=False, soft_wrap=True)
+        known = " · ".join(filter(None, (kind, state, context and f"context {context}", *others)))
+        if known:
+            console.print(Padding(Text(harmless(known)), (0, 0, 0, 2)))
 
 
 def print_vectors(client: Client, texts: Sequence[str]) -> None:
@@ -80,12 +96,12 @@ def print_vectors(client: Client, texts: Sequence[str]) -> None:
 
 
 def follow(steps: Iterable[Step], what: str) -> None:
-    """Show how far an operation is, with a bar where its size is known, and say when it is done."""
-    known = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    """Show how far an operation is, with a bar where its size is known and fits, and say when it is done."""
     console = Terminal(highlight=False)
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), console=console, transient=True
-    ) as bars:
+    wide = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    known = wide if console.width >= BAR else (TaskProgressColumn(),)
+    said = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=known is wide))
+    with Progress(SpinnerColumn(), said, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(what, total=None)
         for step in steps:
             total = step.total if step.unit == "bytes" else None
