@@ -221,6 +221,14 @@ def test_models_says_of_a_server_that_is_found_that_it_wants_a_key(key: str, key
     assert f"{keyed_server.base_url}: The key is missing or wrong" in result.stderr
 
 
+@pytest.mark.parametrize("check", ["--check", "--no-check"])
+def test_doctor_fails_where_the_only_server_wants_a_key(check: str) -> None:
+    with FakeServer(otherwise=Response.json({"error": {"message": "who are you?"}}, status=401)) as server:
+        result = run("doctor", check, "--backend", "openai", "--url", server.base_url)
+    assert result.exit_code == 1
+    assert "No server is usable" in result.output
+
+
 def test_doctor_names_a_proxy_without_its_address() -> None:
     (trap,) = traps({"HTTP_PROXY": "http://user:secret@proxy:3128"}, container=())
     assert "HTTP_PROXY" in trap
@@ -415,6 +423,14 @@ def test_pull_shows_each_step_and_what_goes_wrong() -> None:
     assert server.requests[0].json() == {"model": "qwen3", "stream": True}
 
 
+def test_in_a_pipe_pull_says_that_it_is_done_and_no_more() -> None:
+    body = b'{"status": "pulling manifest"}\n{"status": "success"}\n'
+    done = Response(headers={"Content-Type": "application/x-ndjson"}, body=body)
+    with FakeServer({("POST", "/api/pull"): done}) as server:
+        result = run("pull", "qwen3", "--backend", "ollama", "--url", server.base_url)
+    assert (result.exit_code, result.stdout) == (0, "✓ pull qwen3\n")
+
+
 def test_pull_on_a_server_that_cannot_says_so(chat_server: LocalServer) -> None:
     result = run("pull", "qwen3", "--url", chat_server.base_url)
     assert result.exit_code == 1
@@ -497,13 +513,15 @@ def test_serve_warns_where_everybody_may_use_the_server_and_says_how_it_is_reach
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(4)]
-        process.send_signal(signal.SIGINT)
+        said = ""
+        for line in process.stdout:  # to its end: nothing is waited for that may not come
+            said += line
+            if "Serving at" in line:
+                process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     finally:
         process.kill()
         process.communicate()
-    said = "".join(lines)
     assert "Everybody who reaches 0.0.0.0" in said
     assert "LLAMACPP_URL=http://127.0.0.1:" in said
     assert "LLAMACPP_URL=http://host.docker.internal:" in said

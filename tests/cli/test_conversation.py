@@ -83,6 +83,22 @@ def test_ctrl_c_stops_the_answer_and_the_server_and_the_conversation_goes_on() -
     assert "Okay\r\n\r\nThe" in answer
 
 
+def test_ctrl_c_at_the_prompt_ends_no_conversation() -> None:
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server, conversation(server) as person:
+        person.reads_until("> ")
+        person.types("Never")
+        person.reads_until("Never")
+        person.process.send_signal(signal.SIGINT)
+        person.reads_until("> ")
+        person.types("Even?\n")
+        person.reads_until("tokens")
+        person.reads_until("> ")
+        person.types("\x04")
+        assert person.process.wait(20) == 0
+        (sent,) = server.asked("/v1/chat/completions")[0].json()["messages"]
+    assert sent["content"] == "Even?"
+
+
 def test_a_long_question_is_sent_whole() -> None:
     question = "word " * 2000 + "end"
     with llamacpp_server(transcript("llamacpp/text.sse")) as server, conversation(server) as person:

@@ -60,7 +60,7 @@ class Examined:
     def well(self) -> bool:
         """Whether it answers, and can be used for one thing at least."""
         tried = [self.works.get(name) for name in ("stream", "embeddings", "rerank")]
-        return self.server.connected and (not self.checks or any(tried))
+        return self.server.connected and (any(tried) if self.checks else not self.server.error)
 
     @property
     def advice(self) -> tuple[str, ...]:

@@ -106,9 +106,12 @@ def _converse(history: list[Message], console: Terminal, answer: Callable[[list[
     while True:
         try:
             line = input("> ")
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             console.print()
             return
+        except KeyboardInterrupt:  # meant for an answer that has just ended, or for the line
+            console.print()
+            continue
         if not line.strip():
             continue
         before = len(history)
