@@ -8,9 +8,15 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+from vessel_core import Client
+from vessel_core.cli.chatting import talk
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
 
@@ -44,11 +50,11 @@ class Person:
 
 
 @contextmanager
-def conversation(server: FakeServer) -> Generator[Person]:
-    """Run `vessel chat` at a terminal that knows no colours."""
+def conversation(server: FakeServer, terminal: str = "dumb") -> Generator[Person]:
+    """Run `vessel chat` at a terminal, of those that know no colours without a name."""
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "vessel_core.cli", "chat", "-b", "llamacpp", "-u", server.base_url]
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "TERM": "dumb"})
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "TERM": terminal})
     os.close(its)
     try:
         yield Person(ours, process)
@@ -83,20 +89,35 @@ def test_ctrl_c_stops_the_answer_and_the_server_and_the_conversation_goes_on() -
     assert "Okay\r\n\r\nThe" in answer
 
 
-def test_ctrl_c_at_the_prompt_ends_no_conversation() -> None:
-    with llamacpp_server(transcript("llamacpp/text.sse")) as server, conversation(server) as person:
-        person.reads_until("> ")
-        person.types("Never")
-        person.reads_until("Never")
-        person.process.send_signal(signal.SIGINT)
-        person.reads_until("> ")
-        person.types("Even?\n")
-        person.reads_until("tokens")
-        person.reads_until("> ")
-        person.types("\x04")
-        assert person.process.wait(20) == 0
+def test_ctrl_c_at_the_prompt_ends_no_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed: list[str | type[BaseException]] = [KeyboardInterrupt, "Even?", EOFError]
+
+    def types(_: str) -> str:
+        if isinstance(line := typed.pop(0), str):
+            return line
+        raise line
+
+    monkeypatch.setattr("builtins.input", types)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    with (
+        llamacpp_server(transcript("llamacpp/text.sse")) as server,
+        Client("llamacpp", base_url=server.base_url) as client,
+    ):
+        talk(client, None, system=None, images=(), files=(), options={}, raw=False)
         (sent,) = server.asked("/v1/chat/completions")[0].json()["messages"]
-    assert sent["content"] == "Even?"
+    assert (sent["content"], typed) == ("Even?", [])
+
+
+def test_an_answer_that_has_not_begun_is_shown_to_be_waited_for() -> None:
+    begun = threading.Event()
+    answer = Response.stream(begun, transcript("llamacpp/text.sse"))
+    with llamacpp_server(answer) as server, conversation(server, "xterm") as person:
+        person.reads_until("> ")
+        person.types("Hi.\n")
+        person.reads_until("waiting …")
+        begun.set()
+        shown = person.reads_until("tokens")
+    assert "Hello" in shown
 
 
 def test_a_long_question_is_sent_whole() -> None:

@@ -1,4 +1,4 @@
-"""What the command is given to read from and to write to: closed, full, of another encoding; it never ends in a traceback."""
+"""What the command reads from and writes to may be closed, full or of another encoding; it ends in no traceback."""
 
 from __future__ import annotations
 
@@ -48,3 +48,9 @@ def test_a_pipe_has_utf_8_whatever_a_terminal_would_have(encoding: str) -> None:
     assert (answer.returncode, report.returncode) == (0, 0)
     assert answer.stdout.decode().startswith("Grüße, 世界 😀 ")
     assert "✓ OpenAI-compatible server" in report.stdout.decode()
+
+
+def test_ctrl_c_while_the_command_is_imported_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    done = shell(f"{COMMAND} models", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

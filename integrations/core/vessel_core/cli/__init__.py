@@ -15,13 +15,15 @@ def main() -> None:
     if find_spec("typer") is None or find_spec("rich") is None:
         sys.exit("The vessel command needs its extra: pip install 'vessel-core[cli]'")
     _open_streams()
-    from vessel_core.cli.app import app
-
     try:
         try:
+            from vessel_core.cli.app import app
+
             app()
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:  # while it was imported: later typer sees to that
+        sys.exit(130)
     except OSError as error:  # such as a full disk: what is still to be written would fail once more at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(f"vessel: {error}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -132,7 +133,7 @@ def _answer(client: Client, history: list[Message], *, options: ChatFields, cons
     came: list[Delta] = []
     finished = False
     try:
-        for delta in deltas:
+        for delta in chain(_first(deltas), deltas):
             came.append(delta)
             if delta.reasoning and console.is_terminal:
                 console.print(delta.reasoning, end="", style="dim italic", markup=False, soft_wrap=True)
@@ -157,6 +158,14 @@ def _answer(client: Client, history: list[Message], *, options: ChatFields, cons
         console.print(_facts(reply), style="dim", markup=False)
     _warn_of_another_model(client.target.model, reply.model, history)
     return finished
+
+
+def _first(deltas: Iterator[Delta]) -> Iterator[Delta]:
+    """Yield the first piece of an answer, and show meanwhile that it is waited for."""
+    with Terminal(stderr=True).status("waiting …"):
+        first = next(deltas, None)
+    if first is not None:
+        yield first
 
 
 def _write(text: str, console: Terminal, *, raw: bool) -> None:

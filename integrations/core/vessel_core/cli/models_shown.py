@@ -39,7 +39,8 @@ BAR = 80
 
 def show(backend: str, options: TargetOptions, console: Console, *, as_json: bool = False) -> None:
     """Print a table for each server, or all of them as a list in JSON."""
-    servers = _servers(backend, options)
+    with Terminal(stderr=True).status("looking …"):
+        servers = _servers(backend, options)
     if as_json:
         sys.stdout.write(json.dumps([server_dict(server) for server in servers], indent=2) + "\n")
         return
@@ -91,7 +92,9 @@ def print_vectors(client: Client, texts: Sequence[str]) -> None:
         raise InvalidRequest(
             f"Text {texts.index('') + 1} is empty.", hint="Each has its vector: take it out, or say something."
         )
-    for vector in client.embed(texts).vectors:
+    with Terminal(stderr=True).status("embedding …"):
+        vectors = client.embed(texts).vectors
+    for vector in vectors:
         sys.stdout.write(json.dumps(vector) + "\n")
 
 
