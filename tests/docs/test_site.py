@@ -29,8 +29,19 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(pages(PROJECT["nav"])) == DOCS
 
 
-def test_fonts_are_not_fetched_from_elsewhere() -> None:
+def test_nothing_is_fetched_from_elsewhere() -> None:
     assert PROJECT["theme"]["font"] is False
+    assert "http" not in (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    assert re.findall(r"url\(|@import", (ROOT / "docs/site.css").read_text(encoding="utf-8")) == []
+    pages = {page.name: page.read_text(encoding="utf-8") for page in DOCS}
+    assert [
+        name for name, page in pages.items() if re.search(r"!\[[^]]*\]\(http|<(img|script|link)[^>]*http", page)
+    ] == []
+
+
+def test_a_link_that_is_broken_fails_the_build() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"(?m)^docs: .*\n\t.*zensical build .*--strict", makefile)
 
 
 @pytest.mark.parametrize("picture", sorted((ROOT / "docs/pictures").glob("*.svg")), ids=lambda path: path.stem)
