@@ -64,6 +64,11 @@ def test_the_doctor_only_looks_if_told_so() -> None:
     assert (report.well, report.servers[0].checks) == (True, ())
 
 
+def test_who_is_waited_for_is_told_by_the_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    follow(iter([Progress("waiting for the server", 2, 60, "seconds")]), "starting")
+    assert "starting: waiting for the server: 2 of at most 60 s" in capsys.readouterr().err
+
+
 def test_progress_is_followed_to_its_last_step(capsys: pytest.CaptureFixture[str]) -> None:
     steps = [Progress("pulling manifest"), Progress("pulling 6a07", 500, 2000, "bytes"), Progress("success")]
     assert follow(iter(steps), "pull qwen3") == steps[-1]

@@ -25,6 +25,9 @@ __all__ = [
 UNKNOWN = "{desc} [{elapsed}]"
 """How a bar looks whose end isn't known."""
 
+WAITING = "{desc}: {n_fmt} of at most {total_fmt} s"
+"""How it looks where somebody is waited for: a rate would say nothing."""
+
 MODEL_COLUMNS = ("model", "kind", "state", "context", "size", "quantisation", "can")
 
 
@@ -122,7 +125,10 @@ def follow(steps: Iterable[Progress], what: str = "") -> Progress | None:
     with closing(tqdm(desc=what or None, bar_format=UNKNOWN)) as bar:  # its context manager has no type
         for last in steps:
             bar.unit, bar.unit_scale = ("B", True) if last.unit == "bytes" else (f" {last.unit}", False)
-            bar.total, bar.bar_format = last.total, None if last.total else UNKNOWN
+            bar.total, bar.bar_format = (
+                last.total,
+                (WAITING if last.unit == "seconds" else None) if last.total else UNKNOWN,
+            )
             bar.n = last.completed or 0
             bar.set_description_str(": ".join(filter(None, (what, last.status))))
     return last
