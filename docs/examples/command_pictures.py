@@ -36,6 +36,7 @@ def draw(name: str, *screens: tuple[str, str]) -> None:
     for command, printed in screens:
         console.print(Text(f"$ {command}", style="bold"))
         console.print(Text.from_ansi(printed.rstrip()), soft_wrap=False)
+    console.print()  # the last line is cut where letters end
     svg = console.export_svg(title="vessel", theme=MONOKAI, code_format=FORM, unique_id=name)
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -209,7 +210,7 @@ def test_doctor_shows_no_key(keyed_server: LocalServer) -> None:
 def test_a_server_that_is_found_gets_the_key_that_it_wants(command: list[str], keyed_server: LocalServer) -> None:
     result = run(*command, env={"LLAMACPP_URL": keyed_server.base_url, "VESSEL_API_KEY": KEY})
     said = json.loads(result.output)
-    servers = said if isinstance(said, list) else said["servers"]
+    servers: list[dict[str, Any]] = said["servers"] if command[0] == "doctor" else said
     (server,) = [one for one in servers if one["connected"]]
     assert [model["id"] for model in server["models"]] == ["demo-chat"]
     assert (server["error"], server["source"]) == (None, "LLAMACPP_URL")
@@ -259,6 +260,21 @@ def test_certificates_that_are_not_there_are_said_in_two_lines() -> None:
 def test_doctor_says_in_a_container_where_the_host_is_unless_a_variable_does(tmp_path: Path) -> None:
     assert "host.docker.internal" in traps({}, container=[tmp_path])[0]
     assert traps({"OLLAMA_URL": "http://host.docker.internal:11434"}, container=[tmp_path]) == ()
+
+
+def test_doctor_says_nothing_of_a_container_to_whoever_reaches_a_server_in_it(tmp_path: Path) -> None:
+    environ = {"OLLAMA_URL": "http://localhost:11434", "LMSTUDIO_URL": "http://localhost:1234"}
+    assert traps({}, [""], container=[tmp_path]) == ()
+    assert traps(environ, ["OLLAMA_URL", "LMSTUDIO_URL"], container=[tmp_path]) == ()
+    (trap,) = traps(environ, ["OLLAMA_URL"], container=[tmp_path])
+    assert "localhost (LMSTUDIO_URL) is" in trap
+
+
+def test_doctor_knows_which_servers_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vessel_core.diagnosis.traps", lambda _, reached: tuple(reached))
+    with llamacpp_server() as server:
+        result = run("doctor", "--json", "--no-check", env={"LLAMACPP_URL": server.base_url})
+    assert json.loads(result.output)["traps"] == ["LLAMACPP_URL"]
 
 
 @pytest.mark.parametrize("url", ["http://localhost:11434", "http://127.0.0.1:1", "localhost:1", "http://u:p@[::1]:1"])

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -164,7 +164,8 @@ def doctor(
         stopped.set()
         end(asking, hang_up)
         raise
-    return Report(_versions(), traps(os.environ), tuple(result.result() for result in results))
+    reached = [server.source or "" for server in found if server.connected]
+    return Report(_versions(), traps(os.environ, reached), tuple(result.result() for result in results))
 
 
 def with_key(server: ServerInfo, options: TargetOptions) -> ServerInfo:
@@ -208,8 +209,13 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def traps(environ: Mapping[str, str], container: Sequence[Path] = CONTAINER) -> tuple[str, ...]:
-    """Name what in the environment often surprises people, without its value."""
+def traps(
+    environ: Mapping[str, str], reached: Collection[str] = (), container: Sequence[Path] = CONTAINER
+) -> tuple[str, ...]:
+    """Name what in the environment often surprises people, without its value.
+
+    `reached` has the source of each server that answers, `""` for one at a usual address.
+    """
     found: list[str] = []
     if proxies := [name for name in PROXIES if environ.get(name)]:
         found.append(f"{', '.join(proxies)} set: other clients send local traffic there; Vessel does not.")
@@ -224,8 +230,8 @@ def traps(environ: Mapping[str, str], container: Sequence[Path] = CONTAINER) -> 
         found.append("SSL_CERT_FILE names a file that isn't there: no https address can be reached.")
     if any(mark.exists() for mark in container):
         named = {backend.env: environ[backend.env] for backend in BACKENDS if backend.env and environ.get(backend.env)}
-        here = ", ".join(name for name, url in named.items() if _LOOPBACK.match(url))
-        if here or not named:
+        here = ", ".join(name for name, url in named.items() if name not in reached and _LOOPBACK.match(url))
+        if here or not (named or reached):
             said = f" ({here})" if here else ""
             found.append(
                 f"In a container localhost{said} is the container: the host's servers are at host.docker.internal."
