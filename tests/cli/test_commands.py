@@ -271,7 +271,10 @@ def test_doctor_says_nothing_of_a_container_to_whoever_reaches_a_server_in_it(tm
 
 
 def test_doctor_knows_which_servers_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vessel_core.diagnosis.traps", lambda _, reached: tuple(reached))
+    def told(_: object, reached: list[str]) -> tuple[str, ...]:
+        return tuple(reached)
+
+    monkeypatch.setattr("vessel_core.diagnosis.traps", told)
     with llamacpp_server() as server:
         result = run("doctor", "--json", "--no-check", env={"LLAMACPP_URL": server.base_url})
     assert json.loads(result.output)["traps"] == ["LLAMACPP_URL"]
@@ -501,6 +504,13 @@ def test_serve_names_the_demo_models_there_are() -> None:
     assert "There is no demo model 'larger'" in result.output
     assert "assistant" in result.output
     assert "embedding" in result.output
+
+
+@pytest.mark.parametrize("option", [["--rerank"], ["--embeddings"], ["--mmproj", "mmproj.gguf"]], ids=" ".join)
+def test_serve_refuses_for_a_demo_model_what_it_would_not_do(option: list[str]) -> None:
+    result = run("serve", "--demo", "--port", "0", *option)
+    assert result.exit_code == 1
+    assert "each demo model has what it needs" in result.output
 
 
 def test_serve_says_that_its_port_is_taken(chat_server: LocalServer) -> None:

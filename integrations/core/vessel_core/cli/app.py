@@ -245,15 +245,21 @@ def serve(
     context: Annotated[int, typer.Option(min=1, help="Context length in tokens, of all requests together.")] = 8192,
     parallel: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 4,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads that compute; all cores without a number.")
+        int | None, typer.Option(min=1, help="Threads that compute; all cores without a number, one with --demo.")
     ] = None,
 ) -> None:
     """Serve a model with the embedded llama.cpp until Ctrl-C."""
     options: Options = {"host": host, "port": port, "api_key": key, "context_length": context, "parallel": parallel}
     if not demo:
-        cores = threads or os.cpu_count() or 1
-        options |= {"mmproj": mmproj, "embeddings": embeddings, "rerank": rerank, "threads": cores}
+        options |= {"mmproj": mmproj, "embeddings": embeddings, "rerank": rerank, "threads": os.cpu_count() or 1}
+    if threads:
+        options["threads"] = threads
     try:
+        if demo and (mmproj or embeddings or rerank):
+            said = (
+                "`--mmproj`, `--embeddings` and `--rerank` are for a file of yours: each demo model has what it needs."
+            )
+            raise InvalidConfig(said, hint="vessel serve --demo embedding   or   vessel serve --demo rerank")
         serving.serve(file, demo=demo, **options)
     except VesselError as error:
         _fail(error)
