@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import h11
+import httpcore
 import httpx
 import pytest
 from vessel_core import AsyncClient, Client, Delta, Message
@@ -123,3 +125,66 @@ class Plain(httpx.SyncByteStream, httpx.AsyncByteStream):
 async def test_a_body_of_another_transport_is_iterated_as_it_is() -> None:
     assert list(reads(Plain())) == [b"one", b"two"]
     assert [piece async for piece in areads(Plain())] == [b"one", b"two"]
+
+
+def response_of(pieces: list[bytes]) -> httpx.Response:
+    """Return a response of httpx's own connections whose reads bring these pieces."""
+    transport = httpx.HTTPTransport(verify=False)
+    vars(transport)["_pool"] = httpcore.ConnectionPool(network_backend=httpcore.MockBackend(pieces))
+    return transport.handle_request(httpx.Request("GET", "http://127.0.0.1/"))
+
+
+def come(body: Iterator[bytes]) -> tuple[bytes, type[Exception] | None]:
+    """Return what came of a body, and the kind of error it ended with."""
+    came = b""
+    try:
+        for data in body:
+            came += data
+    except httpx.TransportError as error:
+        return came, type(error)
+    return came, None
+
+
+FRAMED = {
+    "as they come": b"3\r\none\r\n3\r\ntwo\r\nA\r\n0123456789\r\n0\r\n\r\n",
+    "with extensions": b"3;a=b\r\none\r\n3;c\r\ntwo\r\n3\r\nsix\r\n0;d\r\n\r\n",
+    "with zeros, and line ends inside": b"0003\r\none\r\n00004\r\n\r\n\r\n\r\n2\r\n0\r\r\n00\r\n\r\n",
+    "with trailers, and more behind": b"3\r\none\r\n3\r\ntwo\r\n0\r\nName: value\r\n\r\n3\r\nsix\r\n",
+    "with an end that is none": b"3\r\none\r\n3\r\ntwoXX3\r\nsix\r\n0\r\n\r\n",
+    "longer than it says": b"3\r\none\r\n3\r\ntwooo\r\n3\r\nsix\r\n0\r\n\r\n",
+    "cut off": b"3\r\none\r\n3\r\ntwo\r\n3\r\nsi",
+    "after nothing": b"",
+    "one that never ends": b"3\r\none\r\nfffffff\r\ntwo\r\n",
+    **{
+        f"of the size {size!r}": b"3\r\none\r\n%b\r\ntwo\r\n0\r\n\r\n" % size
+        for size in (b"+3", b"-3", b" 3", b"3 ", b"0x3", b"0_3", b"", b"3\n", b"3\r", b"f" * 21, "３".encode())
+    },
+}
+"""Chunked bodies, right and wrong."""
+
+
+@pytest.mark.parametrize("framed", FRAMED.values(), ids=FRAMED.keys())
+def test_chunks_however_they_are_written_and_cut_are_what_httpx_makes_of_them(framed: bytes) -> None:
+    cuts = [[framed], [b"%c" % byte for byte in framed], *([framed[:at], framed[at:]] for at in range(len(framed)))]
+    for cut in cuts:
+        pieces = [HEAD, *filter(None, cut)]
+        one, other = response_of([HEAD + pieces[1], *pieces[2:]] if pieces[1:] else pieces), response_of(pieces)
+        expected = come(iter(other.iter_raw()))
+        stream: Any = one.stream
+        assert come(reads(stream)) == expected, cut
+
+
+def test_of_chunks_that_one_read_brings_h11_is_asked_for_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[h11.Connection] = []
+    next_event = h11.Connection.next_event
+
+    def noted(state: h11.Connection) -> Any:
+        asked.append(state)
+        return next_event(state)
+
+    monkeypatch.setattr(h11.Connection, "next_event", noted)
+    response = response_of([HEAD, b"".join(chunk(b"token") for _ in range(1000)) + b"0\r\n\r\n"])
+    asked.clear()
+    stream: Any = response.stream
+    assert list(reads(stream)) == [b"token" * 1000]
+    assert len(asked) < 5

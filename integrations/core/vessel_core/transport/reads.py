@@ -2,11 +2,13 @@
 
 httpx hands on one HTTP chunk at a time, through five generators, and servers make a chunk of each token: what had arrived
 together came apart again, and that was half of a token's cost. Here h11, which checks what comes as it does for httpx, is asked
-until it needs the next read. A body that httpx's own HTTP/1.1 doesn't bring is iterated as it is.
+until it needs the next read. Whole chunks that follow one of its own are taken out of what it holds: it takes six times as long
+to say of each that nothing has changed. A body that httpx's own HTTP/1.1 doesn't bring is iterated as it is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
@@ -16,6 +18,9 @@ import httpx
 
 MOST = 64 * 1024
 """How many bytes a read may bring, as with httpx."""
+
+_CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,7})\r\n")
+"""The end of a chunk and the size of the next. What has it otherwise, an extension say, is for h11 to judge."""
 
 
 def reads(body: httpx.SyncByteStream) -> Iterator[bytes]:
@@ -62,6 +67,7 @@ class _Source:
                 event = self._state.next_event()
                 if isinstance(event, h11.Data):
                     came.append(event.data)
+                    came += _whole_chunks(self._state)
                 elif event is h11.NEED_DATA:
                     break
                 else:
@@ -80,6 +86,26 @@ class _Source:
     def take(self, data: bytes) -> None:
         """Take what a read brought, nothing if the connection was closed."""
         self._state.receive_data(data)
+
+
+def _whole_chunks(state: Any) -> list[bytes]:
+    """Take the chunks that are there whole out of what h11 holds.
+
+    It has read one before, and waits for the end of that; so it does afterwards, and knows no difference.
+    """
+    reader, held = getattr(state, "_reader", None), getattr(state, "_receive_buffer", None)
+    if getattr(reader, "_bytes_to_discard", None) != b"\r\n" or held is None:
+        return []
+    data, at, chunks = bytes(held), 0, list[bytes]()
+    while head := _CHUNK.match(data, at):
+        begin, end = head.end(), head.end() + int(head[1], 16)
+        if not begin < end <= len(data):
+            break
+        chunks.append(data[begin:end])
+        at = end
+    if at:
+        held.maybe_extract_at_most(at)
+    return chunks
 
 
 def _reads(source: _Source) -> Iterator[bytes]:
