@@ -90,13 +90,16 @@ class AsyncSession:
     ) -> AsyncGenerator[Delta]:
         """Hand on an answer as it comes; `check` is told all of it. Of several hosts another one may begin it anew, if
         it is needed `whole` or nothing of it was handed on."""
-        self.target.within(timeout)  # raises for what can be none, before anything is begun
+        if timeout is not None:
+            self.target.within(timeout)  # raises for what can be none, before anything is begun
 
         def deltas() -> AsyncGenerator[Delta]:
             received: list[Delta] = []
 
             async def begin() -> tuple[Flow[tuple[Call, ReplyStream]], AsyncTransport, Retries]:
-                return flow(), await self._connected(self.target.within(timeout)), self.target.within(timeout)
+                known = self.target.known is not None
+                transport = (known and self._transport) or await self._connected(self.target.within(timeout))
+                return flow(), transport, self.target.within(timeout)
 
             pool, most = self.target.pool, self.target.max_retries
             again = Anew(pool, flow, received, most, whole=whole) if pool else None

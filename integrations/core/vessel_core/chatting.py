@@ -48,11 +48,11 @@ def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
         yield from look_at(target, request.model)
     if target.fetch_image_urls:
         request = yield from with_pictures(request)
-    return replace(
-        request,
-        messages=arranged(request.messages, target.quirks_of(request.model), bound=is_bound(request)),
-        options=target.steady(request.model, request.options, request.extra_body),
-    )
+    messages = arranged(request.messages, target.quirks_of(request.model), bound=is_bound(request))
+    options = target.steady(request.model, request.options, request.extra_body)
+    if messages is request.messages and options is request.options:
+        return request
+    return replace(request, messages=messages, options=options)
 
 
 def _warn_of_lost_tools(target: Target, request: ChatRequest) -> None:

@@ -101,6 +101,8 @@ def _request(
 def checked_options(options: Mapping[str, Any]) -> ChatOptions:
     """Return the options that say something, checked by type; raise `InvalidRequest` on an unknown name or a wrong value."""
     given = {name: value for name, value in options.items() if value is not None}
+    if not given:
+        return ChatOptions()
     for name in given:
         if name not in OPTION_NAMES:
             raise InvalidRequest(

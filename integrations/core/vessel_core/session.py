@@ -92,12 +92,14 @@ class Session:
     ) -> Generator[Delta]:
         """Hand on an answer as it comes; `check` is told all of it. Of several hosts another one may begin it anew, if
         it is needed `whole` or nothing of it was handed on."""
-        self.target.within(timeout)  # raises for what can be none, before anything is begun
+        if timeout is not None:
+            self.target.within(timeout)  # raises for what can be none, before anything is begun
 
         def deltas() -> Generator[Delta]:
             received: list[Delta] = []
             with self._explained(model or self.target.model, received, check):
-                transport = self._connected(self.target.within(timeout))
+                known = self.target.known is not None
+                transport = (known and self._transport) or self._connected(self.target.within(timeout))
                 retries = self.target.within(timeout)
                 again = Anew(pool, flow, received, retries.most, whole=whole) if (pool := self.target.pool) else None
                 yield from deltas_of(flow(), transport, retries, received, again)

@@ -28,7 +28,6 @@ from vessel_core.request import checked_timeout
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport.connection import Connection
 from vessel_core.types import (
-    Capabilities,
     ChatOptions,
     ChatReply,
     Delta,
@@ -124,7 +123,9 @@ class Target:
     def quirks_of(self, model: str | None) -> Quirks:
         """Return the quirks with what the model's template was seen not to take; what was switched by name stays."""
         seen = self.seen.get(model or self.model or self.chosen.get("chat"))
-        capabilities = seen.capabilities if seen else Capabilities()
+        if seen is None:
+            return self.quirks
+        capabilities = seen.capabilities
         learnt: dict[str, Any] = {}
         if capabilities.repeated_roles is False:
             learnt |= {"repeated_roles": False, "system": "first"}

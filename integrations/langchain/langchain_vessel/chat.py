@@ -72,7 +72,7 @@ class ChatVessel(ToolBinding, ServerLimits):
             kwargs = call_options(kwargs)
         params = super()._get_ls_params(**{"stop": stop or self._stops(), **kwargs})
         params["ls_provider"] = PROVIDER
-        params["ls_model_name"] = kwargs.get("model") or self._where().get("model", "auto")
+        params["ls_model_name"] = kwargs.get("model") or self._known_model() or "auto"
         return params
 
     def _stops(self) -> list[str] | None:

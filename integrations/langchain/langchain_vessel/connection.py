@@ -187,11 +187,18 @@ class ServerFields(BaseModel):
 
     @property
     def _sync(self) -> Client:
-        return self._connections.of(self)[0]
+        return self._clients[0]
 
     @property
     def _async(self) -> AsyncClient:
-        return self._connections.of(self)[1]
+        return self._clients[1]
+
+    @property
+    def _clients(self) -> tuple[Client, AsyncClient]:
+        private: Any = (
+            self.__pydantic_private__
+        )  # looked up by name it takes longer than all else here, several times a call
+        return private["_connections"].of(self)
 
     def configured(self, made: T) -> T:
         """Return what was made of this before with the same fields as `made`, else that."""
@@ -204,9 +211,16 @@ class ServerFields(BaseModel):
         found = {
             "backend": known.backend.name if known else self.backend,
             "base_url": target.where,
-            "model": self.model or target.model or target.chosen.get("chat"),
+            "model": self._known_model(),
         }
         return {name: value for name, value in found.items() if value}
+
+    def _known_model(self) -> str | None:
+        """Return the model as far as it is known, without a request."""
+        if self.model:
+            return self.model
+        target = self._sync.target
+        return target.model or target.chosen.get("chat")
 
     def _answering(self) -> dict[str, Any]:
         """Return what else changes an answer: the quirks, and key and headers (a proxy routes by them) as one digest."""

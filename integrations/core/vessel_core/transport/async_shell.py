@@ -143,8 +143,11 @@ class _Exchange:
             self._turns.release()
 
     async def _turn(self, turns: asyncio.Semaphore) -> None:
+        if not turns.locked():
+            await turns.acquire()
+            return
         try:
-            async with asyncio.timeout(longest_queue(self._call, self._timeout) if turns.locked() else None):
+            async with asyncio.timeout(longest_queue(self._call, self._timeout)):
                 await turns.acquire()
         except TimeoutError:
             raise no_turn(self._call) from None

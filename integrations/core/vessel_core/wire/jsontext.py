@@ -64,9 +64,12 @@ def _refused(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON")
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def dumps(document: Mapping[str, Any] | Sequence[Any]) -> bytes:
     """Write a request body: UTF-8, NaN refused with `ValueError`, lone surrogates replaced (llama.cpp answers 500)."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(document).encode("utf-8", "replace")
 
 
 def cut_off(data: bytes) -> bool:
