@@ -34,28 +34,26 @@ from vessel_core.wire.reading import count
 _NO_SETTING = r"(?:invalid value|must be (?:an? |positive|at least|between|greater than \d))"
 """What is said of a number that is no context length, and not of a prompt that is too long for one."""
 
-# What a text or type means, most telling first. The sources are the samples of each server.
-_PATTERNS: tuple[tuple[re.Pattern[str], type[VesselError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), error)
-    for pattern, error in (
-        (r"exceed_context_size|exceeds? the available context size|maximum context length", ContextOverflow),
-        (rf"(?s)^(?!.*{_NO_SETTING}).*context length", ContextOverflow),
-        (r"context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
-        (r"greater than max_seq_len", ContextOverflow),
-        (r"input length exceeds the context|prompt is too long|no user query found in messages", ContextOverflow),
-        (r"is too large to process|increase the physical batch size", InputTooLarge),
-        (r"loading model|model is loading|is currently loading", ModelLoading),
-        (r"server busy|maximum pending requests", ServerBusy),
-        (r"invalid api key|authentication_error|unauthorized|incorrect api key", AuthFailed),
-        (r"unexpected endpoint or method|not_supported_error|feature_disabled|file not found", Unsupported),
-        (r"does not support|is not supported|404 page not found|method not allowed", Unsupported),
-        (r"no models loaded|model_not_found|model .{0,200}not found|model name is missing", ModelNotFound),
-        (r"model .{0,200}(does not exist|is not loaded)|no such model|unknown model", ModelNotFound),
-        (r"did not match|does not match the expected|failed to parse (input|output)", ServerError),
-        (r"failed to parse messages|json\.exception|cannot use custom grammar|invalid_request|must be", BadRequest),
-        (r"unsupported content|invalid message|parse error|failed to load image|badrequest", BadRequest),
-        (r"cannot make GET request|failed to download image", BadRequest),  # llama.cpp: 500 for a picture's URL
-    )
+# What a text or type means, most telling first, whatever its case. The sources are the samples of each server. It is compiled
+# by the first error.
+_PATTERNS: tuple[tuple[str, type[VesselError]], ...] = (
+    (r"exceed_context_size|exceeds? the available context size|maximum context length", ContextOverflow),
+    (rf"(?s)^(?!.*{_NO_SETTING}).*context length", ContextOverflow),
+    (r"context size has been exceeded|context the overflows|ContextWindowExceeded", ContextOverflow),
+    (r"greater than max_seq_len", ContextOverflow),
+    (r"input length exceeds the context|prompt is too long|no user query found in messages", ContextOverflow),
+    (r"is too large to process|increase the physical batch size", InputTooLarge),
+    (r"loading model|model is loading|is currently loading", ModelLoading),
+    (r"server busy|maximum pending requests", ServerBusy),
+    (r"invalid api key|authentication_error|unauthorized|incorrect api key", AuthFailed),
+    (r"unexpected endpoint or method|not_supported_error|feature_disabled|file not found", Unsupported),
+    (r"does not support|is not supported|404 page not found|method not allowed", Unsupported),
+    (r"no models loaded|model_not_found|model .{0,200}not found|model name is missing", ModelNotFound),
+    (r"model .{0,200}(does not exist|is not loaded)|no such model|unknown model", ModelNotFound),
+    (r"did not match|does not match the expected|failed to parse (input|output)", ServerError),
+    (r"failed to parse messages|json\.exception|cannot use custom grammar|invalid_request|must be", BadRequest),
+    (r"unsupported content|invalid message|parse error|failed to load image|badrequest", BadRequest),
+    (r"cannot make GET request|failed to download image", BadRequest),  # llama.cpp: 500 for a picture's URL
 )
 
 _BY_STATUS: dict[int, type[VesselError]] = {
@@ -100,7 +98,7 @@ def error_from(reply: Reply, failure: Failure | None = None) -> VesselError:
     """Return the exception for an error reply; `failure` is what was already read from it."""
     failure = failure or failure_of(reply)
     said = f"{failure.kind} {failure.message}"
-    cls = next((error for pattern, error in _PATTERNS if pattern.search(said)), None)
+    cls = next((error for pattern, error in _PATTERNS if re.search(pattern, said, re.IGNORECASE)), None)
     if cls is None or reply.status in (401, 429):
         cls = _BY_STATUS.get(reply.status) or cls
     if cls is None:
