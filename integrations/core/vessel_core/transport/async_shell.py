@@ -93,7 +93,7 @@ class AsyncTransport:
             return fast
         from vessel_core.transport.plain_async import plain_transport  # it loads what httpx itself loads late
 
-        return plain_transport(**arguments)
+        return plain_transport(secure=self._connection.address.secure, **arguments)
 
 
 class _Exchange:
