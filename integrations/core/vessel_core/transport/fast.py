@@ -11,7 +11,8 @@ import functools
 import io
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,20 +49,22 @@ LONGEST_FRAMING = 1024 * 1024
 """Bytes of a body that may come in a row without any content: the size of a chunk has no end of its own to aiohttp."""
 
 
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+
+_trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+"""What the call of this task tells of its connection. aiohttp's own way to tell it makes two new URLs for each call."""
+
+
 class FastTransport(httpx.AsyncBaseTransport):
     """The connections of one event loop."""
 
     def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits, proxy: str | None) -> None:
         import aiohttp
 
-        watching = aiohttp.TraceConfig()
-        watching.on_connection_create_start.append(_connects)
-        watching.on_connection_reuseconn.append(_reuses)
         self._proxy = proxy
         self._session = aiohttp.ClientSession(
             connector=_connector_type()(limit=0, keepalive_timeout=limits.keepalive_expiry, ssl=verify),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=[watching],
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
             auto_decompress=False,
             max_line_size=LONGEST_HEADER,
@@ -87,22 +90,27 @@ class FastTransport(httpx.AsyncBaseTransport):
         raise failure  # out here, and no frame of aiohttp's: those show the headers, a key among them
 
     async def _sent(self, request: httpx.Request) -> aiohttp.ClientResponse:
-        import aiohttp
         from yarl import URL
 
         wait: Mapping[str, float | None] = request.extensions["timeout"]
         content = request.read()
-        async with asyncio.timeout(wait["read"]):
-            return await self._session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=request.headers.multi_items(),
-                data=io.BytesIO(content) if len(content) > LARGE else content or None,
-                allow_redirects=False,
-                proxy=self._proxy,
-                timeout=aiohttp.ClientTimeout(sock_connect=wait["connect"]),
-                trace_request_ctx=request.extensions.get("trace"),
-            )
+        trace: Trace | None = request.extensions.get("trace")
+        if trace is not None:
+            await trace("http11.send_request_headers.started", {})
+        told = _trace.set(trace)
+        try:
+            async with asyncio.timeout(wait["read"]):
+                return await self._session.request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=request.headers.multi_items(),
+                    data=io.BytesIO(content) if len(content) > LARGE else content or None,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    timeout=_timeout(wait["connect"]),
+                )
+        finally:
+            _trace.reset(told)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -196,20 +204,19 @@ def _connector_type() -> type[aiohttp.TCPConnector]:
             self._factory = functools.partial(Telling, loop=self._loop)
 
         async def _create_connection(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:
+            if (trace := _trace.get()) is not None:
+                await trace("connection.connect_tcp.started", {})
             async with unhurried(timeout.sock_connect):
                 return await super()._create_connection(req, traces, aiohttp.ClientTimeout())
 
     return Unhurried
 
 
-async def _connects(_: object, context: Any, __: object) -> None:
-    if context.trace_request_ctx is not None:
-        await context.trace_request_ctx("connection.connect_tcp.started", {})
+@functools.lru_cache(16)
+def _timeout(connect: float | None) -> aiohttp.ClientTimeout:
+    import aiohttp
 
-
-async def _reuses(_: object, context: Any, __: object) -> None:
-    if context.trace_request_ctx is not None:
-        await context.trace_request_ctx("http11.send_request_headers.started", {})
+    return aiohttp.ClientTimeout(sock_connect=connect)
 
 
 def _errors() -> tuple[type[Exception], ...]:
