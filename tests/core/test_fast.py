@@ -108,7 +108,7 @@ async def test_a_body_that_never_gets_to_its_content_is_given_up(begun: bytes, e
 
 async def test_large_chunks_and_many_small_ones_have_no_end_of_their_own() -> None:
     many = b"".join(b"1\r\n%c\r\n" % byte for byte in b": " + b"a" * 400_000 + b"\n\n")
-    large = b": " + b"a" * 2**22 + b"\n\n"
+    large = b": " + b"a" * 2**20 + b"\n\n"
     last = b"".join(text("Hi")) + END
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (large, last))
     with llamacpp_server(Response(raw=CHUNKED + many + chunks + b"0\r\n\r\n")) as server:

@@ -50,6 +50,18 @@ async def streamed(server: FakeServer, *, asked: bool, together: bool = True, ti
 
 
 @pytest.mark.parametrize("asked", [False, True])
+async def test_chunks_of_next_to_nothing_are_bounded(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = text("a") + text("b")
+    tiny = HEAD + b"".join(b"1;a\r\n%c\r\n" % byte for byte in whole)
+    with llamacpp_server(Response(raw=tiny + CHUNKS + b"0\r\n\r\n")) as server:
+        assert "".join(delta.text for delta in (await streamed(server, asked=asked))[0]) == "ababc"
+        server.routes["POST", "/v1/chat/completions"] = Response(raw=tiny)
+        monkeypatch.setattr("vessel_core.transport.reads.MOST_TINY", 20)
+        with pytest.raises(StreamInterrupted, match="more than 20 chunks of next to nothing"):
+            await streamed(server, asked=asked)
+
+
+@pytest.mark.parametrize("asked", [False, True])
 @pytest.mark.parametrize("together", [True, False])
 async def test_chunks_that_one_read_brings_are_one_delta_unless_they_were_not_to_be(
     asked: bool, together: bool

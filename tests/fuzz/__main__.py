@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ["events", "lines", "openai_chat", "ollama_chat", "documents", "arguments", "media", "addresses"]
+NAMES = ["events", "lines", "openai_chat", "ollama_chat", "documents", "listings", "arguments", "media", "addresses"]
 SEEDS = (HERE / "corpus", HERE.parent / "transcripts")
 
 

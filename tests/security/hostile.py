@@ -1,8 +1,8 @@
 """Asks hostile servers in a process of its own, and prints for each what came of it, the memory and the time it took.
 
-    python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0]}'
+    python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0, "chat"]}'
 
-Each server is asked for a chat, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how
+Each server is asked, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how
 far the peak of the resident memory rose meanwhile; the last line says what is `kept` of them all, both in MiB.
 """
 
@@ -15,6 +15,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import VesselError
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
-LONGEST = 4
+ASKED: dict[str, Callable[[Any], Any]] = {
+    "chat": lambda client: client.chat(HELLO),
+    "embed": lambda client: client.embed(["a"]),
+    "models": lambda client: client.models(),
+    "rerank": lambda client: client.rerank("a", ["b"]),
+    "tokenize": lambda client: client.tokenize("a"),
+}
+LONGEST = 20
 """Seconds after which a server is given up that nothing of ours did give up."""
 
 
@@ -32,8 +40,10 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def measured(backend: str, url: str, first_token: float, *, asynchronous: bool) -> dict[str, Any]:
+def measured(backend: str, url: str, first_token: float, asked: str, *, asynchronous: bool) -> dict[str, Any]:
     """Ask one server."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what is free is not kept
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     here = _status("VmRSS")
     began, error = time.process_time(), "none"
@@ -42,10 +52,10 @@ def measured(backend: str, url: str, first_token: float, *, asynchronous: bool) 
     signal.alarm(LONGEST)
     try:
         if asynchronous:
-            asyncio.run(_ask(backend, options))
+            asyncio.run(_ask(backend, options, asked))
         else:
             with Client(backend, **options) as client:
-                client.chat(HELLO)
+                ASKED[asked](client)
     except VesselError as caught:
         error = type(caught).__name__
         caught.__traceback__ = None
@@ -57,17 +67,17 @@ def measured(backend: str, url: str, first_token: float, *, asynchronous: bool) 
     return {"error": error, "seconds": round(seconds, 3), "rss": round(rss / 1024, 1)}
 
 
-async def _ask(backend: str, options: dict[str, Any]) -> None:
+async def _ask(backend: str, options: dict[str, Any], asked: str) -> None:
     client = AsyncClient(backend, **options)
     try:
-        await client.chat(HELLO)
+        await ASKED[asked](client)
     finally:
         await client.aclose()
 
 
 def main() -> None:
     """Ask every server that is named on the command line; the first one warms up."""
-    places: dict[str, tuple[str, str, float]] = json.loads(sys.argv[1])
+    places: dict[str, tuple[str, str, float, str]] = json.loads(sys.argv[1])
     signal.signal(signal.SIGALRM, _give_up)
     for asynchronous in (False, True):  # what is loaded at first use is loaded
         measured(*next(iter(places.values())), asynchronous=asynchronous)

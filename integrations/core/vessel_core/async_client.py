@@ -71,7 +71,7 @@ class AsyncClient:
         """
         with shortened():
             async with aclosing(self.stream(messages, validate=validate, whole=True, **fields)) as deltas:
-                return ChatReply.gather([delta async for delta in deltas])
+                return await ChatReply.agather(deltas)
 
     def stream(
         self,
@@ -96,7 +96,7 @@ class AsyncClient:
     ) -> ChatReply:
         """Return what the model writes after `prompt`, without a chat template; with `suffix`, what belongs between them."""
         async with aclosing(self.stream_complete(prompt, suffix=suffix, whole=True, **fields)) as deltas:
-            return ChatReply.gather([delta async for delta in deltas])
+            return await ChatReply.agather(deltas)
 
     def stream_complete(
         self, prompt: str, *, suffix: str | None = None, whole: bool = False, **fields: Unpack[CompletionFields]

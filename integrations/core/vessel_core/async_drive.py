@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from vessel_core.backends.base import Flow
 from vessel_core.drive import Clock, Tries, begun, log, tried
 from vessel_core.errors import VesselError
+from vessel_core.keeping import Keeping
 from vessel_core.retry import Open, Outcome, Retries, Send, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
@@ -73,6 +74,7 @@ async def adeltas_of(
                     reply, whole, incoming = opening.result()
                     if incoming.streams:
                         pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                        incoming.body.whenever_grown(Keeping(received, incoming.answer).join)
                         async for data in pieces:
                             deltas = reply.feed(data)
                             if not incoming.patience.answering:

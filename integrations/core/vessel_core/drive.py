@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vessel_core.backends.base import Flow, followed
 from vessel_core.errors import VesselError
+from vessel_core.keeping import Keeping
 from vessel_core.retry import Open, Outcome, Retries, Send, Step, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout, Timings
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
@@ -94,6 +95,7 @@ def deltas_of(
                 reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
                 if incoming.streams:
                     pieces, clock = transport.pieces(incoming), Clock(incoming.since)
+                    incoming.body.whenever_grown(Keeping(received, incoming.answer).join)
                     for data in pieces:
                         deltas = reply.feed(data)
                         if not incoming.patience.answering:

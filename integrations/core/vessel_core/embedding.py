@@ -106,7 +106,8 @@ def _embed(target: Target, request: EmbedRequest, texts: Sequence[str]) -> Flow[
     options = cast("EmbedOptions", request.options)
     call = dialect.encode_embed(texts, request.model, request.dimensions, options, target.quirks)
     try:
-        reply = yield replace(call, read=partial(dialect.decode_embed, count=len(texts), dimensions=request.dimensions))
+        read = partial(dialect.decode_embed, count=len(texts), dimensions=request.dimensions)
+        reply = yield replace(call, vectors=len(texts), read=read)
     except (ContextOverflow, InputTooLarge) as error:
         if len(texts) == 1:
             return [_too_large(error)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any
 
 from vessel_core.messages import Message, ToolCall
@@ -144,6 +145,14 @@ class ChatReply:
             gathering.add(delta)
         return gathering.reply()
 
+    @classmethod
+    async def agather(cls, deltas: AsyncIterable[Delta]) -> ChatReply:
+        """Add up the deltas of one stream, async."""
+        gathering = Gathering()
+        async for delta in deltas:
+            gathering.add(delta)
+        return gathering.reply()
+
     def message(self) -> Message:
         """Return this answer as the assistant's turn of the history, without the calls that can't be run."""
         message: Message = {"role": "assistant", "content": self.text}
@@ -186,17 +195,20 @@ class _Choice:
     """The pieces of one choice."""
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
+        self.text = StringIO()  # lists would keep an object for each token
+        self.reasoning: StringIO | None = None
+        self.refusal: StringIO | None = None
         self.calls: dict[int, _Call] = {}
         self.logprobs: list[Mapping[str, Any]] = []
         self.rest = ChatReply()
 
     def add(self, delta: Delta) -> None:
         if delta.text:
-            self.text.append(delta.text)
+            self.text.write(delta.text)
         if delta.reasoning:
-            self.reasoning.append(delta.reasoning)
+            if self.reasoning is None:
+                self.reasoning = StringIO()
+            self.reasoning.write(delta.reasoning)
         for piece in delta.tool_calls:
             call = self.calls.get(piece.index)
             if call is None:
@@ -204,14 +216,17 @@ class _Choice:
             call.add(piece)
         if delta.logprobs:
             self.logprobs.extend(delta.logprobs)
-        said = delta.finish or delta.usage or delta.timings or delta.model or delta.response_id or delta.refusal
+        if delta.refusal:
+            if self.refusal is None:
+                self.refusal = StringIO()
+            self.refusal.write(delta.refusal)
+        said = delta.finish or delta.usage or delta.timings or delta.model or delta.response_id
         if said or delta.truncated or delta.system_fingerprint:
             self._add_rest(delta)
 
     def _add_rest(self, delta: Delta) -> None:
         """Take what few deltas have."""
         rest = self.rest
-        rest.refusal += delta.refusal
         rest.truncated = rest.truncated or delta.truncated
         rest.finish = rest.finish or delta.finish
         rest.usage = delta.usage or rest.usage
@@ -222,8 +237,9 @@ class _Choice:
 
     def reply(self) -> ChatReply:
         reply = self.rest
-        reply.text = "".join(self.text)
-        reply.reasoning = "".join(self.reasoning)
+        reply.text = self.text.getvalue()
+        reply.reasoning = self.reasoning.getvalue() if self.reasoning else ""
+        reply.refusal = self.refusal.getvalue() if self.refusal else ""
         reply.logprobs = self.logprobs or None
         calls = [self.calls[index] for index in sorted(self.calls)]
         reply.tool_calls = [call.valid() for call in calls if call.error is None]

@@ -186,15 +186,17 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a reply is taken in, in bytes: of one `line` or event of a stream, or of an error; of a `document` other than
-    vectors, such as a list of models; of a whole `body` of any kind.
+    """How much of a reply is taken in, in bytes: of one `line` or event of a stream; of a `document`, such as a list of
+    models or an error, to which vectors add 256 KiB for each text; of a whole `body` of any kind; of the `answer` that a stream
+    makes, in memory, where a single emoji makes each character of its text take four.
 
     What is longer is `ResponseTooLarge`, as soon as it is.
     """
 
-    line: int = 16 * 1024 * 1024
-    document: int = 16 * 1024 * 1024
+    line: int = 2 * 1024 * 1024
+    document: int = 4 * 1024 * 1024
     body: int = 256 * 1024 * 1024
+    answer: int = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

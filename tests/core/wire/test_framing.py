@@ -14,8 +14,8 @@ from vessel_core.errors import (
     StreamInterrupted,
 )
 from vessel_core.types import ChatReply
-from vessel_core.wire.framing import EventStream, Lines
-from vessel_core.wire.jsontext import MAX_DEPTH, dumps, loads
+from vessel_core.wire.framing import LINE_COST, EventStream, Lines
+from vessel_core.wire.jsontext import MAX_DEPTH, NUMBER, dumps, loads
 
 from tests.core.wire.play import (
     DONE,
@@ -300,7 +300,7 @@ def test_numbers_that_json_has_not_can_be_refused(number: str) -> None:
 def test_json_may_have_so_many_levels_and_no_more(inner: str, opened: str, closed: str) -> None:
     loads(opened * MAX_DEPTH + inner + closed * MAX_DEPTH)
     for levels in (MAX_DEPTH + 1, 1000, 100_000):
-        with pytest.raises(ValueError, match="deeper than 200 levels"):
+        with pytest.raises(ValueError, match=f"deeper than {MAX_DEPTH} levels|so many values"):
             loads(opened * levels + inner + closed * levels)
 
 
@@ -312,10 +312,31 @@ def test_many_brackets_beside_each_other_are_no_depth() -> None:
 
 
 def test_a_long_reply_of_too_many_small_values_is_refused_before_it_is_parsed() -> None:
-    numbers = b"[" + b"1.5," * 400_000 + b"1]"
-    assert len(loads(numbers)) == 400_001
-    with pytest.raises(ResponseTooLarge, match="500,000"):
-        loads(b"[" + b"{}," * 500_000 + b"1]")
+    numbers = b"[" + b"1.5," * 500_000 + b"1]"
+    assert len(loads(numbers)) == 500_001
+    for value in (b"1.5,", b"{},", b"[],", b'"",', b'{"a":1},'):
+        with pytest.raises(ResponseTooLarge, match="so many values"):
+            loads(b"[" + value * 700_000 + b"1]")
+    assert len(loads(b"[" + b"1.5," * 700_000 + b"1]", more=700_000 * NUMBER)) == 700_001
+
+
+def test_what_stands_in_a_long_text_is_no_value() -> None:
+    table = json.dumps({"text": '{"a": [1, 2, 3]}, \\ ' * 100_000})
+    assert loads(table.encode()) == loads(table) == json.loads(table)
+
+
+def test_arguments_of_too_many_small_values_are_no_json_that_is_taken_in() -> None:
+    with pytest.raises(ValueError, match="so many values"):
+        loads("[" + "{}," * 70_000 + "1]")
+
+
+@pytest.mark.parametrize("line", ["\n", ":\n", "id: 1\n", "a\n", "{\n", "\r\n"])
+def test_lines_of_nothing_are_bounded_and_those_between_events_are_not(line: str) -> None:
+    many = 10_000 // LINE_COST + 1
+    with pytest.raises(ResponseTooLarge, match="without an event"):
+        payloads(*[line.encode()] * many, limit=10_000)
+    few = [f"{line * 9}\ndata: 1\n\n".encode()] * many
+    assert payloads(*few, b"data: 2\n\n" * many, limit=10_000) == [b"1"] * many + [b"2"] * many
 
 
 def test_json_is_written_without_what_servers_fail_on() -> None:

@@ -493,6 +493,16 @@ def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assembler = ToolCallAssembler()
     with pytest.raises(ResponseTooLarge, match="get_weather"):
         assembler.feed([piece(0, "a", "get_weather", "x" * 10)] * 20)
+    assembler = ToolCallAssembler()
+    with pytest.raises(ResponseTooLarge, match="of 2 tool calls are longer than 100"):
+        assembler.feed([piece(at, str(at), "get_weather", "x" * 60) for at in range(2)])
+
+
+def test_where_a_call_ends_is_not_looked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "MAX_ARGUMENTS", 1000)
+    assembler = ToolCallAssembler()
+    with pytest.raises(ResponseTooLarge, match="'f' comes again and again"):
+        assembler.feed([piece(0, "", "f", '{"a": "' + "x" * 400), *[piece(0, "", "f", "}")] * 100])
 
 
 @pytest.mark.parametrize("types", [4, 9])

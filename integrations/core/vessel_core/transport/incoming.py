@@ -23,6 +23,12 @@ RATIO = 200
 
 STEP = 1024 * 1024
 
+GROWTH = 128 * 1024
+"""Bytes of an answer after which what has come of it is looked at again."""
+
+VECTOR = 256 * 1024
+"""Bytes that a vector of 8192 dimensions may take: a number has up to 25 digits and signs."""
+
 MORE = "If it is, `limits=Limits(body=…, document=…, line=…)` takes more in."
 HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
 
@@ -33,7 +39,9 @@ class Body:
     def __init__(self, headers: Mapping[str, str], limit: int) -> None:
         self._limit = limit
         self._came = 0
-        self._plain = 0
+        self._taken = 0
+        self._due = limit + 1
+        self._grown: Callable[[], None] = lambda: None
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity", "gzip", "deflate"):
             raise ProtocolError(
@@ -47,7 +55,18 @@ class Body:
         self._came += len(data)
         if self._came > self._limit:
             raise self._too_long()
-        return data if self._unpack is None else b"".join(self._unpacked(self._unpack, data))
+        if self._unpack is not None:
+            data = b"".join(self._unpacked(self._unpack, data))
+        else:
+            self._taken = self._came
+        if self._taken > self._due:
+            self._due = self._taken + GROWTH
+            self._grown()
+        return data
+
+    def whenever_grown(self, do: Callable[[], None]) -> None:
+        """Do something each time so many bytes more have come, and before they are handed on."""
+        self._due, self._grown = GROWTH, do
 
     def _unpacked(self, unpack: Any, data: bytes) -> list[bytes]:
         """Unpack step by step, so that a few bytes that stand for very many are noticed before they fill the memory."""
@@ -57,10 +76,10 @@ class Body:
         try:
             while data:
                 parts.append(unpack.decompress(data, STEP))
-                self._plain += len(parts[-1])
-                if self._plain > self._limit:
+                self._taken += len(parts[-1])
+                if self._taken > self._limit:
                     raise self._too_long()
-                if self._plain > STEP + RATIO * self._came:
+                if self._taken > STEP + RATIO * self._came:
                     raise ResponseTooLarge(f"The reply unpacks to more than {RATIO} times its size.", hint=HOSTILE)
                 data = unpack.unconsumed_tail
         except zlib.error as error:
@@ -133,12 +152,8 @@ class Incoming:
         self.good: bool = response.status_code < 300
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
-        if not self.good:
-            limit = limits.line
-        elif self.streams or call.read is not None:
-            limit = limits.body
-        else:
-            limit = min(limits.document, limits.body)
+        limit = limits.body if self.streams else min(limits.document + call.vectors * VECTOR, limits.body)
+        self.answer: int = limits.answer
         self.body: Body = Body(self.reply.headers, limit)
         self.patience: Patience = Patience(timeout, since)
         longest = timeout.first_token if call.stream else timeout.request

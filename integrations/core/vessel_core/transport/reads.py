@@ -22,6 +22,10 @@ MOST = 64 * 1024
 _CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,7})\r\n")
 """The end of a chunk and the size of the next. What has it otherwise, an extension say, is for h11 to judge."""
 
+TINY = 64
+MOST_TINY = 50_000
+"""How many chunks of fewer bytes than `TINY` h11 may be given: each takes it as long as one of thousands."""
+
 
 def reads(body: httpx.SyncByteStream) -> Iterator[bytes]:
     """Return the pieces of a body."""
@@ -38,13 +42,14 @@ def areads(body: httpx.AsyncByteStream) -> AsyncIterator[bytes]:
 class _Source:
     """Where a body comes from: what the `network` brings is given to `state`, which says what it means."""
 
-    __slots__ = ("_fault", "_open", "_state", "network", "seconds")
+    __slots__ = ("_fault", "_open", "_state", "_tiny", "network", "seconds")
 
     def __init__(self, state: h11.Connection, network: Any, seconds: float | None) -> None:
         self.network = network
         self.seconds = seconds
         self._state = state
         self._open = True
+        self._tiny = 0
         self._fault: httpx.TransportError | None = None
 
     @classmethod
@@ -67,6 +72,7 @@ class _Source:
                 event = self._state.next_event()
                 if isinstance(event, h11.Data):
                     came.append(event.data)
+                    self._tiny += len(event.data) < TINY
                     came += _whole_chunks(self._state)
                 elif event is h11.NEED_DATA:
                     break
@@ -75,6 +81,9 @@ class _Source:
         except h11.RemoteProtocolError as error:
             self._open = False
             self._fault = httpx.RemoteProtocolError(str(error))
+        if self._tiny > MOST_TINY:
+            self._open = False
+            self._fault = httpx.RemoteProtocolError(f"more than {MOST_TINY} chunks of next to nothing")
         return b"".join(came)
 
     def wants(self) -> bool:

@@ -23,8 +23,8 @@ class Call:
     """A request to make: `path` below the server's root, `body` to be sent as JSON (`None` for a GET).
 
     `stream` tells that the reply is a generation: it may take minutes, and is read as it comes. `picture` tells that `path`
-    is no path but the URL of a picture somewhere on the web. `read` makes a `document` of a good reply's body: what it
-    raises is taken as an error status is, so that another host may do better.
+    is no path but the URL of a picture somewhere on the web. So many `vectors` are asked for. `read` makes a `document` of a
+    good reply's body: what it raises is taken as an error status is, so that another host may do better.
     """
 
     method: str
@@ -32,6 +32,7 @@ class Call:
     body: Mapping[str, Any] | Sequence[Any] | None = None
     stream: bool = False
     picture: bool = False
+    vectors: int = 0
     read: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
 
 

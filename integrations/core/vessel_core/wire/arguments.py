@@ -20,7 +20,7 @@ def arguments_text(arguments: Any) -> str:
 
 # An escape whose end is still to come, the second half of a surrogate pair included.
 _OPEN_ESCAPE = re.compile(
-    r"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z"
+    r"(?<!\\)(?:\\\\)*+(\\(?:u[0-9a-fA-F]{0,3})?|\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)\Z"
 )
 
 

@@ -188,12 +188,13 @@ def _until(value: str, now: str | None) -> float | None:
     return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
 
 
-def json_body(reply: Reply) -> Any:
-    """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON."""
+def json_body(reply: Reply, *, more: int = 0) -> Any:
+    """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON. Its values may take `more`
+    bytes of memory than is usual."""
     if reply.status >= 300:
         raise error_from(reply)
     try:
-        document = loads(reply.body)
+        document = loads(reply.body, more=more)
     except ValueError as error:
         raise not_json(reply.body) from error
     if (failure := failure_in(document)) is not None:  # quirk 22: an error with status 200

@@ -6,11 +6,13 @@ through its own template, what each parameter means. A server that reads the ans
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, cast
 
 from vessel_core.types import ChatRequest, Delta, Tool
 from vessel_core.wire import Call, Quirks, Reply, ReplyStream
+from vessel_core.wire.holding import Held
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs, misfit
@@ -106,7 +108,7 @@ class ForcedStream(TurningStream):
         self._request, self._quirks = request, quirks
         self._tools = forced_tools(request)
         self._calls: dict[int, ToolCallAssembler] = {}
-        self._held: dict[int, str] = {}
+        self._held: defaultdict[int, Held] = defaultdict(Held)
         self._prose: set[int] = set()
 
     def _turn(self, delta: Delta) -> None:
@@ -118,7 +120,8 @@ class ForcedStream(TurningStream):
         name, arguments = self._piece(delta)
         pieces = [{"index": 0, "function": {"name": None if calls else name, "arguments": arguments}}] if name else []
         delta.tool_calls = calls.feed(pieces)
-        delta.text = self._held.get(delta.index, "") if delta.finish and not calls else ""
+        text = self._held[delta.index].take() if delta.finish else ""
+        delta.text = "" if calls else text
         if delta.finish:
             delta.tool_calls = one_a_call([*delta.tool_calls, *calls.close(delta.finish)])
             delta.finish = "tool_calls" if calls and delta.finish == "stop" else delta.finish
@@ -127,9 +130,10 @@ class ForcedStream(TurningStream):
         """Return the tool and the arguments that a delta adds to its call; no tool if it adds nothing yet."""
         if len(self._tools) == 1:
             return (self._tools[0]["function"]["name"] if delta.text else None), delta.text
-        self._held[delta.index] = text = self._held.get(delta.index, "") + delta.text
-        whole = text and delta.finish and delta.finish != "length"
-        return (read_call(text, self._tools) if whole else None) or (None, "")
+        self._held[delta.index].add(delta.text)
+        if not delta.finish or delta.finish == "length":
+            return None, ""
+        return read_call(self._held[delta.index].whole(), self._tools) or (None, "")
 
 
 Asked = tuple[Call, ReplyStream]

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
 from vessel_core.wire import MAX_LINE
+from vessel_core.wire.failure_shapes import beginning_of
 from vessel_core.wire.jsontext import loads
 
 FIELDS = (b"data", b"event", b"error", b"id", b"retry")  # a comment's name is empty; a cut line may hold half a name
@@ -20,7 +21,7 @@ HINT = "This is no LLM server's answer: check the URL, or take more in with `lim
 BOM = b"\xef\xbb\xbf"
 
 LINE_COST = 48
-"""Bytes of memory that a further line of an event takes beside its own: lines of nothing are bounded too."""
+"""Bytes for which a line counts beside its own, one of an event that has begun or one of nothing: about what it takes."""
 
 
 class Lines:
@@ -114,6 +115,7 @@ class EventStream:
         self._data: list[bytes] = []
         self._size = 0
         self._event = b""
+        self._idle = 0
         self.stray = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -121,7 +123,7 @@ class EventStream:
         if data.startswith(b"data: ") and data.endswith(b"\n\n") and self._between() and len(data) <= self._limit:
             events = data[6:-2].split(b"\n\ndata: ")
             if data.count(b"\n") == 2 * len(events) and b"\r" not in data:
-                self._lines.started = True
+                self._lines.started, self._idle = True, 0
                 return events  # whole events of one line each, as they nearly always come
         payloads: list[bytes] = []
         for line in self._lines.feed(data):
@@ -133,6 +135,9 @@ class EventStream:
                 payloads.append(self._dispatch())
             else:
                 self._event = b""
+                self._idle += LINE_COST
+        if self._idle > self._limit and not payloads:
+            raise ResponseTooLarge(f"More than {self._limit // LINE_COST:,} lines came without an event.", hint=HINT)
         return payloads
 
     def close(self) -> list[bytes]:
@@ -149,6 +154,7 @@ class EventStream:
         return not self._data and not self._event and self._lines.at_start()
 
     def _take(self, value: bytes) -> None:
+        self._idle = 0
         self._size += len(value) + (LINE_COST if self._data else 0)
         if self._size > self._limit:
             raise ResponseTooLarge(f"One event of the stream is longer than {self._limit:,} bytes.", hint=HINT)
@@ -161,7 +167,9 @@ class EventStream:
             if len(self._data) == 1 and value.startswith((b"{", b"[DONE]")) and _is_document(self._data[0]):
                 payloads.append(self._dispatch())  # quirk 5: events that no blank line parts
             self._take(value)
-        elif name == b"event":
+            return
+        self._idle += len(line) + LINE_COST
+        if name == b"event":
             self._event = value
         elif name == b"error":  # quirk 8
             payloads.append(_error_document(value))
@@ -190,7 +198,7 @@ def _error_document(payload: bytes) -> bytes:
     try:
         document = loads(payload)
     except ValueError:
-        document = payload.decode("utf-8", "replace")
+        document = beginning_of(payload)
     if isinstance(document, dict) and cast("dict[str, Any]", document).get("error"):
         return payload
     return json.dumps({"error": document or "The server sent an error without a word."}).encode()

@@ -5,59 +5,113 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 from pydantic_core import from_json
 
 from vessel_core.errors import ResponseTooLarge
 
-MAX_DEPTH = 200
-"""Levels a document may have: pydantic-core's own bound, which can't be set."""
+MAX_DEPTH = 128
+"""Levels a document may have: who takes it on may go through it level by level, a few calls each, of the thousand Python has."""
 
-SMALL = 1024 * 1024
-"""Bytes up to which a document may hold what it likes."""
+SMALL = 128 * 1024
+"""Characters up to which a document may hold what it likes."""
 
-MAX_VALUES = 500_000
-"""Objects, lists and texts a larger document may hold: each takes dozens of times the memory of its few bytes. Numbers are not
-counted, of which vectors are made."""
+MAX_COST = 24 * 1024 * 1024
+"""Bytes of memory that the values of a larger document may take, beside its texts: `[]` takes thirty times its own."""
 
-# An escaped backslash, a surrogate pair, or a surrogate that stands alone, as an escape or as it is.
-_SURROGATES = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2}|[\ud800-\udfff])"
-)
+MOST_MENDED = 2 * 1024 * 1024
+"""Characters up to which halves of characters are replaced: that takes a dozen times their memory."""
+
+MAX_TEXT_COST = MAX_COST // 4
+"""As much for JSON that a model wrote into a text: it is parsed by who takes it on as well."""
+
+NUMBER = 40
+"""Bytes of memory a number takes in a list."""
+
+_COSTS = ((b",", NUMBER), (b"{", 60), (b"[", 60), (b":", 100), (b'"', 30))
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+
+_DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+_LONG = 64
+"""Bytes of a text from which on it matters which signs it holds."""
+
+# Escapes of surrogates that follow one another, the first of them no end of an escaped backslash; or one as it is.
+_SURROGATES = re.compile(r"(?<!\\)(?:\\\\)*+(?P<escapes>(?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})++)|[\ud800-\udfff]")
+_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ONE = re.compile(rf"({_PAIR})|.{{6}}")
 
 
-def loads(data: bytes | str, *, nan: bool = True) -> Any:
+def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
     """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
 
     NaN, Infinity and numbers as large (1e999) are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates
-    become U+FFFD (quirk 45). Bytes are what a server sent: `ResponseTooLarge` is raised above `MAX_VALUES`.
+    become U+FFFD (quirk 45). Bytes are what a server sent: `ResponseTooLarge` is raised if their values would take more memory
+    than `MAX_COST` and `more`.
     """
-    if len(data) > SMALL and isinstance(data, bytes):
-        _count(data)
+    size = len(data)
+    if size > SMALL:
+        _weigh(data, more)
     try:
         document = from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except (ValueError, TypeError):  # the latter of a lone surrogate in a text
+        if size > MOST_MENDED:
+            raise ValueError(f"no JSON, or longer than {MOST_MENDED:,} bytes and not quite UTF-8") from None
         text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-        if _deeper_than(MAX_DEPTH, text):
-            raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
+        _refuse_depth(text)
         document = json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
+    else:
+        flat = size <= 2 * MAX_DEPTH or (isinstance(data, bytes) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH)
+        if not flat:
+            _refuse_depth(data)
     if not nan:
         json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
     return document
 
 
-def _count(data: bytes) -> None:
-    if data.count(b"{") + data.count(b"[") + data.count(b'"') // 2 > MAX_VALUES:
+def _weigh(data: bytes | str, more: int) -> None:
+    if isinstance(data, str):
+        if _dearer(MAX_TEXT_COST, _utf8(data)):
+            raise ValueError("JSON of so many values that it would fill the memory")
+    elif _dearer(MAX_COST + more, data):
         raise ResponseTooLarge(
-            f"The reply is JSON of more than {MAX_VALUES:,} objects, lists and texts.",
+            "The reply is JSON of so many values that it would fill the memory.",
             hint="This is no LLM server's answer: is the URL right, and the server to be trusted?",
         )
 
 
+def _dearer(most: int, data: bytes) -> bool:
+    """Tell whether the values of a document take more bytes of memory, about. What stands in long texts is none of them."""
+    cost = _cost(data, 0, len(data))
+    texts = _TEXTS.finditer(data) if cost > most else ()
+    for start, end in (text.span() for text in texts):
+        if end - start > _LONG:
+            cost -= _cost(data, start + 1, end - 1)
+            if cost <= most:
+                break
+    return cost > most
+
+
+def _cost(data: bytes, start: int, end: int) -> int:
+    return sum(cost * data.count(sign, start, end) for sign, cost in _COSTS)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def without_lone_surrogates(text: str) -> str:
     """Return JSON text in which half a character is an escape of U+FFFD."""
-    return _SURROGATES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+    written, end = StringIO(), 0  # a list of pieces would take twenty times their size
+    for found in _SURROGATES.finditer(text):
+        start = found.start("escapes") if found["escapes"] else found.start()
+        written.write(text[end:start])
+        end = found.end()
+        written.write(_ONE.sub(lambda one: one[1] or "\\ufffd", text[start:end]) if found["escapes"] else "\\ufffd")
+    return written.getvalue() + text[end:] if end else text
 
 
 def _refused(constant: str) -> float:
@@ -85,13 +139,12 @@ def cut_off(data: bytes) -> bool:
     return False
 
 
-def _deeper_than(limit: int, text: str) -> bool:
-    """Tell whether more than `limit` brackets are open at once, those inside strings counted too."""
-    if text.count("[") + text.count("{") <= limit:
-        return False
+def _refuse_depth(data: bytes | str) -> None:
+    data = _utf8(data) if isinstance(data, str) else data
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return
     depth = 0
-    for bracket in re.finditer(r"[\[\]{}]", text):
-        depth += 1 if bracket[0] in "[{" else -1
-        if depth > limit:
-            return True
-    return False
+    for found in _BRACKETS.finditer(data):
+        depth += _DEEPER.get(data[found.start()], 0)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")

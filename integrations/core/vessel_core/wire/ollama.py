@@ -16,6 +16,7 @@ from vessel_core.wire.failure_shapes import failure_alone, failure_in
 from vessel_core.wire.failures import error_from, json_body, not_json
 from vessel_core.wire.forcing import forced_tools, read_call
 from vessel_core.wire.framing import Lines
+from vessel_core.wire.holding import Held
 from vessel_core.wire.jsontext import cut_off, loads
 from vessel_core.wire.ollama_request import encode_chat, encode_embed
 from vessel_core.wire.payloads import PayloadStream
@@ -24,7 +25,7 @@ from vessel_core.wire.reading import mapping, mappings, ollama_timings, ollama_u
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tools import assembler, one_a_call
-from vessel_core.wire.vectors import check_vectors, decode_vector
+from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -39,7 +40,7 @@ class ChatStream(PayloadStream[Lines]):
         self._thinking = splitter(request, quirks)
         self._forced = forced_tools(request)
         self._texts = None if self._forced else text_calls(request, quirks)
-        self._bound: list[str] = []
+        self._bound = Held()
         self._came = 0
         self._started = False
         self._passing = False  # whether text is handed on as it is
@@ -119,7 +120,7 @@ class ChatStream(PayloadStream[Lines]):
         """Return text that is an answer; what is bound to be a call is held until it is whole."""
         if not self._forced:
             return text
-        self._bound.append(text)
+        self._bound.add(text)
         return ""
 
     def _whole_call(self, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class ChatStream(PayloadStream[Lines]):
 
     def _read_bound(self, last: Delta, reason: str) -> None:
         """Make the call of a text that was bound to be one; cut off by length, it is a call that can't be run."""
-        text = "".join(self._bound)
+        text = self._bound.take()
         if self._calls:  # the server read it as a call itself
             last.text += text
         elif reason != "length" and (call := read_call(text, self._forced)) is not None:
@@ -189,7 +190,7 @@ def _interrupted(started: bool) -> StreamInterrupted:
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors, which come in the order of the inputs."""
-    fields = mapping(json_body(Reply(200, body=body)))
+    fields = mapping(json_body(Reply(200, body=body), more=count * VECTOR))
     vectors = fields.get("embeddings", ())
     if not isinstance(vectors, list | tuple):
         raise ProtocolError(f"The embeddings are no list but {type(vectors).__name__}.")

@@ -29,7 +29,7 @@ from vessel_core.wire.reading import (
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tools import assembler, one_a_call
-from vessel_core.wire.vectors import check_vectors, decode_vector
+from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -254,7 +254,7 @@ def _progress(progress: Any) -> Progress:
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
-    document = json_body(Reply(200, body=body))
+    document = json_body(Reply(200, body=body), more=count * VECTOR)
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
     places = [place(item.get("index")) for item in items]
     if sorted(at for at in places if at is not None) == list(range(len(items))):

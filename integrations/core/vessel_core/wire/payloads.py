@@ -6,12 +6,18 @@ import re
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
-from vessel_core.errors import VesselError
+from vessel_core.errors import ResponseTooLarge, VesselError
 from vessel_core.types import Delta
 from vessel_core.wire.failures import not_json
 from vessel_core.wire.framing import EventStream, Lines
 
 F = TypeVar("F", bound=EventStream | Lines)
+
+QUIET = 16 * 1024 * 1024
+"""Bytes that may come without anything of an answer in them: progress, or what is held back until it is whole."""
+
+PAYLOAD = 64
+"""Bytes for which each payload counts beside its own: those of nothing are bounded too."""
 
 _BETWEEN_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
 
@@ -23,6 +29,7 @@ class PayloadStream(ABC, Generic[F]):
         self.done: bool = False
         self._framing: F = framing
         self._error: VesselError | None = None
+        self._quiet = 0
 
     def feed(self, data: bytes) -> list[Delta]:
         """Return the deltas that `data` completes; raise the error a payload holds, after deltas at the next call."""
@@ -30,8 +37,12 @@ class PayloadStream(ABC, Generic[F]):
             raise self._error
         deltas: list[Delta] = []
         try:
-            for payload in self._framing.feed(data):
+            payloads = self._framing.feed(data)
+            for payload in payloads:
                 self._payload(payload, deltas)
+            self._quiet = 0 if deltas else self._quiet + len(data) + PAYLOAD * len(payloads)
+            if self._quiet > QUIET:
+                raise _too_quiet()
         except VesselError as error:
             if not deltas:
                 raise
@@ -60,3 +71,10 @@ class PayloadStream(ABC, Generic[F]):
     def _raise_held(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _too_quiet() -> ResponseTooLarge:
+    return ResponseTooLarge(
+        f"{QUIET:,} bytes and more came without anything of an answer in them.",
+        hint="This is no LLM server's answer: is the URL right, and the server to be trusted?",
+    )

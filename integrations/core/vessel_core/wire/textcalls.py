@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vessel_core.types import ChatRequest, ToolCallDelta
+from vessel_core.wire.holding import BLANKS, Held
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import mapping
@@ -28,13 +29,18 @@ class TextCalls:
         self._names = frozenset(names)
         self._held = ""
         self._opener = ""
+        self._later = Held()  # what came since, while only the end of it tells
+        self._end = ""
         self._bare = bare
         self._found = 0
         self._blank = ""
 
     def feed(self, text: str) -> tuple[str, list[dict[str, Any]]]:
         """Return the answer that `text` adds, and the calls in the form of a delta's `tool_calls`."""
-        self._held += text
+        if self._waits(text):
+            self._later.add(text)
+            return "", []
+        self._held += self._later.take() + text
         answer: list[str] = []
         calls: list[dict[str, Any]] = []
         while self._step(answer, calls):
@@ -43,9 +49,19 @@ class TextCalls:
 
     def close(self) -> tuple[str, list[dict[str, Any]]]:
         """Return what was held back: a call without its closer, half a tag or JSON that is no call."""
-        held, self._held = self._held, ""
+        held, self._held = self._held + self._later.take(), ""
         calls = self._read(held.removeprefix(self._opener)) if self._opener or self._bare else []
         return ("" if calls else self._blank + held), calls
+
+    def _waits(self, text: str) -> bool:
+        """Tell whether nothing is to be done yet: a closer is still to come, or it may be JSON, of which only the end tells."""
+        closer = CLOSERS.get(self._opener)
+        if closer is None:
+            return self._bare and self._held.lstrip().startswith(("{", "[{"))
+        self._end = (self._end or self._held[-len(closer) :]) + text
+        came = closer in self._end
+        self._end = "" if came else self._end[-len(closer) :]
+        return not came
 
     def _step(self, answer: list[str], calls: list[dict[str, Any]]) -> bool:
         """Take one part of what is held; tell whether there may be another."""
@@ -53,7 +69,7 @@ class TextCalls:
             return self._inside(answer, calls)
         if self._bare:
             head = self._held.lstrip()
-            if not head or head.startswith(("{", "[{")) or "[{".startswith(head):
+            if (not head and len(self._held) < BLANKS) or head.startswith(("{", "[{")) or head == "[":
                 return False  # it may be JSON; only the end tells
             self._bare = False
         return self._outside(answer)
@@ -76,6 +92,7 @@ class TextCalls:
         at, self._opener = min(starts, default=(len(self._held) - self._overlap(), ""))
         text, self._held = self._blank + self._held[:at], self._held[at:]
         kept = len(text.rstrip())
+        kept = kept if len(text) - kept < BLANKS else len(text)
         self._blank = text[kept:]
         answer.append(text[:kept])
         return bool(self._opener)

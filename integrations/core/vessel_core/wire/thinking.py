@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from vessel_core.checking import is_bound
 from vessel_core.types import ChatRequest, Delta
 from vessel_core.wire import ReplyStream
+from vessel_core.wire.holding import BLANKS, Held
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.turning import TurningStream
 
@@ -48,7 +51,7 @@ class ThinkSplitter:
             if head.startswith(opener):
                 self._closer, self._held = closer, head[len(opener) :]
                 return self._inside()
-            if opener.startswith(head):
+            if opener.startswith(head) and len(self._held) < BLANKS:
                 return "", ""
         self.passing = True
         held, self._held = self._held, ""
@@ -105,21 +108,20 @@ class GrammarStream(TurningStream):
 
     def __init__(self, reply: ReplyStream) -> None:
         super().__init__(reply)
-        self._held: dict[int, str] = {}
+        self._held: defaultdict[int, Held] = defaultdict(Held)
         self._said: set[int] = set()
 
     def _turn(self, delta: Delta) -> None:
         if delta.index in self._said:
             return
-        thought = self._held.pop(delta.index, "") + delta.reasoning
+        held = self._held[delta.index]
+        held.add(delta.reasoning)
         delta.reasoning = ""
         if delta.text:
             self._said.add(delta.index)
-            delta.reasoning = thought
+            delta.reasoning = held.take()
         elif delta.finish:
-            delta.text = thought
-        else:
-            self._held[delta.index] = thought
+            delta.text = held.take()
 
 
 def _overlap(text: str, tag: str) -> int:

@@ -21,10 +21,15 @@ from vessel_core.wire.arguments import (
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import place
 
-MAX_ARGUMENTS = 4 * 1024 * 1024
+MAX_ARGUMENTS = 512 * 1024
+"""Characters that the arguments of a reply's calls may have together, if the tokens of an answer aren't bounded."""
 MAX_CALLS = 512
+LOOKS = 24
+"""How many times the longest arguments may be looked at to find where the next call begins."""
+PIECE = 4
+"""Characters that take as long to look at as it takes to join a piece."""
 CHARACTERS_A_TOKEN = 8
-"""More than any language has; the arguments of one call are bounded by it where the answer's tokens are."""
+"""More than any language has; arguments are bounded by it where the answer's tokens are."""
 _BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
 _COUNTED = re.compile(r"(call|tool|functions?)?[\W_]?\d{1,3}", re.IGNORECASE)
 """An id that is no more than the place of a call in its reply, so that the next reply has it too: quirk 55."""
@@ -38,7 +43,19 @@ class _OpenCall:
     """A call whose pieces are still coming."""
 
     __slots__ = (
-        *("announced", "arguments", "breaks", "escape", "held", "id", "index", "name", "said", "server_index", "size"),
+        *(
+            "announced",
+            "arguments",
+            "breaks",
+            "escape",
+            "held",
+            "id",
+            "index",
+            "looked",
+            "name",
+            "said",
+            "server_index",
+        ),
     )
 
     def __init__(self, index: int, server_index: int | None) -> None:
@@ -51,13 +68,21 @@ class _OpenCall:
         self.held = False
         self.said = False
         self.arguments: list[str] = []
+        self.looked = 0
         self.escape = ""  # the beginning of one, at the end of what has come
-        self.size = 0
 
     def complete(self) -> bool:
         """Tell whether the arguments so far are a JSON document."""
-        ends = bool(self.arguments) and self.arguments[-1].rstrip().endswith(("}", '"'))
-        return ends and parse_arguments("".join(self.arguments)) is not None
+        if not (self.arguments and self.arguments[-1].rstrip().endswith(("}", '"'))):
+            return False
+        text = "".join(self.arguments)
+        self.looked += len(text) + PIECE * len(self.arguments)
+        if self.looked > LOOKS * MAX_ARGUMENTS:
+            raise ResponseTooLarge(
+                f"The name of tool {self.name!r} comes again and again with its arguments.",
+                hint="See the server's log.",
+            )
+        return parse_arguments(text) is not None
 
 
 class ToolCallAssembler:
@@ -71,7 +96,7 @@ class ToolCallAssembler:
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of
     another can't be run. With `parallel=False` no call is let through after the first that may be run (quirk 68); `dropped`
-    counts those. The arguments of one call may have `limit` characters. `repair` and `cumulative` are the quirks
+    counts those. The arguments of all calls may have `limit` characters. `repair` and `cumulative` are the quirks
     `repair_arguments` (63) and `cumulative_arguments` (61).
     """
 
@@ -92,6 +117,7 @@ class ToolCallAssembler:
         self._repair = repair
         self._cumulative = cumulative
         self._limit = MAX_ARGUMENTS if limit is None else limit
+        self._size = 0
         self._calls: list[_OpenCall] = []
         self._ids = set(used)
         self._callable = callable_
@@ -163,10 +189,10 @@ class ToolCallAssembler:
     def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
         if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
             arguments, call.escape = arguments[len(said) :], ""  # quirk 61
-        call.size += len(arguments)
-        if call.size > self._limit:
+        self._size += len(arguments)
+        if self._size > self._limit:
             raise ResponseTooLarge(
-                f"The arguments of tool {call.name!r} are longer than {self._limit:,} characters.",
+                f"The arguments of {self._named(call)} are longer than {self._limit:,} characters.",
                 hint="The model may be stuck inside a string. If it isn't, raise `max_tokens`, or quirks={'max_structured': …}.",
             )
         if not call.said:
@@ -187,6 +213,9 @@ class ToolCallAssembler:
             deltas += [self._announce(one) for one in self._calls[: call.index + 1] if one.name and not one.announced]
         elif arguments and not call.held:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
+
+    def _named(self, call: _OpenCall) -> str:
+        return f"tool {call.name!r}" if len(self._calls) == 1 else f"{len(self._calls)} tool calls"
 
     def _allowed(self) -> list[_OpenCall]:
         if self._parallel:

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import ProtocolError
+from vessel_core.wire.jsontext import NUMBER
+
+VECTOR = 8192 * NUMBER
+"""Bytes of memory a vector may take, of the most dimensions that models have."""
 
 
 def decode_vector(embedding: Any) -> Sequence[float]:

@@ -1,0 +1,77 @@
+"""What is held back until it is whole is bounded, whoever holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from vessel_core.errors import ResponseTooLarge
+from vessel_core.types import ChatRequest
+from vessel_core.wire import Quirks, ReplyStream, holding, ollama, openai, payloads
+from vessel_core.wire.forcing import ForcedStream
+from vessel_core.wire.textcalls import TextCalls
+from vessel_core.wire.thinking import GrammarStream, ThinkSplitter
+
+from tests.core.wire.play import TIME, WEATHER, ask, chunk, event, line, play
+
+QUIRKS = Quirks(text_calls=True)
+BOTH = ask(tools=[WEATHER, TIME], tool_choice="required")
+
+
+def calls_in_text(request: ChatRequest) -> ReplyStream:
+    return openai.ChatStream(request, QUIRKS)
+
+
+def of_ollama(request: ChatRequest) -> ReplyStream:
+    return ollama.ChatStream(request, Quirks())
+
+
+def forced(request: ChatRequest) -> ReplyStream:
+    return ForcedStream(openai.ChatStream(request, Quirks()), request, Quirks())
+
+
+def in_a_grammar(request: ChatRequest) -> ReplyStream:
+    return GrammarStream(openai.ChatStream(request, Quirks()))
+
+
+@pytest.mark.parametrize(
+    ("stream", "piece"),
+    [
+        (calls_in_text, chunk({"content": "{"})),
+        (calls_in_text, chunk({"content": "<tool_call>"})),
+        (of_ollama, line({"content": "{"})),
+        (forced, chunk({"content": "{"})),
+        (in_a_grammar, chunk({"reasoning_content": "hm"})),
+    ],
+)
+def test_text_that_is_read_when_it_is_whole_is_bounded(
+    stream: Callable[[ChatRequest], ReplyStream], piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "MAX_HELD", 100)
+    played = play(stream(BOTH), [piece] * 200)
+    assert isinstance(played.error, ResponseTooLarge)
+    assert "100 characters" in str(played.error)
+    assert not any(delta.text or delta.reasoning or delta.tool_calls for delta in played.deltas)
+
+
+def test_blanks_are_not_held_without_end() -> None:
+    thinking = ThinkSplitter()
+    assert "".join("".join(thinking.feed(" ")) for _ in range(2 * holding.BLANKS)) == " " * 2 * holding.BLANKS
+    texts = TextCalls(["f"])
+    fed = "".join(texts.feed(" ")[0] for _ in range(3 * holding.BLANKS))
+    assert len(fed) > holding.BLANKS
+    assert fed + texts.close()[0] == " " * 3 * holding.BLANKS
+
+
+@pytest.mark.parametrize("piece", [b"data: {}\n\n", b"data: {}\n", event({"choices": []}), event({"usage": {}})])
+def test_payloads_of_nothing_are_bounded_and_those_between_tokens_are_not(
+    piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payloads, "QUIET", 1000)
+    stream = openai.ChatStream(ask(), Quirks())
+    for _ in range(100):
+        assert stream.feed(piece) == []
+        assert stream.feed(chunk({"content": "a"}))
+    played = play(stream, [piece] * 100)
+    assert isinstance(played.error, ResponseTooLarge)
+    assert "without anything of an answer" in str(played.error)
