@@ -12,7 +12,7 @@ from vessel_core.cli.terminal import Terminal
 from vessel_core.diagnosis import Examined, Report
 from vessel_core.types import ModelInfo, ServerInfo
 
-from tests.cli.test_commands import run
+from tests.cli.running import run
 from tests.fake_server import lmstudio_server, openai_server
 
 
