@@ -73,6 +73,14 @@ def test_serve_says_that_its_port_is_taken(chat_server: LocalServer) -> None:
     assert "GGUF" not in result.output
 
 
+@pytest.mark.parametrize("host", ["", " "])
+def test_serve_refuses_a_host_that_is_none(host: str) -> None:
+    result = run("serve", "--demo", "--port", "0", "--host", host)
+    assert result.exit_code == 1
+    assert "host is empty." in result.stderr
+    assert "0.0.0.0" in result.stderr
+
+
 def test_serve_refuses_a_port_that_cannot_be() -> None:
     result = run("serve", "--demo", "--port", "99999")
     assert result.exit_code == 2

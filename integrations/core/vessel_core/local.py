@@ -102,6 +102,8 @@ class LocalServer:
     ) -> None:
         if min(context_length, parallel, threads) < 1 or start_timeout <= 0:
             raise InvalidConfig("context_length, parallel, threads and start_timeout must be positive.")
+        if not host.strip():
+            raise InvalidConfig("host is empty.", hint="127.0.0.1 is this machine only, 0.0.0.0 every address it has.")
         self.model: Path = Path(model).expanduser()
         self.mmproj = Path(mmproj).expanduser() if mmproj is not None else None
         self.lora: dict[Path, float] = {Path(file).expanduser(): scale for file, scale in (lora or {}).items()}
