@@ -12,7 +12,7 @@ from vessel_core.cli.terminal import complain
 from vessel_core.errors import VesselError
 
 from tests.cli.running import run
-from tests.fake_server import FakeServer, Response
+from tests.fake_server import FakeServer, Response, openai_server
 
 
 def test_an_unknown_backend_is_named() -> None:
@@ -80,6 +80,20 @@ def test_an_error_names_the_options_of_the_command_and_not_the_arguments_of_a_fu
         ),
         ("No.", "Raise `Timeout(request=…)`.", "Is it busy, or stuck? See its log."),
         ("No.", "It stopped. What came is in `partial`.", "It stopped."),
+        (
+            "No.",
+            "`ChatOptions` says what each option takes.",
+            "Options go as -o NAME=VALUE, such as -o temperature=0.2 or -o 'stop=[\"END\"]'.",
+        ),
+        ("No.", "Choose one that `models()` lists.", "Choose one that `vessel models` lists."),
+        ("No.", "Load it with `load('qwen3:8b')`.", "Load it with `vessel load qwen3:8b`."),
+        ("No.", "Wait longer with `Timeout(load=…)`, or load it.", "Try again later, or load it."),
+        (
+            "No.",
+            "A key goes into api_key=, or with its header's name into headers=.",
+            "A key goes into --key or VESSEL_API_KEY.",
+        ),
+        ("base_url names a host twice.", "Drop one.", "--url names a host twice.\nDrop one."),
     ],
 )
 def test_what_an_error_says_to_do_can_be_done_at_a_shell(
@@ -87,3 +101,16 @@ def test_what_an_error_says_to_do_can_be_done_at_a_shell(
 ) -> None:
     complain(VesselError(message, hint=hint))
     assert capsys.readouterr().err.removeprefix("No.\n") == f"{said}\n"
+
+
+def test_a_server_without_a_model_is_told_of_in_words_that_fit_it() -> None:
+    with openai_server(models=[]) as server:
+        result = run("chat", "Hi.", "-b", "openai", "-u", server.base_url)
+    assert result.exit_code == 1
+    assert "OpenAI-compatible server has no models." in result.stderr
+    assert "Start it with one, or see its log." in result.stderr
+
+
+def test_a_refused_url_of_any_server_is_told_without_a_command_that_starts_it() -> None:
+    result = run("chat", "Hi.", "-b", "openai", "-u", "http://127.0.0.1:9")
+    assert "Start it, or give the right --url." in result.stderr

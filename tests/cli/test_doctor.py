@@ -178,6 +178,14 @@ def test_a_server_that_is_found_gets_the_key_that_it_wants(command: list[str], k
     assert (server["error"], server["source"]) == (None, "LLAMACPP_URL")
 
 
+def test_doctor_says_in_a_terminal_what_can_be_done_there() -> None:
+    with FakeServer(otherwise=Response.json({"error": {"message": "who are you?"}}, status=401)) as server:
+        result = run("doctor", "-b", "openai", "-u", server.base_url, env={"OPENAI_BASE_URL": "http://box/v1"})
+    assert "→ If it wants a key: --key or VESSEL_API_KEY." in result.output
+    assert "give --url, or LLAMACPP_URL" in result.output
+    assert "api_key" not in result.output
+
+
 @pytest.mark.parametrize("check", ["--check", "--no-check"])
 def test_doctor_fails_where_the_only_server_wants_a_key(check: str) -> None:
     with FakeServer(otherwise=Response.json({"error": {"message": "who are you?"}}, status=401)) as server:
@@ -243,7 +251,12 @@ def test_doctor_says_what_to_do_next() -> None:
     assert "--jinja" in tools
     assert "--mmproj" in vision
     assert "2,048 tokens is small" in context
-    assert Examined(ServerInfo("ollama", "http://box", True)).advice == ("It has no model: ollama pull qwen3.",)
+    assert Examined(ServerInfo("ollama", "http://box", True)).advice == (
+        "It has no model. Fetch one: ollama pull qwen3.",
+    )
+    assert Examined(ServerInfo("llamacpp", "http://box", True)).advice == (
+        "It has no model. Start it with one: llama-server -m model.gguf --jinja.",
+    )
     (wants,) = Examined(ServerInfo("ollama", "http://box", True, error="It wants a key.")).advice
     assert "--key" in wants
 

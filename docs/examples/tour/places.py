@@ -92,7 +92,7 @@ def _state(server: ServerInfo) -> str:
         return "no LLM server answers"
     backend = find_backend(server.backend)
     models = ", ".join(model.id for model in server.models)
-    return f"{backend.title}, {models or server.error or f'without a model: {backend.then or backend.start}'}"
+    return f"{backend.title}, {models or server.error or f'without a model. {backend.how_to_get_a_model}'}"
 
 
 def _on(running: list[ServerInfo], report: Report, stack: ExitStack) -> Places:

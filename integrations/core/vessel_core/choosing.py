@@ -26,9 +26,7 @@ def choose(target: Target, kind: ModelKind) -> Flow[str | None]:
         else:
             if (found := choose_model(offered, kind)) is None:
                 backend = target.server.backend
-                raise ModelNotFound(
-                    f"{backend.title} has no models.", hint=f"Fetch one: {backend.then or backend.start}."
-                )
+                raise ModelNotFound(f"{backend.title} has no models.", hint=backend.how_to_get_a_model)
             if (kind, found.kind) == ("embedding", "chat"):
                 logger.warning(
                     "%r is a chat model: its vectors find passages badly. Name an embedding model, or the server of one.",

@@ -243,10 +243,9 @@ def _advice(one: Examined) -> list[str]:
     server, works = one.server, one.works
     found: list[str] = []
     if server.error:
-        found.append("If it wants a key: --key, VESSEL_API_KEY, or api_key=.")
+        found.append("If it wants a key: api_key=…, at a shell --key or VESSEL_API_KEY.")
     elif not server.models:
-        backend = find_backend(server.backend)
-        found.append(f"It has no model: {backend.then or backend.start}.")
+        found.append(f"It has no model. {find_backend(server.backend).how_to_get_a_model}")
     if works.get("stream") and not works.get("tools"):
         flag = "start it with --jinja, and " if server.backend == "llamacpp" else ""
         found.append(f"For tools: {flag}take a model that was made for them.")

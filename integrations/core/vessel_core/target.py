@@ -250,7 +250,8 @@ class Target:
             where = address.root if self.pool is None else ", ".join(each.root for each in self.pool.addresses)
             error.backend, error.url = backend.title if backend else None, error.url or where
             if isinstance(error, ServerUnreachable) and error.refused and backend is not None:
-                error.hint = f"Start it: {backend.how_to_start}. Or give the right base_url."
+                start = f"Start it: {backend.how_to_start}. Or" if backend.start else "Start it, or"
+                error.hint = f"{start} give the right base_url."
         return error
 
     def secrets(self) -> list[str]:

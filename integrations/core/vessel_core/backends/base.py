@@ -33,7 +33,7 @@ class Backend:
     - `name`: how it is called in code; `title`: how people call it; `aliases`: other spellings
     - `env`: the environment variable with its URL; `urls`: its default addresses, where it is looked for if `probed`,
       else only when it is asked for by name
-    - `start`: the command that starts one, `then`: what is needed after it, for error messages
+    - `start`: the command that starts one, `then`: the one that gives it a model after that, for error messages
     - `dialect`, `quirks`: how it speaks
     - `health`: the path that answers 200 once a model can be used
     - `recognises`: whether the evidence is this server's
@@ -50,7 +50,7 @@ class Backend:
     model: Callable[[str | None], Flow[ModelInfo]]
     version: Callable[[], Flow[str | None]]
     recognises: Callable[[Evidence], bool]
-    start: str
+    start: str = ""
     then: str = ""
     quirks: Quirks = Quirks()
     aliases: tuple[str, ...] = ()
@@ -72,6 +72,13 @@ class Backend:
     def how_to_start(self) -> str:
         """The commands that start one, in a sentence."""
         return f"{self.start}, then {self.then}" if self.then else self.start
+
+    @property
+    def how_to_get_a_model(self) -> str:
+        """What to do where one lists none, in a sentence."""
+        if self.then:
+            return f"Fetch one: {self.then}."
+        return f"Start it with one: {self.start}." if self.start else "Start it with one, or see its log."
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"

@@ -50,7 +50,6 @@ BACKEND = Backend(
     model=model,
     version=version,
     recognises=recognises,
-    start="start your server and give its URL: base_url='http://host:port/v1'",
     health="/v1/models",
     features=FEATURES,
 )

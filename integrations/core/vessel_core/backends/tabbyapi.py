@@ -26,7 +26,6 @@ BACKEND = Backend(
     version=version,
     recognises=recognises,
     start="python main.py",
-    then="give its key: api_key=…",
     health="/health",
     features=FEATURES,
 )

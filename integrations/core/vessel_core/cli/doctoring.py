@@ -12,7 +12,7 @@ from rich.text import Text
 from vessel_core.backends import find_backend
 from vessel_core.checkup import Check
 from vessel_core.cli.models_shown import list_models
-from vessel_core.cli.terminal import harmless
+from vessel_core.cli.terminal import at_shell, harmless
 from vessel_core.diagnosis import Examined, Report
 from vessel_core.types import ServerInfo
 
@@ -37,7 +37,7 @@ def show(report: Report, console: Console) -> None:
     versions = "  ".join(f"{name} {number}" for name, number in report.versions.items())
     console.print(versions, style="dim", markup=False, highlight=False)
     for trap in report.traps:
-        console.print(f"! {trap}", style="yellow", markup=False)
+        console.print(f"! {at_shell(trap)}", style="yellow", markup=False)
     for one in report.servers:
         _show_server(one, console)
     if report.advice:
@@ -65,7 +65,7 @@ def _show_server(one: Examined, console: Console) -> None:
     for check in one.checks:
         _show_check(check, console)
     for sentence in one.advice:
-        console.print(f"  → {sentence}", markup=False, highlight=False)
+        console.print(f"  → {at_shell(sentence)}", markup=False, highlight=False)
 
 
 def _show_check(check: Check, console: Console) -> None:

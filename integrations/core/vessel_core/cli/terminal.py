@@ -29,12 +29,18 @@ def harmless(text: str) -> str:
 
 _SAID: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\bbase_url=(?=['…])", "--url "),
-    (r"(?<=`)base_url(?=`)|(?<=right )base_url", "--url"),
+    (r"(?<=`)base_url(?=`)|(?<=right )base_url|(?<=give )base_url(?=,)|\bbase_url(?= (names|holds))", "--url"),
     (r"\bbackend=(?=['…])", "--backend "),
+    (r"api_key=…, at a shell |, or with its header's name into headers=", ""),
     (r"\bapi_key(=(?=['…])| (?=holds))", "--key "),
+    (r"into api_key=", "into --key or VESSEL_API_KEY"),
     (r"(?<=`)model=(?=…)", "--model "),
     (r"(?<=`)(num_ctx|max_tokens)(?=`|=)", r"-o \1"),
     (r"extra_body=(\{.*\})", lambda found: f"-o 'extra_body={found[1].replace(chr(39), chr(34))}'"),
+    (r"`ChatOptions` says .*", "Options go as -o NAME=VALUE, such as -o temperature=0.2 or -o 'stop=[\"END\"]'."),
+    (r"`models\(\)`", "`vessel models`"),
+    (r"`load\('(.*?)'\)`", r"`vessel load \1`"),
+    (r"Wait longer with `Timeout\(load=…\)`", "Try again later"),
     (r"`verify='ca\.pem'`", "SSL_CERT_FILE=ca.pem"),
     (r"`Timeout\(first_token=…\)`", "it with `-o timeout=…`"),
     (
@@ -62,9 +68,13 @@ class Terminal(Console):
         return super().render_str(harmless(text), **options)
 
 
-def complain(error: VesselError) -> None:
-    """Say on standard error what went wrong and what to do, in red, with options where the error names arguments."""
-    said = str(error)
+def at_shell(said: str) -> str:
+    """Return what is said with the command's options where it names arguments of a function."""
     for argument, option in _SAID:
         said = re.sub(argument, option, said)
-    Terminal(stderr=True).print(said, style="red", markup=False, highlight=False, soft_wrap=True)
+    return said
+
+
+def complain(error: VesselError) -> None:
+    """Say on standard error what went wrong and what to do, in red."""
+    Terminal(stderr=True).print(at_shell(str(error)), style="red", markup=False, highlight=False, soft_wrap=True)
