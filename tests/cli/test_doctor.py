@@ -171,7 +171,7 @@ def test_doctor_shows_no_key(keyed_server: LocalServer) -> None:
 @pytest.mark.parametrize("command", [["doctor", "--json"], ["models", "--json"]])
 def test_a_server_that_is_found_gets_the_key_that_it_wants(command: list[str], keyed_server: LocalServer) -> None:
     result = run(*command, env={"LLAMACPP_URL": keyed_server.base_url, "VESSEL_API_KEY": KEY})
-    said = json.loads(result.output)
+    said = json.loads(result.stdout)
     servers: list[dict[str, Any]] = said["servers"] if command[0] == "doctor" else said
     (server,) = [one for one in servers if one["connected"]]
     assert [model["id"] for model in server["models"]] == ["demo-chat"]

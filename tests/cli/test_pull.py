@@ -23,7 +23,7 @@ def test_pull_shows_each_step_and_what_goes_wrong() -> None:
         result = run("pull", "qwen3", "--backend", "ollama", "--url", server.base_url)
     assert result.exit_code == 1
     assert "the registry is closed" in result.output
-    assert server.requests[0].json() == {"model": "qwen3", "stream": True}
+    assert server.asked("/api/pull")[0].json() == {"model": "qwen3", "stream": True}
 
 
 def test_in_a_pipe_pull_says_that_it_is_done_and_no_more() -> None:

@@ -84,16 +84,16 @@ def models_html(models: Iterable[ModelInfo], caption: str = "") -> str:
 def servers_html(servers: Sequence[ServerInfo]) -> str:
     """Return a table of the models of each server that is there, and one of those that are not, with the reason."""
     there = "".join(_server_html(server) for server in servers if server.connected)
-    gone = [("✗", one.backend, _where(one), one.error or "") for one in servers if not one.connected]
+    gone = [("✗", one.backend, where(one), one.error or "") for one in servers if not one.connected]
     return there + (html_table(("", "server", "address", "what is wrong"), gone) if gone else "")
 
 
 def _server_html(server: ServerInfo) -> str:
-    title = " ".join(filter(None, ("✓", server.backend, server.version, "at", _where(server))))
+    title = " ".join(filter(None, ("✓", server.backend, server.version, "at", where(server))))
     return models_html(server.models, title) + (f"<p>{_escaped(server.error)}</p>" if server.error else "")
 
 
-def _where(server: ServerInfo) -> str:
+def where(server: ServerInfo) -> str:
     """Its address, and the variable that named it."""
     return server.base_url + (f" ({server.source})" if server.source else "")
 

@@ -232,11 +232,12 @@ class Target:
     @property
     def look(self) -> Retries:
         """One look at how the server is: nothing is tried again or waited for."""
-        return replace(self.retries, most=0, timeout=replace(self.timeout, load=0.0))
+        return self.patience(patient=False)
 
     def patience(self, patient: bool, timeout: Timeout | float | None = None) -> Retries:
-        """Return the retries of a call, or `look` for who wants to know how things are now."""
-        return self.within(timeout) if patient else self.look
+        """Return the retries of a call, or none for who wants to know how things are now."""
+        retries = self.within(timeout)
+        return retries if patient else replace(retries, most=0, timeout=replace(retries.timeout, load=0.0))
 
     def explain(self, error: VesselError, since: float, received: Sequence[Delta] = ()) -> VesselError:
         """Put on an error the server and its URL, what had come of the answer, and how to start what isn't there."""

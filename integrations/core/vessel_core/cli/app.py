@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,6 +15,7 @@ import typer
 
 from vessel_core import diagnosis
 from vessel_core.cli import chatting, doctoring, models_shown, serving, working
+from vessel_core.cli.reaching import reach
 from vessel_core.cli.terminal import Terminal, complain
 from vessel_core.client import Client
 from vessel_core.errors import InvalidConfig, VesselError
@@ -52,6 +55,14 @@ def _client(backend: str, url: str | list[str] | None, model: str | None, key: s
     one = url[0] if isinstance(url, list) and len(url) == 1 else url
     options: TargetOptions = {"base_url": url if several else one or None, "model": model, "api_key": key}
     return Client(backend, **options)
+
+
+@contextmanager
+def _reached(backend: str, url: str | None, key: str | None) -> Generator[Client]:
+    with _client(backend, url, None, key) as client:
+        with Terminal(stderr=True).status("looking …"):
+            reach(client)
+        yield client
 
 
 def _fail(error: VesselError) -> NoReturn:
@@ -196,7 +207,7 @@ def pull(
 ) -> None:
     """Fetch a model (Ollama, LM Studio)."""
     try:
-        with _client(backend, url, None, key) as client:
+        with _reached(backend, url, key) as client:
             models_shown.follow(client.pull(name), f"pull {name}")
     except VesselError as error:
         _fail(error)
@@ -213,7 +224,7 @@ def load(
     """Load a model."""
     options = {} if num_ctx is None else {"num_ctx": num_ctx}
     try:
-        with _client(backend, url, None, key) as client:
+        with _reached(backend, url, key) as client:
             models_shown.follow(client.load(name, **options), f"load {name}")
     except VesselError as error:
         _fail(error)
@@ -223,7 +234,7 @@ def load(
 def unload(name: Name, backend: Backend = "auto", url: Url = None, key: Key = None) -> None:
     """Unload a model."""
     try:
-        with _client(backend, url, None, key) as client:
+        with _reached(backend, url, key) as client:
             client.unload(name)
     except VesselError as error:
         _fail(error)

@@ -15,10 +15,12 @@ from typing import Any, BinaryIO, cast
 import typer
 
 from vessel_core.backends.base import same_model
+from vessel_core.cli.reaching import reach
 from vessel_core.cli.terminal import Terminal, complain, harmless
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest, VesselError
 from vessel_core.media import content, image_from_path
+from vessel_core.options import OPTION_NAMES
 from vessel_core.request import ChatFields, checked_options
 from vessel_core.types import ChatReply, Delta, Message
 
@@ -47,18 +49,20 @@ def talk(
     at_terminal = sys.stdin.isatty()
     parts = [*map(_read, files), "" if at_terminal else read_input(), prompt or ""]
     text = "\n\n".join(part.strip("\n") for part in parts if part.strip())
-    if text or images:
-        pictures = [image_from_path(one) for one in images]
+    pictures = [image_from_path(one) for one in images]
+    if not (text or pictures or at_terminal):
+        raise InvalidRequest(
+            "There is no question.", hint="vessel chat 'your question', or write it to standard input."
+        )
+    with Terminal(stderr=True).status("looking …"):
+        reach(client)
+    if text or pictures:
         history.append({"role": "user", "content": content(text, pictures) if pictures else text})
         finished = answer(history)
         if prompt is not None or not at_terminal:
             if not finished:
                 raise typer.Exit(130)
             return
-    elif not at_terminal:
-        raise InvalidRequest(
-            "There is no question.", hint="vessel chat 'your question', or write it to standard input."
-        )
     _converse(history, console, answer)
 
 
@@ -73,8 +77,9 @@ def parse_options(given: Sequence[str]) -> ChatFields:
             options[name.strip()] = json.loads(value)
         except (ValueError, RecursionError):
             options[name.strip()] = value
-    checked_options({name: value for name, value in options.items() if name not in ChatFields.__optional_keys__})
-    return cast("ChatFields", options)  # the core checks the values
+    fields = ChatFields.__optional_keys__ - OPTION_NAMES
+    checked_options({name: value for name, value in options.items() if name not in fields})
+    return cast("ChatFields", options)  # the core checks the others
 
 
 def read_input() -> str:

@@ -23,13 +23,14 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from vessel_core.cli.reaching import reach
 from vessel_core.cli.terminal import UNFOLDED, Terminal, harmless
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict, with_key
 from vessel_core.discovery import look_around, no_server
 from vessel_core.errors import InvalidRequest
 from vessel_core.settings import TargetOptions
-from vessel_core.shown import MODEL_COLUMNS, model_cells
+from vessel_core.shown import MODEL_COLUMNS, model_cells, where
 from vessel_core.types import ModelInfo, ServerInfo
 from vessel_core.types import Progress as Step
 
@@ -38,13 +39,15 @@ BAR = 80
 
 
 def show(backend: str, options: TargetOptions, console: Console, *, as_json: bool = False) -> None:
-    """Print a table for each server, or all of them as a list in JSON."""
+    """Print a table for each server, or all of them as a list in JSON, then with those that a variable names and are down."""
     with Terminal(stderr=True).status("looking …"):
         servers = _servers(backend, options)
     if as_json:
         sys.stdout.write(json.dumps([server_dict(server) for server in servers], indent=2) + "\n")
         return
     for server in servers:
+        if not server.connected:
+            continue
         label = " ".join(filter(None, (server.backend, server.version, "at", server.base_url)))
         list_models(server.models, label, console)
 
@@ -53,17 +56,18 @@ def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
     """Return the server that is named, or every one that is there; raise what keeps a named one from answering."""
     if options.get("base_url") or backend != "auto":
         with Client(backend, **options) as client:
+            reach(client)
             models = client.models()
             return [replace(client.info(), models=tuple(models))]
     found = [with_key(server, options) for server in look_around()]
     if not any(server.connected for server in found):
         raise no_server(found)
-    for server in found:
-        if server.error and (server.connected or not server.base_url):
-            where = f"{server.base_url}: " if server.base_url else ""
-            said = f"{where}{server.error}"
+    named = sorted((one for one in found if one.connected or one.source), key=lambda one: not one.connected)
+    for server in named:
+        if server.error:
+            said = f"{where(server)}: {server.error}" if server.base_url else server.error
             Terminal(stderr=True).print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    return [server for server in found if server.connected]
+    return named
 
 
 def list_models(models: Sequence[ModelInfo], label: str, console: Console) -> None:
@@ -93,6 +97,7 @@ def print_vectors(client: Client, texts: Sequence[str]) -> None:
             f"Text {texts.index('') + 1} is empty.", hint="Each has its vector: take it out, or say something."
         )
     with Terminal(stderr=True).status("embedding …"):
+        reach(client)
         vectors = client.embed(texts).vectors
     for vector in vectors:
         sys.stdout.write(json.dumps(vector) + "\n")
