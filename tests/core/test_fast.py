@@ -11,8 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from vessel_core import AsyncClient, Message, Timeout
-from vessel_core.errors import ConnectTimeout, ProtocolError, ServerTimeout, StreamInterrupted, StreamStalled
+from vessel_core.errors import (
+    BadRequest,
+    ConnectTimeout,
+    ProtocolError,
+    ServerTimeout,
+    StreamInterrupted,
+    StreamStalled,
+)
 from vessel_core.transport.fast import FastTransport
 
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
@@ -114,6 +122,35 @@ async def test_large_chunks_and_many_small_ones_have_no_end_of_their_own() -> No
     with llamacpp_server(Response(raw=CHUNKED + many + chunks + b"0\r\n\r\n")) as server:
         async with client_of(server) as client:
             assert (await client.chat(HELLO)).text == "Hi"
+
+
+async def test_of_chunks_that_came_together_none_has_what_came_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    data_received = ResponseHandler.data_received
+
+    def noted(connection: ResponseHandler, data: bytes) -> None:
+        given.append(len(data))
+        data_received(connection, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", noted)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in [*text("a") * 100, END])
+    with llamacpp_server(Response(raw=CHUNKED + chunks + b"0\r\n\r\n")) as server:
+        async with client_of(server) as client:
+            assert (await client.chat(HELLO)).text == "a" * 100
+    assert 0 < len(given) < 20
+
+
+async def test_a_header_that_comes_twice_has_both_values_and_one_that_is_no_utf_8_is_latin_1() -> None:
+    twice = b"X-Twice: a\r\nx-twice: b\r\nX-Old: caf\xe9\r\nX-New: caf\xc3\xa9\r\n"
+    body = b'{"error": {"message": "No."}}'
+    raw = b"HTTP/1.1 400 No\r\n%bContent-Length: %d\r\n\r\n%b" % (twice, len(body), body)
+    with llamacpp_server(Response(raw=raw)) as server:
+        async with client_of(server) as client:
+            with pytest.raises(BadRequest) as caught:
+                await client.chat(HELLO)
+    reply = caught.value.response
+    assert reply is not None
+    assert [reply.headers[name] for name in ("x-twice", "x-old", "x-new")] == ["a, b", "café", "café"]
 
 
 async def test_a_head_may_be_as_large_as_with_httpx() -> None:

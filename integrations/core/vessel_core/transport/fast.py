@@ -22,6 +22,7 @@ from vessel_core.transport.unhurried import unhurried
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiohttp.client_proto import ResponseHandler
 
 SWITCH = "VESSEL_FAST"
 """The environment variable that turns it off with `0`."""
@@ -103,7 +104,7 @@ class FastTransport(httpx.AsyncBaseTransport):
                 return await self._session.request(
                     request.method,
                     URL(str(request.url), encoded=True),
-                    headers=request.headers.multi_items(),
+                    headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                     data=io.BytesIO(content) if len(content) > LARGE else content or None,
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -159,9 +160,8 @@ class FastStream(httpx.AsyncByteStream):
 
 
 @functools.cache
-def _connector_type() -> type[aiohttp.TCPConnector]:
-    """Return aiohttp's maker of connections, except that a busy loop is no reason to give one up."""
-    import aiohttp
+def _connection_type() -> type[ResponseHandler]:
+    """Return aiohttp's connection with bounds, and without what it says in vain."""
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.http_exceptions import BadHttpMessage
 
@@ -186,6 +186,11 @@ def _connector_type() -> type[aiohttp.TCPConnector]:
                 self._buffer.clear()
                 self._refuse(f"more than {MOST_INTERIM} interim replies at once")
 
+        def resume_reading(self, *said: Any, **named: Any) -> None:
+            """Do so if it was paused: aiohttp says it for each chunk that is read, and has nothing parsed anew each time."""
+            if self._reading_paused or getattr(self, "_buffer_paused", False):
+                super().resume_reading(*said, **named)
+
         def _refuse(self, why: str) -> None:
             if self.transport is not None:
                 self.transport.abort()
@@ -198,10 +203,18 @@ def _connector_type() -> type[aiohttp.TCPConnector]:
             if body is not None and body.exception() is None and not body.is_eof():
                 body.set_exception(exc)
 
+    return Telling
+
+
+@functools.cache
+def _connector_type() -> type[aiohttp.TCPConnector]:
+    """Return aiohttp's maker of connections, except that a busy loop is no reason to give one up."""
+    import aiohttp
+
     class Unhurried(aiohttp.TCPConnector):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
-            self._factory = functools.partial(Telling, loop=self._loop)
+            self._factory = functools.partial(_connection_type(), loop=self._loop)
 
         async def _create_connection(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:
             if (trace := _trace.get()) is not None:

@@ -144,9 +144,7 @@ class Incoming:
     def __init__(self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, call: Call) -> None:
         self.response = response
         self.since = since
-        self.reply: Reply = Reply(
-            response.status_code, {name.lower(): value for name, value in response.headers.items()}
-        )
+        self.reply: Reply = Reply(response.status_code, _headers(response.headers.raw))
         if 300 <= response.status_code < 400:
             raise _sends_on(self.reply)
         self.good: bool = response.status_code < 300
@@ -208,6 +206,22 @@ class Incoming:
         network: Any = self.response.extensions.get("network_stream")
         with suppress(AttributeError, KeyError):
             del network.__dict__["read"]
+
+
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers by lower-case name; one that came several times has all its values, as HTTP reads them."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, said = _text(name).lower(), _text(value)
+        headers[key] = f"{headers[key]}, {said}" if key in headers else said
+    return headers
+
+
+def _text(header: bytes) -> str:
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
 
 
 def _sends_on(reply: Reply) -> ProtocolError:
