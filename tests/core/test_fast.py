@@ -140,17 +140,15 @@ async def test_of_chunks_that_came_together_none_has_what_came_parsed_again(monk
     assert 0 < len(given) < 20
 
 
-async def test_a_header_that_comes_twice_has_both_values_and_one_that_is_no_utf_8_is_latin_1() -> None:
-    twice = b"X-Twice: a\r\nx-twice: b\r\nX-Old: caf\xe9\r\nX-New: caf\xc3\xa9\r\n"
-    body = b'{"error": {"message": "No."}}'
-    raw = b"HTTP/1.1 400 No\r\n%bContent-Length: %d\r\n\r\n%b" % (twice, len(body), body)
-    with llamacpp_server(Response(raw=raw)) as server:
+@pytest.mark.parametrize("written", ["utf-8", "latin-1"])
+async def test_a_header_that_comes_twice_has_both_values_in_whatever_way_they_are_written(written: str) -> None:
+    head = "HTTP/1.1 400 No\r\nX-Twice: café\r\nx-twice: b\r\nContent-Length: 2\r\n\r\n"
+    with llamacpp_server(Response(raw=head.encode(written) + b"{}")) as server:
         async with client_of(server) as client:
             with pytest.raises(BadRequest) as caught:
                 await client.chat(HELLO)
-    reply = caught.value.response
-    assert reply is not None
-    assert [reply.headers[name] for name in ("x-twice", "x-old", "x-new")] == ["a, b", "café", "café"]
+    assert caught.value.response is not None
+    assert caught.value.response.headers["x-twice"] == "café, b"
 
 
 async def test_a_head_may_be_as_large_as_with_httpx() -> None:

@@ -211,17 +211,13 @@ class Incoming:
 def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers by lower-case name; one that came several times has all its values, as HTTP reads them."""
     headers: dict[str, str] = {}
-    for name, value in raw:
-        key, said = _text(name).lower(), _text(value)
-        headers[key] = f"{headers[key]}, {said}" if key in headers else said
-    return headers
-
-
-def _text(header: bytes) -> str:
     try:
-        return header.decode()
+        fields = [(name.decode().lower(), value.decode()) for name, value in raw]
     except UnicodeDecodeError:
-        return header.decode("latin-1")
+        fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    for name, value in fields:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _sends_on(reply: Reply) -> ProtocolError:
