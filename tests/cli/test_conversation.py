@@ -52,9 +52,16 @@ class Person:
 @contextmanager
 def conversation(server: FakeServer, terminal: str = "dumb") -> Generator[Person]:
     """Run `vessel chat` at a terminal, of those that know no colours without a name."""
+    with at_terminal("chat", "-b", "llamacpp", "-u", server.base_url, TERM=terminal) as person:
+        yield person
+
+
+@contextmanager
+def at_terminal(*arguments: str, **env: str) -> Generator[Person]:
+    """Run the command at a terminal."""
     ours, its = pty.openpty()
-    command = [sys.executable, "-m", "vessel_core.cli", "chat", "-b", "llamacpp", "-u", server.base_url]
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, "TERM": terminal})
+    command = [sys.executable, "-m", "vessel_core.cli", *arguments]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env={**os.environ, **env})
     os.close(its)
     try:
         yield Person(ours, process)
@@ -156,3 +163,21 @@ def test_ctrl_c_in_a_pipe_ends_with_what_came_and_says_so_by_its_exit_code() -> 
             process.send_signal(signal.SIGINT)
             rest = process.stdout.read()
     assert (first, rest, process.returncode) == (b"Hel", b"\n", 130)
+
+
+def test_without_a_server_a_conversation_is_not_begun() -> None:
+    with at_terminal("chat", "-b", "llamacpp", "-u", "http://127.0.0.1:9", TERM="dumb") as person:
+        assert "> " not in person.reads_until("Start it: llama-server")
+        assert person.process.wait(20) == 1
+
+
+def test_a_server_that_is_down_is_told_of_on_a_line_of_its_own() -> None:
+    with (
+        llamacpp_server() as server,
+        at_terminal(
+            "models", LLAMACPP_URL=server.base_url, OLLAMA_URL="http://127.0.0.1:9", TERM="xterm", COLUMNS="80"
+        ) as person,
+    ):
+        looked = person.reads_until("http://127.0.0.1:9 (OLLAMA_URL): Nothing listens")
+    (_, after) = looked.rsplit("looking", 1)
+    assert "\x1b[2K" in after  # the line of what is waited for is taken away first

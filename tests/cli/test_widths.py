@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import cast
 
 import pytest
 from vessel_core.checkup import Check
 from vessel_core.cli import doctoring, models_shown
-from vessel_core.cli.terminal import Terminal
+from vessel_core.cli.terminal import Terminal, complain
 from vessel_core.diagnosis import Examined, Report
+from vessel_core.errors import VesselError
 from vessel_core.types import ModelInfo, ServerInfo
 
 from tests.cli.running import run
@@ -64,3 +66,35 @@ def test_doctor_says_all_of_what_came_on_a_narrow_terminal(columns: int) -> None
         "  ✓ stream  93 ms  1,080 tokens/s" if columns == 40 else "  ✓ stream            93 ms  1,080 tokens/s  demo"
     )
     assert speed in lines
+
+
+def test_lines_are_broken_between_words_and_stand_beneath_their_sentence() -> None:
+    trap = "In a container localhost is the container: the host's servers are at host.docker.internal."
+    down = Examined(
+        ServerInfo("ollama", "http://127.0.0.1:11434", False, error="Nothing listens there: it was refused.")
+    )
+    bare = Examined(ServerInfo("llamacpp", "http://127.0.0.1:9", True))
+    terminal = wide(50)
+    doctoring.show(Report({}, (trap,), (bare, down)), terminal)
+    assert [line for line in shown(terminal) if line][:7] == [
+        "! In a container localhost is the container: the",
+        "  host's servers are at host.docker.internal.",
+        "✓ llama.cpp  http://127.0.0.1:9",
+        "  → It has no model. Start it with one:",
+        "    llama-server -m model.gguf --jinja.",
+        "✗ Ollama  http://127.0.0.1:11434  Nothing",
+        "  listens there: it was refused.",
+    ]
+
+
+def test_an_error_at_a_terminal_is_broken_between_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    complain(VesselError("Nothing listens there: it was refused."))
+    assert [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().err).splitlines()] == [
+        "Nothing listens",
+        "there: it was",
+        "refused.",
+    ]

@@ -16,7 +16,7 @@ import typer
 
 from vessel_core.backends.base import same_model
 from vessel_core.cli.reaching import reach
-from vessel_core.cli.terminal import Terminal, complain, harmless
+from vessel_core.cli.terminal import Terminal, complain, harmless, warn
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest, VesselError
 from vessel_core.media import content, image_from_path
@@ -186,7 +186,7 @@ def _warn_of_another_model(wanted: str | None, answered: str | None, history: Se
     first = sum(message["role"] == "assistant" for message in history) == 1
     if wanted and answered and first and not same_model(wanted, answered):
         said = f"{wanted} was asked for; {answered} answered. The models that are there: vessel models"
-        Terminal(stderr=True).print(said, style="yellow", markup=False, highlight=False)
+        warn(said)
 
 
 def _facts(reply: ChatReply) -> str:

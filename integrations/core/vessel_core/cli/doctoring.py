@@ -12,7 +12,7 @@ from rich.text import Text
 from vessel_core.backends import find_backend
 from vessel_core.checkup import Check
 from vessel_core.cli.models_shown import list_models
-from vessel_core.cli.terminal import at_shell, harmless
+from vessel_core.cli.terminal import at_shell, hanging, harmless
 from vessel_core.diagnosis import Examined, Report
 from vessel_core.types import ServerInfo
 
@@ -37,7 +37,7 @@ def show(report: Report, console: Console) -> None:
     versions = "  ".join(f"{name} {number}" for name, number in report.versions.items())
     console.print(versions, style="dim", markup=False, highlight=False)
     for trap in report.traps:
-        console.print(f"! {at_shell(trap)}", style="yellow", markup=False)
+        console.print(hanging(f"! {at_shell(trap)}", 2, console), style="yellow", markup=False)
     for one in report.servers:
         _show_server(one, console)
     if report.advice:
@@ -52,11 +52,13 @@ def _show_server(one: Examined, console: Console) -> None:
     source = f"({server.source})" if server.source else ""
     where = "  ".join(filter(None, (f"{title} {server.version or ''}".rstrip(), server.base_url, source)))
     if not server.connected:
-        console.print(f"\n✗ {where}  {server.error or ''}", style="dim", markup=False, highlight=False)
+        console.print(
+            "\n" + hanging(f"✗ {where}  {server.error or ''}", 2, console), style="dim", markup=False, highlight=False
+        )
         return
     console.print(f"\n✓ {where}", style="bold", markup=False, highlight=False)
     if server.error:
-        console.print(f"  {server.error}", style="yellow", markup=False)
+        console.print("  " + hanging(server.error, 2, console), style="yellow", markup=False)
     if server.models:
         more = len(server.models) - MOST_MODELS
         list_models(server.models[:MOST_MODELS], "", console)
@@ -65,7 +67,7 @@ def _show_server(one: Examined, console: Console) -> None:
     for check in one.checks:
         _show_check(check, console)
     for sentence in one.advice:
-        console.print(f"  → {at_shell(sentence)}", markup=False, highlight=False)
+        console.print("  " + hanging(f"→ {at_shell(sentence)}", 4, console), markup=False, highlight=False)
 
 
 def _show_check(check: Check, console: Console) -> None:
@@ -78,7 +80,6 @@ def _show_check(check: Check, console: Console) -> None:
         head, indent = f"{head}\n{' ' * INDENT}", INDENT
     came = Text(harmless(check.detail))
     came.truncate(MOST_DETAIL, overflow="ellipsis")
-    lines = [line.plain.rstrip() for line in came.wrap(console, console.width - indent)]
-    said = head + f"\n{' ' * indent}".join(lines)
+    said = head + hanging(came.plain, indent, console)
     style = {True: "green", False: "red", None: "yellow"}[check.works]
     console.print(said.rstrip(), style=style, markup=False, highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vessel_core.cli.reaching import reach
-from vessel_core.cli.terminal import UNFOLDED, Terminal, harmless
+from vessel_core.cli.terminal import UNFOLDED, Terminal, harmless, warn
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict, with_key
 from vessel_core.discovery import look_around, no_server
@@ -42,6 +42,9 @@ def show(backend: str, options: TargetOptions, console: Console, *, as_json: boo
     """Print a table for each server, or all of them as a list in JSON, then with those that a variable names and are down."""
     with Terminal(stderr=True).status("looking …"):
         servers = _servers(backend, options)
+    for server in servers:
+        if server.error:
+            warn(f"{where(server)}: {server.error}" if server.base_url else server.error)
     if as_json:
         sys.stdout.write(json.dumps([server_dict(server) for server in servers], indent=2) + "\n")
         return
@@ -62,12 +65,7 @@ def _servers(backend: str, options: TargetOptions) -> list[ServerInfo]:
     found = [with_key(server, options) for server in look_around()]
     if not any(server.connected for server in found):
         raise no_server(found)
-    named = sorted((one for one in found if one.connected or one.source), key=lambda one: not one.connected)
-    for server in named:
-        if server.error:
-            said = f"{where(server)}: {server.error}" if server.base_url else server.error
-            Terminal(stderr=True).print(said, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    return named
+    return sorted((one for one in found if one.connected or one.source), key=lambda one: not one.connected)
 
 
 def list_models(models: Sequence[ModelInfo], label: str, console: Console) -> None:

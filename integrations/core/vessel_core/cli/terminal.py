@@ -77,4 +77,16 @@ def at_shell(said: str) -> str:
 
 def complain(error: VesselError) -> None:
     """Say on standard error what went wrong and what to do, in red."""
-    Terminal(stderr=True).print(at_shell(str(error)), style="red", markup=False, highlight=False, soft_wrap=True)
+    warn(at_shell(str(error)), style="red")
+
+
+def warn(said: str, style: str = "yellow") -> None:
+    """Say something on standard error; a terminal gets its lines broken between words."""
+    console = Terminal(stderr=True)
+    console.print(said, style=style, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def hanging(said: str, indent: int, console: Console) -> str:
+    """Return a text broken to the width of a console, with its lines after the first `indent` columns in."""
+    lines = [line.plain.rstrip() for line in Text(harmless(said)).wrap(console, console.width - indent)]
+    return f"\n{' ' * indent}".join(lines)
