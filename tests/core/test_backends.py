@@ -38,7 +38,7 @@ def test_a_row_is_found_by_all_its_names_and_survives_a_pickle(row: Backend) -> 
     assert pickle.loads(pickle.dumps(row)) is row
     assert copy.deepcopy(row) is row
     assert repr(row) == f"Backend({row.name!r})"
-    assert row.start
+    assert row.start or row.name == "openai"  # any server: nobody knows what starts it
     assert row.health.startswith("/")
 
 

@@ -33,7 +33,7 @@ class Backend:
     - `name`: how it is called in code; `title`: how people call it; `aliases`: other spellings
     - `env`: the environment variable with its URL; `urls`: its default addresses, where it is looked for if `probed`,
       else only when it is asked for by name
-    - `start`: the command that starts one, `then`: the one that gives it a model after that, for error messages
+    - `start`: the command that starts one, if there is one; `then`: the one that gives it a model after that, for error messages
     - `dialect`, `quirks`: how it speaks
     - `health`: the path that answers 200 once a model can be used
     - `recognises`: whether the evidence is this server's
