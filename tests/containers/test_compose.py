@@ -6,13 +6,14 @@ import re
 import shlex
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 from vessel_core.backends import BACKENDS
 from vessel_core.cli.app import app
 from vessel_core.discovery import candidates
 
 from tests.containers.compose import FILE, compose, services
-from tests.docs.test_pages import ROOT
+from tests.docs.test_pages import ROOT, blocks
 
 #: What the Compose specification calls the things that the file has; Compose refuses any other name.
 TOP = {"name", "services", "x-image"}
@@ -53,6 +54,12 @@ def test_the_variables_of_the_file_lead_discovery_to_the_host() -> None:
     assert [place.address.root for place in places] == [
         f"http://host.docker.internal:{usual[place.backend.name]}" for place in places
     ]
+
+
+def test_the_page_shows_the_lines_of_the_file() -> None:
+    (shown,) = (code for _, language, code in blocks(ROOT / "docs/tasks/containers.md") if language == "yaml")
+    jupyter = services()["jupyter"]
+    assert yaml.safe_load(shown)["services"]["app"] == {key: jupyter[key] for key in ("extra_hosts", "environment")}
 
 
 @pytest.mark.parametrize("name", ["LLAMACPP_URL", "LMSTUDIO_URL", "OLLAMA_URL"])
