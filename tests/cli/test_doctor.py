@@ -257,6 +257,9 @@ def test_doctor_says_what_to_do_next() -> None:
     assert Examined(ServerInfo("llamacpp", "http://box", True)).advice == (
         "It has no model. Start it with one: llama-server -m model.gguf --jinja.",
     )
+    ranks = (Check("stream", False, "", 1), Check("rerank", True, "", 1))
+    (beside,) = Examined(ServerInfo("llamacpp", "http://box", True, models=(ModelInfo("bge"),)), ranks).advice
+    assert "serve a chat model beside it" in beside
     (wants,) = Examined(ServerInfo("ollama", "http://box", True, error="It wants a key.")).advice
     assert "--key" in wants
 

@@ -241,27 +241,25 @@ def traps(
 
 def _advice(one: Examined) -> list[str]:
     server, works = one.server, one.works
+    chats, embeds = works.get("stream"), works.get("embeddings")
     found: list[str] = []
     if server.error:
         found.append("If it wants a key: api_key=…, at a shell --key or VESSEL_API_KEY.")
     elif not server.models:
         found.append(f"It has no model. {find_backend(server.backend).how_to_get_a_model}")
-    if works.get("stream") and not works.get("tools"):
+    if chats and not works.get("tools"):
         flag = "start it with --jinja, and " if server.backend == "llamacpp" else ""
         found.append(f"For tools: {flag}take a model that was made for them.")
     if server.backend == "llamacpp":
         flags = [flag for name, flag in FLAGS.items() if works.get(name) is False]
-        if works.get("stream") and flags:
+        if chats and flags:
             found.append(f"Not served here; llama-server has: {', '.join(flags)}.")
-    if (
-        works.get("embeddings")
-        and works.get("stream")
-        and server.models
-        and all(m.kind == "chat" for m in server.models)
-    ):
+    if embeds and chats and server.models and all(model.kind == "chat" for model in server.models):
         found.append("Its vectors are those of a chat model: to find passages, serve an embedding model.")
+    if chats is False and (embeds or works.get("rerank")):
+        found.append("It is there for passages and writes no text: for answers, serve a chat model beside it.")
     length = next((model.context_length for model in server.models if model.state in ("loaded", None)), None)
-    if works.get("stream") and length and length < SMALL_CONTEXT:
+    if chats and length and length < SMALL_CONTEXT:
         found.append(f"Its context of {length:,} tokens is small: -c (llama.cpp), num_ctx (Ollama), --num-ctx (load).")
     return found
 
