@@ -24,12 +24,13 @@ RESET = struct.pack("ii", 1, 0)
 @asynccontextmanager
 async def connected(serve: Serve, *, secure: bool = False) -> AsyncGenerator[Any]:
     """Connect to a server that does this with its one connection; it ends when the block does."""
-    over = asyncio.Event()
+    over, closed = asyncio.Event(), asyncio.Event()
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(reader, writer)
         await over.wait()
         writer.transport.abort()
+        closed.set()
 
     transport = plain_transport(secure=secure, proxy=None, verify=False)
     pool: Any = vars(transport)["_pool"]
@@ -40,6 +41,7 @@ async def connected(serve: Serve, *, secure: bool = False) -> AsyncGenerator[Any
         finally:
             await stream.aclose()
             over.set()
+            await closed.wait()
 
 
 async def nothing(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
@@ -78,6 +80,26 @@ async def test_a_write_that_nobody_takes_is_a_timeout() -> None:
     async with connected(nothing) as stream:
         with pytest.raises(httpcore.WriteTimeout):
             await stream.write(bytes(64 * 1024 * 1024), timeout=0.1)
+
+
+async def test_what_comes_meanwhile_gives_a_write_no_more_time() -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.transport.is_closing():
+            writer.write(b".")
+            await asyncio.sleep(0.01)
+
+    async with connected(serve) as stream, asyncio.timeout(10.0):
+        with pytest.raises(httpcore.WriteTimeout):
+            await stream.write(bytes(64 * 1024 * 1024), timeout=0.1)
+
+
+async def test_a_connection_that_is_closed_at_this_end_is_an_error_to_whoever_reads_it() -> None:
+    async with connected(nothing) as stream:
+        reading = asyncio.ensure_future(stream.read(100, timeout=5.0))
+        await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(httpcore.ReadError, match="closed at this end"):
+            await reading
 
 
 async def test_a_connection_that_was_closed_is_readable_and_brings_its_end() -> None:

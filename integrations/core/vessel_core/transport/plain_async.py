@@ -70,9 +70,10 @@ class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has come, `b""` at the end."""
+        until = self._from_now(timeout)
         try:
             while not (self._came or self._ended):
-                await self._wait(timeout)
+                await self._wait(until)
         except TimeoutError:
             raise httpcore.ReadTimeout from None
         if not self._came and self._lost is not None:
@@ -88,9 +89,10 @@ class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
         """Send; wait until the system has taken it."""
         if buffer and not self._transport.is_closing():
             self._transport.write(buffer)
+        until = self._from_now(timeout)
         try:
             while self._full and not self._transport.is_closing():
-                await self._wait(timeout)
+                await self._wait(until)
         except TimeoutError:
             raise httpcore.WriteTimeout from None
         if self._transport.is_closing():
@@ -112,11 +114,14 @@ class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
             return True
         return self._opened.get_extra_info(info)
 
-    async def _wait(self, seconds: float | None) -> None:
-        """Wait until something has changed; raise `TimeoutError` if nothing does."""
+    def _from_now(self, seconds: float | None) -> float | None:
+        return None if seconds is None else self._loop.time() + seconds
+
+    async def _wait(self, until: float | None) -> None:
+        """Wait until something has changed; raise `TimeoutError` if nothing does by this time of the loop's clock."""
         changed = self._loop.create_future()
         self._waiting.add(changed)
-        late = None if seconds is None else self._loop.call_later(seconds, _expire, changed)
+        late = None if until is None else self._loop.call_at(until, _expire, changed)
         try:
             await changed
         finally:
@@ -144,6 +149,8 @@ class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
         return True  # what is still to be sent is sent
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if exc is None and not self._ended:  # or a body that has no length would seem to be whole
+            exc = ConnectionAbortedError("the connection was closed at this end")
         self._ended, self._lost = True, exc
         self._changed()
 
