@@ -191,6 +191,10 @@ def _connection_type() -> type[ResponseHandler]:
             if self._reading_paused or getattr(self, "_buffer_paused", False):
                 super().resume_reading(*said, **named)
 
+        def is_connected(self) -> bool:
+            """Tell whether the next call may have it: not if it brought a reply since, which nobody asked for."""
+            return super().is_connected() and not len(self)
+
         def _refuse(self, why: str) -> None:
             if self.transport is not None:
                 self.transport.abort()

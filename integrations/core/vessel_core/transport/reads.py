@@ -78,6 +78,8 @@ class _Source:
                     break
                 else:
                     self._open = False
+                    if self._state.trailing_data[0]:  # nobody asked for it: the next call would take it for its reply
+                        self._state.send_failed()  # httpcore closes such a connection
         except h11.RemoteProtocolError as error:
             self._open = False
             self._fault = httpx.RemoteProtocolError(str(error))
