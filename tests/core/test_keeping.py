@@ -35,9 +35,9 @@ deltas = st.builds(
 )
 
 
-def joined(some: list[Delta], limit: int) -> list[Delta]:
+def joined(some: list[Delta], limit: int, tops: int = 0) -> list[Delta]:
     received: list[Delta] = []
-    kept = Keeping(received, limit)
+    kept = Keeping(received, limit, tops)
     received += some
     kept.join()
     return received
@@ -78,6 +78,15 @@ def test_choices_that_come_by_turns_are_a_few_deltas_too() -> None:
     ],
 )
 def test_an_answer_is_bounded_whatever_it_is_made_of(delta: Delta) -> None:
-    with pytest.raises(ResponseTooLarge, match="longer than 100,000 bytes") as caught:
+    with pytest.raises(ResponseTooLarge, match=r"more than [13]00,000 bytes of memory") as caught:
         joined([replace(delta) for _ in range(1000)], 100_000)
     assert "Limits(answer=" in str(caught.value)
+
+
+def test_log_probabilities_that_were_asked_for_have_room() -> None:
+    told = [{"token": "a", "logprob": -1.0, "top_logprobs": [{"token": "a", "logprob": -1.0}] * 20}]
+    answer, limit = [Delta("a", logprobs=told) for _ in range(1000)], 2_000_000
+    received = joined(answer, limit, tops=20)
+    assert [len(delta.logprobs or ()) for delta in received] == [1000]
+    with pytest.raises(ResponseTooLarge, match="The log probabilities of the answer take more than 6,000,000 bytes"):
+        joined(answer, limit)

@@ -49,16 +49,32 @@ async def streamed(server: FakeServer, *, asked: bool, together: bool = True, ti
         return [list(client.stream(HELLO)) for _ in range(times)]
 
 
+@pytest.mark.parametrize(("limit", "form"), [("MOST_UNUSUAL", b"1;a\r\n%c\r\n"), ("LONGEST_FRAMING", b"1\r\n%c\r\n")])
 @pytest.mark.parametrize("asked", [False, True])
-async def test_chunks_of_next_to_nothing_are_bounded(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = text("a") + text("b")
-    tiny = HEAD + b"".join(b"1;a\r\n%c\r\n" % byte for byte in whole)
+async def test_chunks_of_next_to_nothing_are_bounded(
+    asked: bool, limit: str, form: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = 200 * (text("a") + text("b"))  # more than one read
+    tiny = HEAD + b"".join(form % byte for byte in whole)
     with llamacpp_server(Response(raw=tiny + CHUNKS + b"0\r\n\r\n")) as server:
-        assert "".join(delta.text for delta in (await streamed(server, asked=asked))[0]) == "ababc"
+        assert "".join(delta.text for delta in (await streamed(server, asked=asked))[0]) == 200 * "ab" + "abc"
         server.routes["POST", "/v1/chat/completions"] = Response(raw=tiny)
-        monkeypatch.setattr("vessel_core.transport.reads.MOST_TINY", 20)
-        with pytest.raises(StreamInterrupted, match="more than 20 chunks of next to nothing"):
+        monkeypatch.setattr(f"vessel_core.transport.reads.{limit}", 20)
+        with pytest.raises(StreamInterrupted, match="chunks of next to nothing"):
             await streamed(server, asked=asked)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_chunk_for_each_short_token_or_three_of_them_are_no_chunks_of_nothing(
+    asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vessel_core.transport.reads.LONGEST_FRAMING", 100)
+    monkeypatch.setattr("vessel_core.transport.reads.MOST_UNUSUAL", 5)
+    token = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    pieces = [piece for _ in range(500) for piece in (token, token[:6], token[6:-2], token[-2:])]
+    with llamacpp_server([*pieces, FINISH + DONE]) as server:
+        (deltas,) = await streamed(server, asked=asked)
+    assert "".join(delta.text for delta in deltas) == "a" * 1000
 
 
 @pytest.mark.parametrize("asked", [False, True])

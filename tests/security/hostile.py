@@ -15,6 +15,7 @@ import json
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,24 @@ from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import VesselError
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+
+
+def _pulled(client: Any) -> Any:
+    steps = client.pull("a")
+    return _all(steps) if isinstance(client, AsyncClient) else deque(steps, 0)
+
+
+async def _all(steps: Any) -> None:
+    async for _ in steps:
+        pass
+
+
 ASKED: dict[str, Callable[[Any], Any]] = {
     "chat": lambda client: client.chat(HELLO),
     "embed": lambda client: client.embed(["a"]),
+    "metrics": lambda client: client.metrics(),
     "models": lambda client: client.models(),
+    "pull": _pulled,
     "rerank": lambda client: client.rerank("a", ["b"]),
     "tokenize": lambda client: client.tokenize("a"),
 }

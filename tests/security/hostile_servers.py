@@ -93,6 +93,12 @@ def tiny_chunks() -> Response:
     return raw(head, endless=b"1;a=b\r\n:\r\n", times=500_000)
 
 
+@cache
+def chunks_of_a_byte() -> Response:
+    head = HEAD + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    return raw(head, endless=b"1\r\n \r\n", times=DOCUMENT)
+
+
 class Hostile(NamedTuple):
     """A server: its backend, its answer, the error that is due, and what it is asked for."""
 
@@ -321,6 +327,29 @@ HOSTILE: dict[str, Hostile] = {
         lambda: listed(b'{"name":"a"},', b'{"models":[', b"{}]}"),
         "ResponseTooLarge",
         "models",
+    ),
+    "a list of models, each of them running": Hostile(
+        "ollama",
+        lambda: Response.json({"models": [{"name": f"{at:x}"} for at in range(20_000)]}),
+        "none",
+        "models",
+    ),
+    "a list of models that fits": Hostile(
+        "llamacpp", lambda: listed(b'{"id":"a","b":1},', b'{"data":[', b"{}]}", 330_000), "none", "models"
+    ),
+    "a document in chunks of a byte": Hostile("openai", chunks_of_a_byte, "ProtocolError|StreamInterrupted", "models"),
+    "counters": Hostile(
+        "llamacpp",
+        lambda: Response.text("".join(f"{at:x} 1\n" for at in range(500_000))),
+        "ResponseTooLarge",
+        "metrics",
+    ),
+    "counters of nothing": Hostile("llamacpp", lambda: Response.text("\n" * DOCUMENT), "ResponseTooLarge", "metrics"),
+    "progress of nothing": Hostile(
+        "ollama", lambda: stream(endless=b"\n" * 65_536, times=4000, kind=NDJSON), "ResponseTooLarge", "pull"
+    ),
+    "the same step for ever": Hostile(
+        "ollama", lambda: stream(endless=b"{}\n" * 20_000, times=4000, kind=NDJSON), "ResponseTooLarge", "pull"
     ),
     "a list of tokens": Hostile(
         "llamacpp", lambda: listed(b"300,", b'{"tokens":[', b"1]}"), "ResponseTooLarge", "tokenize"

@@ -74,7 +74,7 @@ async def adeltas_of(
                     reply, whole, incoming = opening.result()
                     if incoming.streams:
                         pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-                        incoming.body.whenever_grown(Keeping(received, incoming.answer).join)
+                        incoming.body.whenever_grown(Keeping(received, *incoming.answer).join)
                         async for data in pieces:
                             deltas = reply.feed(data)
                             if not incoming.patience.answering:

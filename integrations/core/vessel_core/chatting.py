@@ -130,6 +130,8 @@ def _asked(
     """
     dialect = target.server.backend.dialect
     call = dialect.encode_chat(request, quirks)
+    if tops := request.options.get("top_logprobs"):
+        call = replace(call, tops=tops)
     reply: ReplyStream = dialect.ChatStream(request, quirks, together=target.together, limit=target.limits.line)
     if request.options.get("grammar"):
         return call, GrammarStream(reply)

@@ -95,7 +95,7 @@ def deltas_of(
                 reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
                 if incoming.streams:
                     pieces, clock = transport.pieces(incoming), Clock(incoming.since)
-                    incoming.body.whenever_grown(Keeping(received, incoming.answer).join)
+                    incoming.body.whenever_grown(Keeping(received, *incoming.answer).join)
                     for data in pieces:
                         deltas = reply.feed(data)
                         if not incoming.patience.answering:

@@ -17,16 +17,18 @@ OBJECT = 24
 """Bytes of memory a value takes beside its own: its place in a list, and what the garbage collector notes."""
 
 LOGPROBS = 3
-"""How many times the limit of an answer the log probabilities of its tokens may take: they are most of it, where asked for."""
+"""How many times the limit of an answer the log probabilities of its tokens may take, for each that is told of a token: they are
+most of it, where asked for."""
 
 
 class Keeping:
     """Joins the deltas in `received`, in place, whenever it is told to; raises `ResponseTooLarge` if they take
-    more than `limit` bytes of memory."""
+    more than `limit` bytes of memory. So many `tops` come with each token, where log probabilities are asked for."""
 
-    def __init__(self, received: list[Delta], limit: int) -> None:
+    def __init__(self, received: list[Delta], limit: int, tops: int = 0) -> None:
         self._received = received
         self._limit = limit
+        self._most_logprobs = LOGPROBS * limit * (1 + tops)
         self._joined = len(received)
         self._size = self._logprobs = 0
 
@@ -38,12 +40,17 @@ class Keeping:
         self._joined = len(self._received)
         self._size += sum(map(_size, new))
         self._logprobs += sum(_weight(delta.logprobs) for delta in new)
-        if self._size > self._limit or self._logprobs > LOGPROBS * self._limit:
-            raise ResponseTooLarge(
-                f"The answer is longer than {self._limit:,} bytes.",
-                hint="The model may repeat itself: set `max_tokens`. If it is to write so much, or so many log probabilities, "
-                "`limits=Limits(answer=…)` takes more in.",
-            )
+        if self._size > self._limit:
+            raise _too_large("The answer takes", self._limit)
+        if self._logprobs > self._most_logprobs:
+            raise _too_large("The log probabilities of the answer take", self._most_logprobs)
+
+
+def _too_large(what: str, limit: int) -> ResponseTooLarge:
+    return ResponseTooLarge(
+        f"{what} more than {limit:,} bytes of memory.",
+        hint="The model may repeat itself: set `max_tokens`. If it is to write so much, `limits=Limits(answer=…)` takes more in.",
+    )
 
 
 def _kind(delta: Delta) -> tuple[object, ...]:

@@ -52,6 +52,8 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     refuse_unsupported(options, backend.title, target.quirks)
     request = replace(request, options=target.steady(request.model, options, request.extra_body))
     call = encode(request, target.quirks)
+    if tops := (request.options or {}).get("top_logprobs"):
+        call = replace(call, tops=tops)
     reply: ReplyStream = backend.feature("completion_stream", "complete text")(limit=target.limits.line)
     if request.suffix is not None and "count_gap" in backend.features:
         count_gap: Callable[[CompletionRequest], Flow[int]] = backend.features["count_gap"]

@@ -30,7 +30,7 @@ def moved_from(call: Call, tried: frozenset[str]) -> Call:
     """Return a call that failed at these hosts."""
     if not tried:
         return call
-    return MovedCall(call.method, call.path, call.body, call.stream, call.picture, call.vectors, call.read, tried)
+    return MovedCall(**{name: getattr(call, name) for name in Call.__slots__}, tried=tried)
 
 
 def retried(hosts: Sequence[PoolHost], tried: frozenset[str], error: VesselError) -> frozenset[str] | None:

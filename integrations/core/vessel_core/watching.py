@@ -9,6 +9,7 @@ from typing import Any
 from vessel_core.errors import (
     ModelLoading,
     NoServerFound,
+    ResponseTooLarge,
     ServerBusy,
     ServerTimeout,
     ServerUnreachable,
@@ -25,6 +26,12 @@ from vessel_core.wire.reading import count, mapping, mappings, string
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+NO_NEWS = 8 * 1024 * 1024
+"""Bytes that may come in a row without any news: hours of a server that says the same each time."""
+
+LINE_COST = 64
+"""Bytes for which a line counts beside its own."""
+
 NOT_YET = (ModelLoading, NoServerFound, ServerBusy, ServerUnreachable, ServerTimeout)
 """What may go wrong while a server starts."""
 
@@ -48,7 +55,8 @@ class ProgressLines:
 
     def __init__(self, follow: Follow, reply: Reply, *, good: bool) -> None:
         self._follow = follow
-        self._status_now = ""
+        self._said = Progress("")
+        self._quiet = 0
         self._lines = Lines()
         self._status = reply.status
         self._failed = bytearray()
@@ -59,7 +67,15 @@ class ProgressLines:
         if not self._good:
             self._failed += data
             return []
-        return [self._progress(line) for line in self._lines.feed(data) if line.strip()]
+        lines = self._lines.feed(data)
+        before = self._said
+        progress = [self._progress(line) for line in lines if line.strip()]
+        self._quiet = 0 if self._said != before else self._quiet + len(data) + LINE_COST * len(lines)
+        if self._quiet > NO_NEWS:
+            raise ResponseTooLarge(
+                f"{NO_NEWS:,} bytes and more came that say nothing new.", hint="See the server's log, and try again."
+            )
+        return progress
 
     def close(self) -> list[Progress]:
         """Take the end of the reply."""
@@ -67,17 +83,16 @@ class ProgressLines:
             raise error_from(Reply(self._status, body=bytes(self._failed)))
         rest = self._lines.close()
         progress = [self._progress(rest)] if rest.strip() and not cut_off(rest) else []
-        if self._status_now != self._follow.last:
+        if self._said.status != self._follow.last:
             raise StreamInterrupted(
-                f"The server stopped before it had finished; the last it said was {self._status_now!r}.",
+                f"The server stopped before it had finished; the last it said was {self._said.status!r}.",
                 hint="See the server's log, and try again: what was fetched is kept.",
             )
         return progress
 
     def _progress(self, line: bytes) -> Progress:
-        progress = self._follow.read(mapping(json_body(Reply(200, body=line))))
-        self._status_now = progress.status
-        return progress
+        self._said = self._follow.read(mapping(json_body(Reply(200, body=line))))
+        return self._said
 
 
 def read_status(fields: Mapping[str, Any]) -> Progress:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from vessel_core.errors import InvalidConfig, InvalidRequest, ResponseError, Unsupported, VesselError, did_you_mean
+from vessel_core.errors import (
+    InvalidConfig,
+    InvalidRequest,
+    ResponseError,
+    ResponseTooLarge,
+    Unsupported,
+    VesselError,
+    did_you_mean,
+)
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping, mappings, string
+
+MOST_ITEMS = 20_000
+"""Models a server may list, or slots."""
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -186,7 +197,8 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
         reply = yield call
         evidence[""] = reply.headers.get("server", "")
         with suppress(ValueError):
-            evidence[call.path] = loads(reply.body)
+            evidence[call.path] = document = loads(reply.body, more=reply.more)
+            return replace(reply, document=document)  # it may be large, and is parsed once
         return reply
 
     return followed(flow, asked)
@@ -194,7 +206,13 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
 
 def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """Return the objects in a list field; `null` and a missing field are empty (quirk 84)."""
-    return mappings(document.get(name))
+    found = mappings(document.get(name))
+    if len(found) > MOST_ITEMS:
+        raise ResponseTooLarge(
+            f"The server lists {len(found):,} of its {name}; no more than {MOST_ITEMS:,} are taken in.",
+            hint="This is no LLM server's answer: is the URL right, and the server to be trusted?",
+        )
+    return found
 
 
 def find_model(models: Sequence[ModelInfo], name: str | None) -> ModelInfo:

@@ -9,7 +9,14 @@ from urllib.parse import quote
 from vessel_core.backends.base import Flow, get_json, items, refuse_other_than, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.counting import estimate_chat
-from vessel_core.errors import BadRequest, InvalidRequest, ModelNotFound, ProtocolError, Unsupported
+from vessel_core.errors import (
+    BadRequest,
+    InvalidRequest,
+    ModelNotFound,
+    ProtocolError,
+    ResponseTooLarge,
+    Unsupported,
+)
 from vessel_core.types import ChatRequest, TokenCount
 from vessel_core.watching import Steps, until_loaded
 from vessel_core.wire import MAX_LINE, Call, Quirks, ReplyStream
@@ -20,6 +27,9 @@ from vessel_core.wire.reading import count, mapping
 
 UNCUT_BYTES = 510
 """A side of a gap as long as this is not cut with the usual batch: a token has a byte at least."""
+
+MOST_METRICS = 10_000
+"""Lines of counters: there are some dozens of them."""
 
 NO_LLAMACPP = "Is the server at this URL llama.cpp's?"
 
@@ -135,8 +145,10 @@ def _of_slot(slot: int, action: str, body: Mapping[str, Any]) -> Flow[Mapping[st
 def metrics(model: str | None) -> Flow[dict[str, float]]:
     """Return the server's counters by name (it must be started with `--metrics`)."""
     reply = yield Call("GET", _path_for("/metrics", model))
+    if reply.body.count(b"\n") > MOST_METRICS:
+        raise ResponseTooLarge(f"The reply holds more than {MOST_METRICS:,} lines of metrics.", hint=NO_LLAMACPP)
     found: dict[str, float] = {}
-    for line in reply.body.decode("utf-8", "replace").splitlines():
+    for line in reply.body.decode("utf-8", "replace").split("\n"):
         name, _, value = line.rpartition(" ")
         if name and not line.startswith("#"):
             try:

@@ -13,6 +13,7 @@ from vessel_core.backends.base import (
     choose_model,
     get_json,
     items,
+    plain_name,
     same_model,
     try_json,
 )
@@ -26,14 +27,18 @@ from vessel_core.wire.reading import mapping, string
 def models() -> Flow[list[ModelInfo]]:
     """List what is installed (`/api/tags`), with the context that is really allocated for what is loaded (`/api/ps`)."""
     installed = items((yield from get_json("/api/tags")), "models")
-    running = items((yield from try_json("/api/ps")), "models")
+    running = {plain_name(_name(one)): one for one in reversed(items((yield from try_json("/api/ps")), "models"))}
     return [_read(item, running) for item in installed]
 
 
-def _read(item: Mapping[str, Any], running: list[Mapping[str, Any]]) -> ModelInfo:
-    name = str(item.get("model") or item.get("name"))
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item.get("model") or item.get("name"))
+
+
+def _read(item: Mapping[str, Any], running: Mapping[str, Mapping[str, Any]]) -> ModelInfo:
+    name = _name(item)
     details = mapping(item.get("details"))
-    loaded = next((one for one in running if same_model(str(one.get("model") or one.get("name")), name)), None)
+    loaded = running.get(plain_name(name))
     capabilities = read_capabilities(item.get("capabilities"))
     return ModelInfo(
         id=name,

@@ -48,7 +48,7 @@ class AsyncTransport:
         """Read the whole body of a reply."""
         body = [data async for data in self.pieces(incoming)]
         head = incoming.reply
-        return Reply(head.status, head.headers, b"".join(body), head.url)
+        return Reply(head.status, head.headers, b"".join(body), head.url, more=incoming.more)
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
@@ -131,7 +131,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, self._limits, self._call)
+            return Incoming(self._response, self._timeout, since, self._limits, self._call, self._sent)
         except VesselError:
             await self.__aexit__()
             raise
@@ -157,6 +157,7 @@ class _Exchange:
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._outgoing.request(self._call, self._timeout)
+                self._sent: int = request.extensions["sent"]
                 watch.follow(request.extensions, watch.atrace)
                 return await pool.handle_async_request(request)
         finally:

@@ -47,7 +47,8 @@ MOST_INTERIM = 100
 """How many replies of the kind of `103 Early Hints` one read may bring: reading a million of them takes seconds."""
 
 LONGEST_FRAMING = 1024 * 1024
-"""Bytes of a body that may come in a row without any content: the size of a chunk has no end of its own to aiohttp."""
+"""Bytes by which what frames a body may exceed it: the size of a chunk has no end of its own to aiohttp, and chunks of a byte
+make a million of them."""
 
 
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
@@ -159,6 +160,23 @@ class FastStream(httpx.AsyncByteStream):
         self._response.close()
 
 
+class _Framing:
+    """How many bytes more have come than twice those of the body they frame."""
+
+    def __init__(self, _connection: object) -> None:
+        self._body: Any = None
+        self._content = self._excess = 0
+
+    def grown(self, came: int, body: Any) -> int:
+        """Return it after so many bytes, of which a body may have grown."""
+        if body is not self._body:  # of another reply
+            self._body, self._content, self._excess = body, 0, 0
+        if body is not None:
+            new, self._content = body.total_bytes - self._content, body.total_bytes
+            self._excess = max(0, self._excess + came - 2 * new)
+        return self._excess
+
+
 @functools.cache
 def _connection_type() -> type[ResponseHandler]:
     """Return aiohttp's connection with bounds, and without what it says in vain."""
@@ -168,16 +186,12 @@ def _connection_type() -> type[ResponseHandler]:
     class Telling(ResponseHandler):
         """A connection that tells of a broken reply at once, and takes no endless row of interim ones or head of a chunk."""
 
-        _content: int | None = None
-        _framing = 0
+        _framing = functools.cached_property(_Framing)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            content = self._payload.total_bytes if self._payload is not None else None
-            self._framing = self._framing + len(data) if content == self._content else 0
-            self._content = content
-            if content is not None and self._framing > LONGEST_FRAMING:
-                self._refuse(f"more than {LONGEST_FRAMING} bytes of a body without any content")
+            if self._framing.grown(len(data), self._payload) > LONGEST_FRAMING:
+                self._refuse("a body in chunks of next to nothing")
 
         def feed_data(self, data: Any, size: int = 0) -> None:
             if len(self) < MOST_INTERIM:

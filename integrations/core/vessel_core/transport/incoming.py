@@ -17,6 +17,7 @@ from vessel_core.transport.fast import FastStream
 from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Delta, Limits, Timeout
 from vessel_core.wire import Call, Reply
+from vessel_core.wire.jsontext import MAX_COST
 
 RATIO = 200
 """How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
@@ -28,6 +29,12 @@ GROWTH = 128 * 1024
 
 VECTOR = 256 * 1024
 """Bytes that a vector of 8192 dimensions may take: a number has up to 25 digits and signs."""
+
+REPEATED = 2
+"""How many times its size what was sent may take in a reply that repeats it: a token is no longer than its number."""
+
+DEARER = 6
+"""How many times its size a document may take in memory, beyond what any may."""
 
 MORE = "If it is, `limits=Limits(body=…, document=…, line=…)` takes more in."
 HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
@@ -136,12 +143,15 @@ class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
     `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes;
-    `since` is when the call began. `heard` is called with each read, where several hosts are looked after.
+    `since` is when the call began. `heard` is called with each read, where several hosts are looked after. A document may
+    repeat what was `sent`, so many bytes of JSON.
     """
 
     heard: Callable[[], None] | None = None
 
-    def __init__(self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, call: Call) -> None:
+    def __init__(
+        self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, call: Call, sent: int = 0
+    ) -> None:
         self.response = response
         self.since = since
         self.reply: Reply = Reply(response.status_code, _headers(response.headers.raw))
@@ -150,8 +160,10 @@ class Incoming:
         self.good: bool = response.status_code < 300
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
-        limit = limits.body if self.streams else min(limits.document + call.vectors * VECTOR, limits.body)
-        self.answer: int = limits.answer
+        document = limits.document + REPEATED * sent + call.vectors * VECTOR
+        limit = limits.body if self.streams else min(document, limits.body)
+        self.more: int = max(0, DEARER * (limits.document + REPEATED * sent) - MAX_COST)
+        self.answer: tuple[int, int] = limits.answer, call.tops
         self.body: Body = Body(self.reply.headers, limit)
         self.patience: Patience = Patience(timeout, since)
         longest = timeout.first_token if call.stream else timeout.request

@@ -53,7 +53,10 @@ class Outgoing:
             url,
             headers=list(fields.values()),
             stream=httpx.ByteStream(content or b""),
-            extensions={"timeout": {"connect": wait.connect, "read": read, "write": read, "pool": None}},
+            extensions={
+                "timeout": {"connect": wait.connect, "read": read, "write": read, "pool": None},
+                "sent": len(content or b""),
+            },
         )
 
 

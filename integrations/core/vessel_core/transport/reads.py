@@ -19,12 +19,16 @@ import httpx
 MOST = 64 * 1024
 """How many bytes a read may bring, as with httpx."""
 
-_CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,7})\r\n")
+_CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,20})\r\n")
 """The end of a chunk and the size of the next. What has it otherwise, an extension say, is for h11 to judge."""
 
-TINY = 64
-MOST_TINY = 50_000
-"""How many chunks of fewer bytes than `TINY` h11 may be given: each takes it as long as one of thousands."""
+USUAL = 3
+MOST_UNUSUAL = 30_000
+"""How many chunks h11 may be given beyond the `USUAL` ones of a read, where one is cut in two at most: each takes it as long
+as a read."""
+
+LONGEST_FRAMING = 1024 * 1024
+"""Bytes by which what frames a body may exceed the body: chunks of a byte make a million of them."""
 
 
 def reads(body: httpx.SyncByteStream) -> Iterator[bytes]:
@@ -42,14 +46,15 @@ def areads(body: httpx.AsyncByteStream) -> AsyncIterator[bytes]:
 class _Source:
     """Where a body comes from: what the `network` brings is given to `state`, which says what it means."""
 
-    __slots__ = ("_fault", "_open", "_state", "_tiny", "network", "seconds")
+    __slots__ = ("_fault", "_framing", "_open", "_state", "_unusual", "network", "seconds")
 
     def __init__(self, state: h11.Connection, network: Any, seconds: float | None) -> None:
         self.network = network
         self.seconds = seconds
         self._state = state
         self._open = True
-        self._tiny = 0
+        self._unusual = 0
+        self._framing = 0
         self._fault: httpx.TransportError | None = None
 
     @classmethod
@@ -67,12 +72,13 @@ class _Source:
     def here(self) -> bytes:
         """Return what has come since the last call."""
         came: list[bytes] = []
+        asked = -USUAL
         try:
             while self._open:
                 event = self._state.next_event()
                 if isinstance(event, h11.Data):
                     came.append(event.data)
-                    self._tiny += len(event.data) < TINY
+                    asked += 1
                     came += _whole_chunks(self._state)
                 elif event is h11.NEED_DATA:
                     break
@@ -83,10 +89,13 @@ class _Source:
         except h11.RemoteProtocolError as error:
             self._open = False
             self._fault = httpx.RemoteProtocolError(str(error))
-        if self._tiny > MOST_TINY:
+        data = b"".join(came)
+        self._unusual += max(0, asked)
+        self._framing = max(0, self._framing - 2 * len(data))
+        if self._unusual > MOST_UNUSUAL or self._framing > LONGEST_FRAMING:
             self._open = False
-            self._fault = httpx.RemoteProtocolError(f"more than {MOST_TINY} chunks of next to nothing")
-        return b"".join(came)
+            self._fault = httpx.RemoteProtocolError("a body in chunks of next to nothing")
+        return data
 
     def wants(self) -> bool:
         """Tell whether there is more to read; raise what came in place of it."""
@@ -96,6 +105,7 @@ class _Source:
 
     def take(self, data: bytes) -> None:
         """Take what a read brought, nothing if the connection was closed."""
+        self._framing += len(data)
         self._state.receive_data(data)
 
 

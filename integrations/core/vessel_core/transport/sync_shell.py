@@ -62,7 +62,7 @@ class Transport:
     def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
         head = incoming.reply
-        return Reply(head.status, head.headers, b"".join(self.pieces(incoming)), head.url)
+        return Reply(head.status, head.headers, b"".join(self.pieces(incoming)), head.url, more=incoming.more)
 
     def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
@@ -124,7 +124,7 @@ class Transport:
 class _Exchange:
     """One call of a `Transport`. No generator: this is entered and left for each call."""
 
-    __slots__ = ("_call", "_limits", "_outgoing", "_pool", "_response", "_timeout", "_turns")
+    __slots__ = ("_call", "_limits", "_outgoing", "_pool", "_response", "_sent", "_timeout", "_turns")
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _Exchange:
             self._turns.release()
             raise
         try:
-            return Incoming(self._response, self._timeout, since, self._limits, self._call)
+            return Incoming(self._response, self._timeout, since, self._limits, self._call, self._sent)
         except VesselError:
             self.__exit__()
             raise
@@ -168,6 +168,7 @@ class _Exchange:
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._outgoing.request(self._call, self._timeout)
+                self._sent: int = request.extensions["sent"]
                 watch.follow(request.extensions, watch.trace)
                 return self._pool.handle_request(request)
         finally:

@@ -23,7 +23,8 @@ class Call:
     """A request to make: `path` below the server's root, `body` to be sent as JSON (`None` for a GET).
 
     `stream` tells that the reply is a generation: it may take minutes, and is read as it comes. `picture` tells that `path`
-    is no path but the URL of a picture somewhere on the web. So many `vectors` are asked for. `read` makes a `document` of a
+    is no path but the URL of a picture somewhere on the web. So many `vectors` are asked for,
+    and so many `tops`, tokens with their chances, for each token of an answer. `read` makes a `document` of a
     good reply's body: what it raises is taken as an error status is, so that another host may do better.
     """
 
@@ -33,19 +34,21 @@ class Call:
     stream: bool = False
     picture: bool = False
     vectors: int = 0
+    tops: int = 0
     read: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A response as it came: `headers` by lower-case name, the whole `body`. `url` tells which one of several hosts sent it;
-    `document` is what the call made of the body."""
+    `document` is what was made of the body already; what is still made of it may take `more` memory, in bytes, than is usual."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes = field(default=b"", repr=False)  # long, and some servers repeat the key
     url: str | None = None
     document: Any = field(default=None, repr=False)
+    more: int = 0
 
     def read(self, call: Call) -> Reply:
         """Return this reply to a call with its document, if it is good and the call says how that is read."""

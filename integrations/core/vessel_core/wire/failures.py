@@ -190,13 +190,15 @@ def _until(value: str, now: str | None) -> float | None:
 
 def json_body(reply: Reply, *, more: int = 0) -> Any:
     """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON. Its values may take `more`
-    bytes of memory than is usual."""
+    bytes of memory than is usual, by default what the reply says."""
     if reply.status >= 300:
         raise error_from(reply)
-    try:
-        document = loads(reply.body, more=more)
-    except ValueError as error:
-        raise not_json(reply.body) from error
+    document = reply.document
+    if document is None:
+        try:
+            document = loads(reply.body, more=more or reply.more)
+        except ValueError as error:
+            raise not_json(reply.body) from error
     if (failure := failure_in(document)) is not None:  # quirk 22: an error with status 200
         raise error_from(reply, failure)
     return document

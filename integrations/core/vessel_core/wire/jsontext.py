@@ -79,7 +79,8 @@ def _weigh(data: bytes | str, more: int) -> None:
     elif _dearer(MAX_COST + more, data):
         raise ResponseTooLarge(
             "The reply is JSON of so many values that it would fill the memory.",
-            hint="This is no LLM server's answer: is the URL right, and the server to be trusted?",
+            hint="This is no LLM server's answer: is the URL right, and the server to be trusted? If it is, "
+            "`limits=Limits(document=…)` takes more in of a document.",
         )
 
 

@@ -11,6 +11,9 @@ from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import json_body
 from vessel_core.wire.reading import mapping, number, place
 
+RANKED = 1000
+"""Bytes of memory that JSON about one document may take, beside the document itself."""
+
 
 def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n: int | None) -> Call:
     """Write `POST /v1/rerank`; raise `InvalidRequest` for an empty query, or what is no text."""
@@ -31,7 +34,7 @@ def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n
 
 def decode_rerank(body: bytes, count: int, top_n: int | None) -> list[Ranked]:
     """Read the ranking, best first: each index once and inside the list, or `ProtocolError`."""
-    document = json_body(Reply(200, body=body))
+    document = json_body(Reply(200, body=body), more=count * RANKED)
     found = cast("dict[str, Any]", document).get("results") if isinstance(document, dict) else document
     if not isinstance(found, list):
         raise ProtocolError("The reply holds no ranking.", hint="Is it a reranking model? Start it with `--reranking`.")

@@ -193,7 +193,8 @@ class ToolCallAssembler:
         if self._size > self._limit:
             raise ResponseTooLarge(
                 f"The arguments of {self._named(call)} are longer than {self._limit:,} characters.",
-                hint="The model may be stuck inside a string. If it isn't, raise `max_tokens`, or quirks={'max_structured': …}.",
+                hint="The model may be stuck inside a string. If it isn't, set a larger `max_tokens`, "
+                "or quirks={'max_structured': …}.",
             )
         if not call.said:
             # Quirk 59: JSON in a JSON string is unwrapped when it is whole. Quirk 60: a bare null is no arguments.
