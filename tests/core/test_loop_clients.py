@@ -62,7 +62,8 @@ def test_a_dropped_client_whose_loop_has_ended_is_no_trouble() -> None:
         gc.collect()
 
 
-def test_a_host_that_is_asked_how_it_is_when_a_loop_ends_is_taken_back() -> None:
+def test_a_host_that_is_asked_how_it_is_when_a_loop_ends_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vessel_core.pool.LINGER", 60.0)  # the hosts are looked after for as long as the test looks
     with llamacpp_server() as bad, llamacpp_server() as well:
         client = AsyncClient("llamacpp", base_url=[bad.base_url, well.base_url])
 
