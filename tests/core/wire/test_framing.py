@@ -311,6 +311,16 @@ def test_many_brackets_beside_each_other_are_no_depth() -> None:
         loads(wide)
 
 
+@pytest.mark.parametrize("text", [r"[", r"\"[1e5", r"\\", r"\u005b1, [", r"1\"", "e"])
+def test_levels_are_counted_beside_texts_and_numbers_whatever_these_hold(text: str) -> None:
+    inner = f'"{text}", -1.5e+3, "{text}"'
+    deepest = "[" * MAX_DEPTH + ", ".join([inner] * 200) + "]" * MAX_DEPTH
+    loads(deepest)
+    loads(deepest.encode())
+    with pytest.raises(ValueError, match=f"deeper than {MAX_DEPTH} levels"):
+        loads(f"[{deepest}]".encode())
+
+
 def test_a_long_reply_of_too_many_small_values_is_refused_before_it_is_parsed() -> None:
     numbers = b"[" + b"1.5," * 500_000 + b"1]"
     assert len(loads(numbers)) == 500_001
