@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 from vessel_core.cli.app import app
-from vessel_core.cli.terminal import harmless
+from vessel_core.harmless import harmless
 
 from tests.fake_server import FakeServer, Response, openai_server
 

@@ -115,7 +115,8 @@ def _split(text: str, source: str) -> SplitResult:
             raise ValueError(f"it is longer than {_LONGEST} characters")
         parts = urlsplit(text)
         _ = parts.port
-        if not re.fullmatch(_HOST, parts.hostname or ""):
+        host = parts.netloc.rpartition("@")[2]  # as it was written: a Kelvin sign is a small k as `hostname`
+        if not (host.isascii() and re.fullmatch(_HOST, parts.hostname or "")):
             raise ValueError("its host holds characters that names of hosts don't have (write äö.example as xn--…)")
     except ValueError as error:
         raise InvalidConfig(f"{source}={_shown(text)!r} is no URL: {error}.") from None

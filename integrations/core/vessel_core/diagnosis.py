@@ -18,6 +18,7 @@ from vessel_core.backends import BACKENDS, find_backend
 from vessel_core.checkup import Check, checkup
 from vessel_core.client import Client
 from vessel_core.discovery import PROBE_TIMEOUT, look_around
+from vessel_core.harmless import harmless
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import html_list, html_table, servers_html
 from vessel_core.types import ModelInfo, ServerInfo, Timeout
@@ -111,7 +112,7 @@ class Report:
         return "".join((*there, gone, html_list((*self.traps, *self.advice))))
 
     def __repr__(self) -> str:
-        return f"Report({'; '.join(map(_line, self.servers))})"
+        return harmless(f"Report({'; '.join(map(_line, self.servers))})")
 
 
 def doctor(

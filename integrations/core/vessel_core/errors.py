@@ -38,6 +38,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vessel_core.harmless import harmless
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -91,7 +93,8 @@ class FailedResponse:
 class VesselError(Exception):
     """Base of every error raised by Vessel.
 
-    `message` says what happened, `hint` what to do; `str()` gives both, with the server and its URL. `partial` is the part
+    `message` says what happened, `hint` what to do; `str()` gives both, with the server and its URL, and no
+    control characters. `partial` is the part
     of an answer that had arrived (`None` when nothing had). `attempts` counts the requests made, `elapsed` the seconds
     since the first.
     """
@@ -129,7 +132,7 @@ class VesselError(Exception):
     def __str__(self) -> str:
         where = f" [{self.backend or 'server'} at {self.url}]" if self.url else ""
         hint = f"\n{self.hint}" if self.hint else ""
-        return f"{self.message}{where}{hint}"
+        return harmless(f"{self.message}{where}{hint}")  # a traceback or a log shows it as it is
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (type(self), self.message, self.__dict__.copy()))

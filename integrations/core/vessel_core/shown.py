@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from vessel_core.harmless import harmless
+
 if TYPE_CHECKING:
     from vessel_core.types import Capabilities, ModelInfo, Progress, ServerInfo
 
@@ -73,7 +75,7 @@ def html_list(sentences: Sequence[str]) -> str:
 def _escaped(text: str) -> str:
     from html import escape  # a notebook needs it, an import of the package does not
 
-    return escape(text)
+    return escape(harmless(text))
 
 
 def models_html(models: Iterable[ModelInfo], caption: str = "") -> str:

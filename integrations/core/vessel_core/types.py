@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, cast
 
+from vessel_core.harmless import harmless
 from vessel_core.messages import AudioData as AudioData
 from vessel_core.messages import AudioPart as AudioPart
 from vessel_core.messages import ChatRequest as ChatRequest
@@ -179,9 +180,10 @@ class ServerInfo:
 
     def __repr__(self) -> str:
         if not self.connected:
-            return f"ServerInfo({self.backend} at {self.base_url}: {self.error})"
+            return harmless(f"ServerInfo({self.backend} at {self.base_url}: {self.error})")
         version = f" {self.version}" if self.version else ""
-        return f"ServerInfo({self.backend}{version} at {self.base_url}: {', '.join(m.id for m in self.models) or 'no models'})"
+        models = ", ".join(model.id for model in self.models) or "no models"
+        return harmless(f"ServerInfo({self.backend}{version} at {self.base_url}: {models})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ import typer
 
 from vessel_core.backends.base import same_model
 from vessel_core.cli.reaching import reach
-from vessel_core.cli.terminal import Terminal, complain, harmless, warn
+from vessel_core.cli.terminal import Terminal, complain, warn
 from vessel_core.client import Client
 from vessel_core.errors import InvalidRequest, VesselError
+from vessel_core.harmless import harmless
 from vessel_core.media import content, image_from_path
 from vessel_core.options import OPTION_NAMES
 from vessel_core.request import ChatFields, checked_options

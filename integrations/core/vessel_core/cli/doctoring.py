@@ -12,8 +12,9 @@ from rich.text import Text
 from vessel_core.backends import find_backend
 from vessel_core.checkup import Check
 from vessel_core.cli.models_shown import list_models
-from vessel_core.cli.terminal import at_shell, hanging, harmless
+from vessel_core.cli.terminal import at_shell, hanging
 from vessel_core.diagnosis import Examined, Report
+from vessel_core.harmless import harmless
 from vessel_core.types import ServerInfo
 
 MOST_MODELS = 20

@@ -24,11 +24,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vessel_core.cli.reaching import reach
-from vessel_core.cli.terminal import UNFOLDED, Terminal, harmless, warn
+from vessel_core.cli.terminal import UNFOLDED, Terminal, warn
 from vessel_core.client import Client
 from vessel_core.diagnosis import server_dict, with_key
 from vessel_core.discovery import look_around, no_server
 from vessel_core.errors import InvalidRequest
+from vessel_core.harmless import harmless
 from vessel_core.settings import TargetOptions
 from vessel_core.shown import MODEL_COLUMNS, model_cells, where
 from vessel_core.types import ModelInfo, ServerInfo
