@@ -337,6 +337,14 @@ HOSTILE: dict[str, Hostile] = {
     "a list of models that fits": Hostile(
         "llamacpp", lambda: listed(b'{"id":"a","b":1},', b'{"data":[', b"{}]}", 330_000), "none", "models"
     ),
+    "a text of wide characters on every route": Hostile(
+        "llamacpp",
+        lambda: listed(
+            b"a", '{"data":[{"id":"m"}],"a":"\N{SMILING FACE WITH OPEN MOUTH}'.encode(), b'"}', DOCUMENT - 1000
+        ),
+        "none",
+        "models",
+    ),
     "a document in chunks of a byte": Hostile("openai", chunks_of_a_byte, "ProtocolError|StreamInterrupted", "models"),
     "counters": Hostile(
         "llamacpp",

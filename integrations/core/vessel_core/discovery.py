@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vessel_core.address import Address, parse_address
 from vessel_core.async_drive import arun
 from vessel_core.backends import BACKENDS, Backend, recognise
-from vessel_core.backends.base import Flow
+from vessel_core.backends.base import MOST_EVIDENCE, Flow
 from vessel_core.drive import run
 from vessel_core.errors import (
     AuthFailed,
@@ -92,11 +92,14 @@ def _from_environment(url: str, source: str) -> Address:
 def identify() -> Flow[Backend]:
     """Tell what kind of server answers, by the shape of what it says: status codes lie (servers.md §4.3)."""
     evidence: dict[str, object] = {}
+    left = MOST_EVIDENCE
     for path in PROBES:
         try:
             reply = yield Call("GET", path)
             evidence[""] = reply.headers.get("server", "")
-            evidence[path] = loads(reply.body)
+            if len(reply.body) <= left:
+                evidence[path] = loads(reply.body)
+                left -= len(reply.body)
         except (ResponseError, Unsupported) as error:
             evidence[""] = error.response.headers.get("server", "") if error.response else ""
         except ValueError:

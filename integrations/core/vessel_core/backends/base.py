@@ -25,6 +25,9 @@ from vessel_core.wire.reading import mapping, mappings, string
 MOST_ITEMS = 20_000
 """Models a server may list, or slots."""
 
+MOST_EVIDENCE = 2 * 1024 * 1024
+"""Bytes of replies that are looked at to know a server: they are kept, and a text may take four times as many in memory."""
+
 T = TypeVar("T")
 Y = TypeVar("Y")
 S = TypeVar("S")
@@ -196,9 +199,10 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
     def asked(call: Call) -> Flow[Reply]:
         reply = yield call
         evidence[""] = reply.headers.get("server", "")
-        with suppress(ValueError):
-            evidence[call.path] = document = loads(reply.body, more=reply.more)
-            return replace(reply, document=document)  # it may be large, and is parsed once
+        if len(reply.body) <= MOST_EVIDENCE:
+            with suppress(ValueError):
+                evidence[call.path] = document = loads(reply.body, more=reply.more)
+                return replace(reply, document=document)  # it may be large, and is parsed once
         return reply
 
     return followed(flow, asked)
