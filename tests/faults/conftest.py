@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import pytest
 from vessel_core import Progress, retry
 from vessel_core.retry import Wait
 
-from tests.faults.drivers import DRIVERS, Driver
+from tests.faults.catalogue import ok
+from tests.faults.drivers import DRIVERS, Driver, answered
+from tests.faults.fault_server import FaultServer
 
 
 @dataclass
@@ -48,4 +51,12 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 @pytest.fixture(params=DRIVERS, ids=lambda driver: driver.name)
 def driver(request: pytest.FixtureRequest) -> Driver:
     """One of the ways of asking."""
+    load(request.param)
     return request.param
+
+
+@cache
+def load(driver: Driver) -> None:
+    """Ask once, so that what is imported at first use is not counted as the time of a test's own call."""
+    with FaultServer(ok) as server, driver.session(server.url) as session:
+        answered(session.ask())
