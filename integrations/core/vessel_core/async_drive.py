@@ -91,6 +91,7 @@ async def adeltas_of(
                         clock.mark(deltas)
                     else:
                         deltas = reply.whole(whole.body)
+                        Keeping(deltas, *incoming.answer).join()
                     received += deltas
                     for delta in deltas if again is None else again.last(deltas):
                         yield delta

@@ -111,6 +111,7 @@ def deltas_of(
                     clock.mark(deltas)
                 else:
                     deltas = reply.whole(whole.body)
+                    Keeping(deltas, *incoming.answer).join()
                 received += deltas
                 yield from deltas if again is None else again.last(deltas)
                 return

@@ -16,6 +16,9 @@ DELTA = 250
 OBJECT = 24
 """Bytes of memory a value takes beside its own: its place in a list, and what the garbage collector notes."""
 
+CHANCE = 400
+"""Bytes that a token with its log probability takes where it goes on to, LlamaIndex say, at the least."""
+
 LOGPROBS = 3
 """How many times the limit of an answer the log probabilities of its tokens may take, for each that is told of a token: they are
 most of it, where asked for."""
@@ -89,6 +92,7 @@ def _weight(values: Any) -> int:
         value = left.pop()
         total += getsizeof(value) + OBJECT
         if isinstance(value, Mapping):
+            total += CHANCE
             left += chain.from_iterable(cast("Mapping[object, object]", value).items())
         elif isinstance(value, list | tuple):
             left += cast("Iterable[object]", value)

@@ -63,6 +63,17 @@ def test_blanks_are_not_held_without_end() -> None:
     assert fed + texts.close()[0] == " " * 3 * holding.BLANKS
 
 
+@pytest.mark.parametrize("tops", [0, 9])
+def test_an_event_does_not_tell_the_chances_of_a_whole_answer(tops: int) -> None:
+    tokens = [{"token": "a", "top_logprobs": [{"token": "a"}] * tops}] * (9000 // (1 + tops))
+    piece = event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": tokens}}]})
+    played = play(openai.ChatStream(ask(), Quirks()), [piece])
+    assert isinstance(played.error, ResponseTooLarge)
+    assert [(delta.text, delta.logprobs) for delta in played.deltas] == [("a", None)]
+    few = event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": tokens[: len(tokens) // 2]}}]})
+    assert len(play(openai.ChatStream(ask(), Quirks()), [few]).deltas[0].logprobs or ()) == len(tokens) // 2
+
+
 @pytest.mark.parametrize("piece", [b"data: {}\n\n", b"data: {}\n", event({"choices": []}), event({"usage": {}})])
 def test_payloads_of_nothing_are_bounded_and_those_between_tokens_are_not(
     piece: bytes, monkeypatch: pytest.MonkeyPatch

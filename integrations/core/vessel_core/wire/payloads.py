@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from vessel_core.errors import ResponseTooLarge, VesselError
 from vessel_core.types import Delta
@@ -18,6 +18,9 @@ QUIET = 16 * 1024 * 1024
 
 PAYLOAD = 64
 """Bytes for which each payload counts beside its own: those of nothing are bounded too."""
+
+MAX_CHANCES = 8192
+"""Tokens whose log probabilities one event may tell, those told beside them included: LlamaIndex takes a kilobyte for each."""
 
 _BETWEEN_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
 
@@ -40,6 +43,9 @@ class PayloadStream(ABC, Generic[F]):
             payloads = self._framing.feed(data)
             for payload in payloads:
                 self._payload(payload, deltas)
+            for delta in deltas:
+                if delta.logprobs is not None:
+                    _bound(delta)
             self._quiet = 0 if deltas else self._quiet + len(data) + PAYLOAD * len(payloads)
             if self._quiet > QUIET:
                 raise _too_quiet()
@@ -71,6 +77,18 @@ class PayloadStream(ABC, Generic[F]):
     def _raise_held(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _bound(delta: Delta) -> None:
+    """Raise for too many log probabilities, which are not handed on with the text they came with."""
+    logprobs = delta.logprobs or ()
+    tops = (token.get("top_logprobs") for token in logprobs)
+    if len(logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list)) > MAX_CHANCES:
+        delta.logprobs = None
+        raise ResponseTooLarge(
+            f"One event of the stream tells the chances of more than {MAX_CHANCES:,} tokens.",
+            hint="See the server's log.",
+        )
 
 
 def _too_quiet() -> ResponseTooLarge:
