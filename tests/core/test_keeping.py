@@ -90,3 +90,32 @@ def test_log_probabilities_that_were_asked_for_have_room() -> None:
     assert [len(delta.logprobs or ()) for delta in received] == [1000]
     with pytest.raises(ResponseTooLarge, match="The log probabilities of the answer take more than 6,000,000 bytes"):
         joined(answer, limit)
+
+
+@pytest.mark.parametrize(
+    ("delta", "limit", "what"),
+    [
+        (Delta("a" * 10_000), 25_000, "The answer takes"),
+        (Delta(logprobs=[{"token": "a" * 120_000}]), 100_000, "The log probabilities of the answer take"),
+    ],
+)
+def test_what_came_before_counts_however_often_it_is_joined(delta: Delta, limit: int, what: str) -> None:
+    received: list[Delta] = []
+    kept = Keeping(received, limit)
+    for _ in range(2):
+        received.append(replace(delta))
+        kept.join()
+    received.append(replace(delta))
+    with pytest.raises(ResponseTooLarge, match=what):
+        kept.join()
+
+
+def test_a_wide_character_takes_four_bytes() -> None:
+    assert joined([Delta("a" * 100_000)], 300_000)
+    with pytest.raises(ResponseTooLarge, match="The answer takes more than 300,000 bytes"):
+        joined([Delta("😀" * 100_000)], 300_000)
+
+
+def test_deltas_that_cannot_be_joined_take_more_than_their_texts() -> None:
+    with pytest.raises(ResponseTooLarge, match="The answer takes more than 300,000 bytes"):
+        joined([Delta("a", finish="stop") for _ in range(1000)], 300_000)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
+import httpx
 import pytest
-from vessel_core import Client, Limits
+from vessel_core import Client, Limits, Timeout
+from vessel_core.backends.base import items
 from vessel_core.errors import ResponseTooLarge
+from vessel_core.transport.incoming import Body, Incoming
+from vessel_core.types import Progress
+from vessel_core.watching import Follow, ProgressLines, read_status
+from vessel_core.wire import Call, Reply
 
 from tests.fake_server import SSE, FakeServer, Request, Response, llamacpp_server, openai_server
 
@@ -67,3 +74,39 @@ def test_log_probabilities_that_are_asked_for_are_taken_in() -> None:
             assert len(client.chat(HELLO, logprobs=True, top_logprobs=20).logprobs or ()) == 500
             with pytest.raises(ResponseTooLarge, match=r"log probabilities .* more than 1,500,000 bytes"):
                 client.chat(HELLO)
+
+
+def test_each_vector_that_is_asked_for_may_take_256_kib_and_no_more() -> None:
+    call = Call("POST", "/v1/embeddings", {}, vectors=2)
+    body = Incoming(httpx.Response(200), Timeout(), 0, Limits(document=1000), call).body
+    assert body.plain(bytes(1000 + 2 * 256 * 1024))
+    with pytest.raises(ResponseTooLarge, match="longer than 525,288 bytes"):
+        body.plain(b" ")
+
+
+def test_a_packed_reply_unpacks_to_200_times_its_size_at_most() -> None:
+    body = Body({"content-encoding": "gzip"}, 256 * 1024 * 1024)
+    with pytest.raises(ResponseTooLarge, match="unpacks to more than 200 times its size"):
+        body.plain(gzip.compress(bytes(4 * 1024 * 1024)))
+
+
+def test_20_000_models_may_be_listed_and_no_more() -> None:
+    listed: list[Any] = [{}] * 20_000
+    assert len(items({"data": listed}, "data")) == 20_000
+    with pytest.raises(ResponseTooLarge, match="lists 20,001 of its data; no more than 20,000"):
+        items({"data": [*listed, {}]}, "data")
+
+
+@pytest.mark.parametrize(
+    ("nothing_new", "times"),
+    [(b"\n" * 1000, 129), (b'{"status": "pulling", "x": "%s"}\n' % (b"x" * 1024 * 1024), 7)],
+    ids=["blank lines", "the same each time"],
+)
+def test_progress_that_says_nothing_new_is_bounded_and_news_begins_anew(nothing_new: bytes, times: int) -> None:
+    lines = ProgressLines(Follow(Call("POST", "/api/pull"), read_status, "success"), Reply(200), good=True)
+    for status in ("pulling", "resting", "pulling"):
+        assert lines.feed(b'{"status": "%s"}\n' % status.encode()) == [Progress(status)]
+        for _ in range(times if status == "pulling" else 0):
+            lines.feed(nothing_new)
+    with pytest.raises(ResponseTooLarge, match="8,388,608 bytes and more came that say nothing new"):
+        lines.feed(nothing_new)

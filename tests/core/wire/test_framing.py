@@ -304,6 +304,15 @@ def test_json_may_have_so_many_levels_and_no_more(inner: str, opened: str, close
             loads(opened * levels + inner + closed * levels)
 
 
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_128_levels_are_taken_and_129_refused_in_bytes_and_in_text(opened: str, closed: str) -> None:
+    most, more = (opened * levels + "1" + closed * levels for levels in (128, 129))
+    assert loads(most.encode()) == loads(most) == json.loads(most)
+    for refused in (more, more.encode()):
+        with pytest.raises(ValueError, match="deeper than 128 levels"):
+            loads(refused)
+
+
 def test_many_brackets_beside_each_other_are_no_depth() -> None:
     wide = '{"a": [' + ",".join(["[]"] * (MAX_DEPTH + 1))
     assert len(loads(f'{wide}, "\ud83d"]}}')["a"]) == MAX_DEPTH + 2

@@ -54,6 +54,16 @@ def test_text_that_is_read_when_it_is_whole_is_bounded(
     assert not any(delta.text or delta.reasoning or delta.tool_calls for delta in played.deltas)
 
 
+def test_what_was_taken_is_held_no_more() -> None:
+    held = holding.Held()
+    for _ in range(2):
+        held.add("a" * holding.MAX_HELD)
+        assert len(held.take()) == holding.MAX_HELD
+    held.add("a" * holding.MAX_HELD)
+    with pytest.raises(ResponseTooLarge, match="1,048,576 characters"):
+        held.add("a")
+
+
 def test_blanks_are_not_held_without_end() -> None:
     thinking = ThinkSplitter()
     assert "".join("".join(thinking.feed(" ")) for _ in range(2 * holding.BLANKS)) == " " * 2 * holding.BLANKS
