@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 import threading
 import warnings
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -23,6 +25,7 @@ from vessel_core.errors import (
 )
 from vessel_core.transport.fast import FastTransport
 
+from tests.core.hosting import until
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
@@ -92,6 +95,19 @@ async def test_what_came_before_a_connection_broke_is_handed_on() -> None:
     assert caught.value.partial.text == "Hello"
 
 
+async def test_what_came_and_was_not_read_before_a_connection_broke_is_handed_on() -> None:
+    wait = dict.fromkeys(("connect", "read"), 5.0)
+    with llamacpp_server(Response.stream(b"Hello", cut="fin")) as server:
+        async with FastTransport(ssl.create_default_context(), httpx.Limits(), None) as transport:
+            asked = httpx.Request("POST", f"{server.base_url}/v1/chat/completions", extensions={"timeout": wait})
+            body: Any = (await transport.handle_async_request(asked)).stream
+            async with aclosing(body):
+                await asyncio.to_thread(until, lambda: body._response.content.exception() is not None)
+                assert await anext(body) == b"Hello"
+                with pytest.raises(httpx.RemoteProtocolError):
+                    await anext(body)
+
+
 async def test_a_flood_of_interim_replies_is_given_up_by_their_number() -> None:
     flood = Response(raw=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1_000_000)
     with llamacpp_server(flood) as server:
@@ -122,6 +138,16 @@ async def test_large_chunks_and_many_small_ones_have_no_end_of_their_own() -> No
     with llamacpp_server(Response(raw=CHUNKED + many + chunks + b"0\r\n\r\n")) as server:
         async with client_of(server) as client:
             assert (await client.chat(HELLO)).text == "Hi"
+
+
+async def test_what_frames_a_body_is_counted_anew_for_the_next_reply_on_its_connection() -> None:
+    half = b"a" * 2**20
+    connections = FastTransport(ssl.create_default_context(), httpx.Limits(), None)
+    with llamacpp_server([half, half]) as server:
+        async with httpx.AsyncClient(transport=connections, base_url=server.base_url) as client:
+            for _ in range(2):
+                assert (await client.post("/v1/chat/completions")).content == half * 2
+        assert server.connections == 1
 
 
 async def test_of_chunks_that_came_together_none_has_what_came_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:

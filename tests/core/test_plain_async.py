@@ -113,6 +113,19 @@ async def test_a_connection_that_was_closed_is_readable_and_brings_its_end() -> 
         assert stream.get_extra_info("is_readable")
 
 
+@pytest.mark.parametrize(("sent", "ends"), [(b"Bye", False), (b"", True)])
+async def test_what_was_taken_from_the_socket_is_readable_whatever_the_socket_says(sent: bytes, ends: bool) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        if ends:
+            writer.write_eof()
+
+    async with connected(serve) as stream:
+        stream._opened = httpcore.AsyncMockStream([])  # it is never readable
+        await asyncio.to_thread(until, lambda: stream._came == sent and stream._ended == ends)
+        assert stream.get_extra_info("is_readable")
+
+
 async def test_a_connection_that_was_reset_is_an_error_to_read_and_to_write() -> None:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -124,6 +137,38 @@ async def test_a_connection_that_was_reset_is_an_error_to_read_and_to_write() ->
         with pytest.raises(httpcore.WriteError):
             await stream.write(b"Hello", timeout=5.0)
         assert stream.get_extra_info("is_readable")
+
+
+async def test_what_came_before_a_reset_is_read_and_then_the_reset() -> None:
+    read = asyncio.Event()
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"Hello")
+        await read.wait()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        writer.transport.abort()
+
+    async with connected(serve) as stream:
+        await asyncio.to_thread(until, lambda: stream._came == b"Hello")
+        read.set()
+        await asyncio.to_thread(until, lambda: stream._lost is not None)
+        assert await stream.read(3, timeout=5.0) == b"Hel"
+        assert await stream.read(100, timeout=5.0) == b"lo"
+        with pytest.raises(httpcore.ReadError):
+            await stream.read(100, timeout=5.0)
+
+
+async def test_what_is_still_to_be_sent_is_sent_after_the_server_has_said_its_last() -> None:
+    got: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        got.set_result(await reader.read(5))
+
+    async with connected(serve) as stream:
+        assert await stream.read(100, timeout=5.0) == b""
+        await stream.write(b"Hello", timeout=5.0)
+        assert await got == b"Hello"
 
 
 async def test_a_read_that_is_stopped_leaves_what_comes_to_the_next() -> None:

@@ -22,8 +22,10 @@ def answer(word: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def answering(unasked: bytes, when: asyncio.Event | None = None) -> AsyncGenerator[dict[str, Any]]:
-    """Serve answers, each with this behind it, at once or in its time; hand on the options of a client."""
+async def answering(
+    unasked: bytes, when: asyncio.Event | None = None, *, ends: bool = False
+) -> AsyncGenerator[dict[str, Any]]:
+    """Serve answers, each with this behind it, at once or in its time (and the end); hand on the options of a client."""
 
     served: list[asyncio.Task[None] | None] = []
 
@@ -36,6 +38,8 @@ async def answering(unasked: bytes, when: asyncio.Event | None = None) -> AsyncG
                 if when is not None:
                     await when.wait()
                     writer.write(unasked)
+                    if ends:
+                        writer.write_eof()
         writer.transport.abort()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -74,4 +78,20 @@ async def test_what_comes_to_an_idle_connection_of_aiohttp_is_not_the_next_answe
         ((idle, _),) = next(iter(pool._session.connector._conns.values()))
         when.set()
         await asyncio.to_thread(until, lambda: len(idle) > 0)
+        assert await said(client) == "asked"
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_comes_to_an_idle_connection_of_httpx_is_not_the_next_answer(
+    ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VESSEL_FAST", "0")
+    when = asyncio.Event()
+    async with answering(answer(b"unasked"), when, ends=ends) as options, AsyncClient("llamacpp", **options) as client:
+        assert await said(client) == "asked"
+        session: Any = vars(client)["_session"]
+        transport: Any = session._transport._pools[asyncio.get_running_loop()].pool
+        stream: Any = transport._pool.connections[0]._connection._network_stream
+        when.set()
+        await asyncio.to_thread(until, lambda: stream._came == answer(b"unasked") and stream._ended == ends)
         assert await said(client) == "asked"
