@@ -98,7 +98,7 @@ def test_a_server_without_a_model_is_passed_over_with_a_word_on_what_to_do() -> 
     with ollama_server(models=()) as empty:
         done = demo(OLLAMA_URL=empty.base_url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{empty.base_url}: Ollama, without a model: ollama pull qwen3" in done.stdout
+    assert f"{empty.base_url}: Ollama, without a model. Fetch one: ollama pull qwen3." in done.stdout
     assert "starts the embedded one" in done.stdout
 
 
