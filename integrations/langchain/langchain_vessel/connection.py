@@ -195,9 +195,7 @@ class ServerFields(BaseModel):
 
     @property
     def _clients(self) -> tuple[Client, AsyncClient]:
-        private: Any = (
-            self.__pydantic_private__
-        )  # looked up by name it takes longer than all else here, several times a call
+        private: Any = self.__pydantic_private__  # by its name it takes longer than all else here, several times a call
         return private["_connections"].of(self)
 
     def configured(self, made: T) -> T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -101,12 +100,6 @@ class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
     async def aclose(self) -> None:
         """Close the connection, whatever is still to be sent."""
         self._transport.abort()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.AsyncNetworkStream:
-        """Never needed."""
-        raise NotImplementedError
 
     def get_extra_info(self, info: str) -> Any:
         """Tell of the socket; what has come already is there to be read as well."""

@@ -43,19 +43,8 @@ class _OpenCall:
     """A call whose pieces are still coming."""
 
     __slots__ = (
-        *(
-            "announced",
-            "arguments",
-            "breaks",
-            "escape",
-            "held",
-            "id",
-            "index",
-            "looked",
-            "name",
-            "said",
-            "server_index",
-        ),
+        *("announced", "arguments", "breaks", "escape", "held", "id"),
+        *("index", "looked", "name", "said", "server_index"),
     )
 
     def __init__(self, index: int, server_index: int | None) -> None:
