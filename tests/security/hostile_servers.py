@@ -263,6 +263,7 @@ HOSTILE: dict[str, Hostile] = {
         lambda: stream(called(rb"\\", 8_000_000), FINISH),
         "ResponseTooLarge",
     ),
+    "arguments of empty lists": Hostile("openai", lambda: stream(called(b"[],"), FINISH), "ResponseTooLarge"),
     "arguments that end again and again": Hostile(
         "openai",
         lambda: stream(

@@ -498,6 +498,15 @@ def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         assembler.feed([piece(at, str(at), "get_weather", "x" * 60) for at in range(2)])
 
 
+@pytest.mark.parametrize("unit", ["[],", '{"a":0},'])
+def test_arguments_of_a_list_for_each_few_characters_are_refused_of_all_calls_together(unit: str) -> None:
+    most = tools.MAX_ARGUMENTS // tools.CHARACTERS_A_LIST
+    several = [piece(at, str(at), "f", '{"a":[' + unit * (most // 4 - 2) + "0]}") for at in range(4)]
+    assert len(assembled(*several).tool_calls) == 4
+    with pytest.raises(ResponseTooLarge, match="of 4 tool calls hold more than 32,768 lists"):
+        assembled(*several, piece(3, arguments="["))
+
+
 def test_where_a_call_ends_is_not_looked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "MAX_ARGUMENTS", 1000)
     assembler = ToolCallAssembler()

@@ -24,6 +24,8 @@ from vessel_core.wire.reading import place
 MAX_ARGUMENTS = 512 * 1024
 """Characters that the arguments of a reply's calls may have together, if the tokens of an answer aren't bounded."""
 MAX_CALLS = 512
+CHARACTERS_A_LIST = 16
+"""For so many characters that arguments may have, they may hold a list or an object: an empty one is two, and is made slowly."""
 LOOKS = 24
 """How many times the longest arguments may be looked at to find where the next call begins."""
 PIECE = 4
@@ -85,8 +87,8 @@ class ToolCallAssembler:
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of
     another can't be run. With `parallel=False` no call is let through after the first that may be run (quirk 68); `dropped`
-    counts those. The arguments of all calls may have `limit` characters. `repair` and `cumulative` are the quirks
-    `repair_arguments` (63) and `cumulative_arguments` (61).
+    counts those. The arguments of all calls may have `limit` characters, and a list for each 16 of them.
+    `repair` and `cumulative` are the quirks `repair_arguments` (63) and `cumulative_arguments` (61).
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class ToolCallAssembler:
         self._repair = repair
         self._cumulative = cumulative
         self._limit = MAX_ARGUMENTS if limit is None else limit
-        self._size = 0
+        self._size = self._lists = 0
         self._calls: list[_OpenCall] = []
         self._ids = set(used)
         self._callable = callable_
@@ -178,13 +180,7 @@ class ToolCallAssembler:
     def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
         if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
             arguments, call.escape = arguments[len(said) :], ""  # quirk 61
-        self._size += len(arguments)
-        if self._size > self._limit:
-            raise ResponseTooLarge(
-                f"The arguments of {self._named(call)} are longer than {self._limit:,} characters.",
-                hint="The model may be stuck inside a string. If it isn't, set a larger `max_tokens`, "
-                "or quirks={'max_structured': …}.",
-            )
+        self._bound(call, arguments)
         if not call.said:
             # Quirk 59: JSON in a JSON string is unwrapped when it is whole. Quirk 60: a bare null is no arguments.
             call.held = self._repair or arguments.lstrip().startswith(('"', "n"))
@@ -203,6 +199,22 @@ class ToolCallAssembler:
             deltas += [self._announce(one) for one in self._calls[: call.index + 1] if one.name and not one.announced]
         elif arguments and not call.held:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
+
+    def _bound(self, call: _OpenCall, arguments: str) -> None:
+        self._size += len(arguments)
+        self._lists += arguments.count("[") + arguments.count("{")
+        most = self._limit // CHARACTERS_A_LIST
+        if self._size > self._limit or self._lists > most:
+            wrong = (
+                f"are longer than {self._limit:,} characters"
+                if self._lists <= most
+                else f"hold more than {most:,} lists"
+            )
+            raise ResponseTooLarge(
+                f"The arguments of {self._named(call)} {wrong}.",
+                hint="The model may be stuck inside a string. If it isn't, set a larger `max_tokens`, "
+                "or quirks={'max_structured': …}.",
+            )
 
     def _named(self, call: _OpenCall) -> str:
         return f"tool {call.name!r}" if len(self._calls) == 1 else f"{len(self._calls)} tool calls"
