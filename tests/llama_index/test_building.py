@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    LogProb,
     TextBlock,
     ThinkingBlock,
     ToolCallBlock,
@@ -94,6 +95,24 @@ def test_a_completion_is_what_validation_makes(at: int) -> None:
     made = shown(Answer.completion)[at]
     same(made, CompletionResponse(**made.__dict__))
     assert pickle.loads(pickle.dumps(made)) == made
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"token": "x", "logprob": -0.5, "bytes": [120]},
+        {"token": {"a": 1}, "logprob": "high", "bytes": "x", "top_logprobs": 5},
+        {"token": 5, "logprob": 10**400, "bytes": ["x", True], "top_logprobs": [7]},
+        {"top_logprobs": [{"logprob": None, "bytes": None}, {"logprob": -1}]},
+    ],
+)
+def test_log_probabilities_are_what_validation_makes_whatever_a_server_writes(token: dict[str, Any]) -> None:
+    answer = Answer()
+    answer.take(Delta(text="x", logprobs=[token]))
+    (made,) = answer.chat().logprobs or ()
+    assert len(made) == (1 if "token" in token else 2)
+    for each in made:
+        same(each, LogProb(**each.__dict__))
 
 
 @pytest.mark.parametrize("at", range(len(DELTAS) + 1))

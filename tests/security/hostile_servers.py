@@ -251,6 +251,15 @@ HOSTILE: dict[str, Hostile] = {
         ),
         "ResponseTooLarge",
     ),
+    "log probabilities of many small events": Hostile(
+        "openai",
+        lambda: stream(
+            endless=event(b"{},", b'{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[', b"{}]}}]}", 300)
+            * 100,
+            times=400,
+        ),
+        "ResponseTooLarge",
+    ),
     "arguments of escapes": Hostile("openai", lambda: stream(called(rb"\\\\"), FINISH), "none"),
     "arguments of backslashes": Hostile("openai", lambda: stream(called(rb"\\", 2 * ARGUMENTS), FINISH), "none"),
     "arguments of emojis": Hostile(
@@ -385,7 +394,7 @@ HOSTILE: dict[str, Hostile] = {
         "embed",
     ),
     "a vector of base64": Hostile(
-        "openai", lambda: listed(b"AAAA", b'{"data":[{"embedding":"', b'"}]}'), "none", "embed"
+        "openai", lambda: listed(b"AAAA", b'{"data":[{"embedding":"', b'"}]}'), "ResponseTooLarge", "embed"
     ),
     "a vector without an end": Hostile(
         "openai",

@@ -16,7 +16,7 @@ DELTA = 250
 OBJECT = 24
 """Bytes of memory a value takes beside its own: its place in a list, and what the garbage collector notes."""
 
-CHANCE = 400
+CHANCE = 600
 """Bytes that a token with its log probability takes where it goes on to, LlamaIndex say, at the least."""
 
 LOGPROBS = 3

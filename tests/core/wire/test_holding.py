@@ -82,6 +82,10 @@ def test_an_event_does_not_tell_the_chances_of_a_whole_answer(tops: int) -> None
     assert [(delta.text, delta.logprobs) for delta in played.deltas] == [("a", None)]
     few = event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": tokens[: len(tokens) // 2]}}]})
     assert len(play(openai.ChatStream(ask(), Quirks()), [few]).deltas[0].logprobs or ()) == len(tokens) // 2
+    both = play(openai.ChatStream(ask(), Quirks()), [few * 3])
+    assert isinstance(both.error, ResponseTooLarge)
+    assert [bool(delta.logprobs) for delta in both.deltas] == [True, False, False]
+    assert play(openai.ChatStream(ask(), Quirks()), [few, few, few]).reply.text == "aaa"
 
 
 @pytest.mark.parametrize("piece", [b"data: {}\n\n", b"data: {}\n", event({"choices": []}), event({"usage": {}})])

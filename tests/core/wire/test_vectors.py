@@ -6,12 +6,14 @@ import base64
 import struct
 import subprocess
 import sys
+from array import array
 
 import numpy as np
 import pytest
 from vessel_core import Embeddings
-from vessel_core.errors import ProtocolError
-from vessel_core.wire.vectors import check_vectors, decode_vector
+from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.wire.jsontext import MAX_COST, NUMBER, loads
+from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
 
 NUMBERS = [0.5, -1.0, 2.0]
 
@@ -46,8 +48,22 @@ def test_the_largest_numbers_are_numbers() -> None:
 
 def test_vectors_are_checked_without_numpy_too() -> None:
     code = (
-        "import sys; from vessel_core.wire.vectors import check_vectors, decode_vector\n"
+        "import sys; from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector\n"
         f"check_vectors([decode_vector({packed(*NUMBERS)!r})], 1, 3)\n"
         "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_base64_holds_no_more_numbers_than_json_may() -> None:
+    most = (MAX_COST + 2 * VECTOR) // NUMBER // 2
+    check_vectors([array("f", bytes(4 * most))] * 2, 2, None)
+    with pytest.raises(ResponseTooLarge, match="more numbers than any model makes"):
+        check_vectors([array("f", bytes(4 * (most + 1)))] * 2, 2, None)
+
+
+def test_a_text_of_wide_characters_counts_four_times() -> None:
+    text = '"\N{SMILING FACE WITH OPEN MOUTH}'.encode() + b"a" * (MAX_COST // 4) + b'"'
+    with pytest.raises(ResponseTooLarge, match="so long a text"):
+        loads(text)
+    assert len(loads(text, more=100)) == len(loads(text.replace(b"\xf0\x9f\x98\x83", b"bbbb"))) - 3

@@ -30,6 +30,9 @@ MAX_TEXT_COST = MAX_COST // 4
 NUMBER = 40
 """Bytes of memory a number takes in a list."""
 
+WIDE = 4
+"""Bytes of memory a character of a text takes if one of them is an emoji."""
+
 _COSTS = ((b",", NUMBER), (b"{", 60), (b"[", 60), (b":", 100), (b'"', 30))
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
@@ -76,12 +79,13 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
 
 
 def _weigh(data: bytes | str, more: int) -> None:
+    size = len(data)
     if isinstance(data, str):
         if _dearer(MAX_TEXT_COST, _utf8(data)):
             raise ValueError("JSON of so many values that it would fill the memory")
-    elif _dearer(MAX_COST + more, data):
+    elif _dearer(MAX_COST + more, data) or (WIDE * size > MAX_COST + more and not data.isascii()):
         raise ResponseTooLarge(
-            "The reply is JSON of so many values that it would fill the memory.",
+            "The reply is JSON of so many values, or so long a text, that it would fill the memory.",
             hint="This is no LLM server's answer: is the URL right, and the server to be trusted? If it is, "
             "`limits=Limits(document=…)` takes more in of a document.",
         )

@@ -20,7 +20,7 @@ PAYLOAD = 64
 """Bytes for which each payload counts beside its own: those of nothing are bounded too."""
 
 MAX_CHANCES = 8192
-"""Tokens whose log probabilities one event may tell, those told beside them included: LlamaIndex takes a kilobyte for each."""
+"""Tokens whose log probabilities may come at once, those told beside them included: LlamaIndex takes a kilobyte for each."""
 
 _BETWEEN_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
 
@@ -43,9 +43,7 @@ class PayloadStream(ABC, Generic[F]):
             payloads = self._framing.feed(data)
             for payload in payloads:
                 self._payload(payload, deltas)
-            for delta in deltas:
-                if delta.logprobs is not None:
-                    _bound(delta)
+            _bound(deltas)
             self._quiet = 0 if deltas else self._quiet + len(data) + PAYLOAD * len(payloads)
             if self._quiet > QUIET:
                 raise _too_quiet()
@@ -79,14 +77,19 @@ class PayloadStream(ABC, Generic[F]):
             raise self._error
 
 
-def _bound(delta: Delta) -> None:
-    """Raise for too many log probabilities, which are not handed on with the text they came with."""
-    logprobs = delta.logprobs or ()
-    tops = (token.get("top_logprobs") for token in logprobs)
-    if len(logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list)) > MAX_CHANCES:
-        delta.logprobs = None
+def _bound(deltas: list[Delta]) -> None:
+    """Raise for too many log probabilities, which are not handed on with the texts they came with."""
+    told = 0
+    for delta in deltas:
+        if delta.logprobs is None:
+            continue
+        tops = (token.get("top_logprobs") for token in delta.logprobs)
+        told += len(delta.logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list))
+        if told > MAX_CHANCES:
+            delta.logprobs = None
+    if told > MAX_CHANCES:
         raise ResponseTooLarge(
-            f"One event of the stream tells the chances of more than {MAX_CHANCES:,} tokens.",
+            f"The stream tells the chances of more than {MAX_CHANCES:,} tokens at once.",
             hint="See the server's log.",
         )
 

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from vessel_core.errors import ProtocolError
-from vessel_core.wire.jsontext import NUMBER
+from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.wire.jsontext import MAX_COST, NUMBER
 
 VECTOR = 8192 * NUMBER
 """Bytes of memory a vector may take, of the most dimensions that models have."""
@@ -46,9 +46,14 @@ def _from_base64(text: str) -> array[float]:
 
 
 def check_vectors(vectors: Sequence[Sequence[float]], texts: int, dimensions: int | None) -> None:
-    """Raise `ProtocolError` unless each text has a vector of numbers, all of one length, `dimensions` if given."""
+    """Raise `ProtocolError` unless each text has a vector of numbers, all of one length, `dimensions` if given.
+
+    `ResponseTooLarge` is raised for more numbers than JSON may hold of them: base64 is a sixth of the lists made of it.
+    """
     if len(vectors) != texts:
         raise ProtocolError(f"The server sent {len(vectors)} vectors for {texts} texts.")
+    if NUMBER * sum(map(len, vectors)) > MAX_COST + texts * VECTOR:
+        raise ResponseTooLarge("The vectors have more numbers than any model makes.", hint="See the server's log.")
     lengths = {len(vector) for vector in vectors}
     if len(lengths) > 1 or 0 in lengths:
         raise ProtocolError(f"The vectors have different lengths or none: {sorted(lengths)}.")

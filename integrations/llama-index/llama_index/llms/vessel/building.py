@@ -18,6 +18,7 @@ CALL_FIELDS = {"tool_call_id", "tool_name", "tool_kwargs"}
 MESSAGE_FIELDS = {"role", "additional_kwargs", "blocks"}
 CHAT_FIELDS = {"message", "raw", "delta", "logprobs", "additional_kwargs"}
 COMPLETION_FIELDS = {"text", "additional_kwargs", "raw", "logprobs", "delta"}
+LOGPROB_FIELDS = {"token", "logprob", "bytes"}
 SELECTION_FIELDS = {"tool_id", "tool_name", "tool_kwargs"}
 
 _new = object.__new__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -20,6 +20,7 @@ from llama_index.llms.vessel.building import (
     CALL_FIELDS,
     CHAT_FIELDS,
     COMPLETION_FIELDS,
+    LOGPROB_FIELDS,
     MESSAGE_FIELDS,
     TEXT_FIELDS,
     THINKING_FIELDS,
@@ -29,6 +30,7 @@ from llama_index.llms.vessel.partial import Arguments
 from vessel_core import Delta, Timings, Usage
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
+from vessel_core.wire.reading import mappings, number
 from vessel_core.wire.tools import parse_arguments
 
 ASSISTANT = MessageRole.ASSISTANT
@@ -49,6 +51,7 @@ class Answer:
         self._text_block = _text_block("")
         self._thinking_block: ThinkingBlock | None = None
         self._logprobs: list[list[LogProb]] = []
+        self._newest: list[list[LogProb]] | None = None
 
     def take(self, delta: Delta) -> None:
         """Take the next piece."""
@@ -63,8 +66,9 @@ class Answer:
         if delta.model or delta.response_id:
             head = {"id": delta.response_id, "model": delta.model, "system_fingerprint": delta.system_fingerprint}
             self._raw = {name: value for name, value in head.items() if value} | self._raw
-        if delta.logprobs:
-            self._logprobs += _logprobs(delta.logprobs) or ()
+        self._newest = _logprobs(delta.logprobs) if delta.logprobs else None
+        if self._newest:
+            self._logprobs += self._newest
         if delta.finish or delta.usage or delta.timings or delta.refusal or delta.truncated:
             self._close(delta)
 
@@ -77,7 +81,7 @@ class Answer:
             "message": self.message(),
             "raw": self._raw,
             "delta": None if delta is None else delta.text,
-            "logprobs": (self._logprobs or None) if delta is None else _logprobs(delta.logprobs),
+            "logprobs": (self._logprobs or None) if delta is None else self._newest,
             "additional_kwargs": extra or {},
         }
         return built(ChatResponse, fields, CHAT_FIELDS)
@@ -93,7 +97,7 @@ class Answer:
             "text": self.text,
             "additional_kwargs": extra,
             "raw": self._raw,
-            "logprobs": (self._logprobs or None) if delta is None else _logprobs(delta.logprobs),
+            "logprobs": (self._logprobs or None) if delta is None else self._newest,
             "delta": None if delta is None else delta.text,
         }
         return built(CompletionResponse, fields, COMPLETION_FIELDS)
@@ -220,14 +224,18 @@ def _said(value: Usage | Timings, names: Iterable[str]) -> dict[str, Any]:
     return {name: said for name in names if (said := getattr(value, name)) is not None}
 
 
-def _logprobs(tokens: Sequence[Mapping[str, Any]] | None) -> list[list[LogProb]] | None:
+def _logprobs(tokens: Sequence[Mapping[str, Any]]) -> list[list[LogProb]]:
     """Return the log probabilities token by token: the alternatives if they were asked for, else the token itself."""
-    if not tokens:
-        return None
-    return [[_logprob(each) for each in token.get("top_logprobs") or (token,)] for token in tokens]
+    return [[_logprob(each) for each in mappings(token.get("top_logprobs")) or (token,)] for token in tokens]
 
 
 def _logprob(token: Mapping[str, Any]) -> LogProb:
-    return LogProb(
-        token=str(token.get("token", "")), logprob=token.get("logprob") or 0.0, bytes=token.get("bytes") or []
-    )
+    """Return one; what is no number in it is left out, as a server may write anything."""
+    spelt = token.get("bytes")
+    values: list[Any] = cast("list[Any]", spelt) if isinstance(spelt, list) else []
+    fields = {
+        "token": str(token.get("token", "")),
+        "logprob": float(number(token.get("logprob")) or 0.0),
+        "bytes": [each for each in values if type(each) is int],
+    }
+    return built(LogProb, fields, LOGPROB_FIELDS)
