@@ -7,13 +7,15 @@ import time
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 from langchain_core.utils.json import parse_partial_json
 from langchain_vessel import ChatVessel
 from langchain_vessel.replies import unparsable
+from vessel_core.errors import StreamInterrupted
 
 from tests.fake_server import llamacpp_server, ollama_server
-from tests.langchain.scripted import calling, ollama_lines
-from tests.langchain.ways import BETA, OUTPUT_VERSIONS, every_way, model
+from tests.langchain.scripted import calling, ending, ollama_lines
+from tests.langchain.ways import BETA, OUTPUT_VERSIONS, every_way, model, total
 
 NOTHING = {"title": "f", "description": "Do nothing.", "type": "object", "properties": dict[str, Any]()}
 
@@ -63,6 +65,27 @@ def test_a_long_piece_of_arguments_that_is_no_json_costs_no_seconds() -> None:
         pieces = [piece for each in chat.stream("x") for piece in each.tool_call_chunks]
         assert time.process_time() - began < 1.0
     assert sum(len(piece["args"] or "") for piece in pieces) > 240_000
+
+
+async def test_a_call_at_which_a_stream_broke_off_is_none_in_what_came_before_the_error() -> None:
+    """LangChain itself would complete `{"path": "/tmp/a` and, for a long one that is no JSON, try for minutes."""
+    came: list[AIMessageChunk] = []
+    awaited: list[AIMessageChunk] = []
+
+    async def keep(chat: ChatVessel) -> None:
+        async for chunk in chat.astream("x"):
+            awaited.append(chunk)
+
+    answer = calling(("list", "{}"), ("delete", '{"path": "/tmp/a'))
+    with llamacpp_server(answer.removesuffix(ending("tool_calls"))) as server:
+        chat = model(server, max_retries=0)
+        with pytest.raises(StreamInterrupted):
+            came.extend(chat.stream("x"))
+        with pytest.raises(StreamInterrupted):
+            await keep(chat)
+    for message in (total(came), total(awaited)):
+        assert [call["name"] for call in message.tool_calls] == ["list"]
+        assert [call["name"] for call in message.invalid_tool_calls] == ["delete"]
 
 
 async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:

@@ -109,7 +109,7 @@ def test_a_completion_is_what_validation_makes(at: int) -> None:
 def test_log_probabilities_are_what_validation_makes_whatever_a_server_writes(token: dict[str, Any]) -> None:
     answer = Answer()
     answer.take(Delta(text="x", logprobs=[token]))
-    (made,) = answer.chat().logprobs or ()
+    (made,) = answer.chat().logprobs or [[]]
     assert len(made) == (1 if "token" in token else 2)
     for each in made:
         same(each, LogProb(**each.__dict__))

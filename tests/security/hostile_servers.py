@@ -173,7 +173,7 @@ HOSTILE: dict[str, Hostile] = {
     "deep JSON in an error": Hostile("openai", lambda: Response(400, body=NESTED), "BadRequest"),
     "deep JSON in arguments": Hostile(
         "openai",
-        lambda: stream(call("{" + '"a":[' * (DEEP // 2)), b"data: [DONE]\n\n"),
+        lambda: stream(call("{" + '"a":[' * 30_000), b"data: [DONE]\n\n"),
         "none",  # a call that can't be run
     ),
     "a charset that is none": Hostile(

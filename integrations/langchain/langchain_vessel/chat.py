@@ -19,7 +19,7 @@ from langchain_core.runnables import RunnableSerializable
 from langchain_core.runnables.utils import AnyConfigurableField
 from langchain_core.utils.utils import LC_ID_PREFIX
 from pydantic import model_validator
-from vessel_core import Limits, Routing, Timeout
+from vessel_core import Limits, Routing, Timeout, VesselError
 from vessel_core.owned import owned
 from vessel_core.types import Gathering, Message
 from vessel_core.version import VERSION
@@ -198,12 +198,17 @@ class ChatVessel(ToolBinding, ServerLimits):
             fields = self._request(stop, kwargs)
             chunks = Chunks()
             deltas = self._sync.stream(to_messages(messages), **fields)
-            with closing(deltas):
-                for delta in deltas:
-                    if (chunk := chunks.of(delta)) is not None:
-                        if run_manager is not None:
-                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
+            try:
+                with closing(deltas):
+                    for delta in deltas:
+                        if (chunk := chunks.of(delta)) is not None:
+                            if run_manager is not None:
+                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            except VesselError:
+                if (chunk := chunks.broken()) is not None:
+                    yield chunk
+                raise
             yield chunks.last()
 
     async def _astream(
@@ -217,12 +222,17 @@ class ChatVessel(ToolBinding, ServerLimits):
             fields = self._request(stop, kwargs)
             chunks = Chunks()
             deltas = self._async.stream(await self._said(messages), **fields)
-            async with owned(deltas) as pieces:
-                async for delta in pieces:
-                    if (chunk := chunks.of(delta)) is not None:
-                        if run_manager is not None:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
+            try:
+                async with owned(deltas) as pieces:
+                    async for delta in pieces:
+                        if (chunk := chunks.of(delta)) is not None:
+                            if run_manager is not None:
+                                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            except VesselError:
+                if (chunk := chunks.broken()) is not None:
+                    yield chunk
+                raise
             yield chunks.last()
 
     # ---------------------------------------------------------------------------------------- content-block events (v3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -86,9 +85,11 @@ def _completed(text: str) -> dict[str, Any] | None:
         return {}
     if not text.lstrip().startswith("{"):
         return None
+    if len(text) > LONGEST_COMPLETED:
+        return parse_arguments(text)  # without recursion
     try:
-        return parse_partial_json(text) if len(text) <= LONGEST_COMPLETED else json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        return parse_partial_json(text)
+    except ValueError:
         return None
 
 
@@ -147,6 +148,19 @@ class Chunks:
         if reply.refusal:
             made.message.additional_kwargs["refusal"] = reply.refusal
         return made
+
+    def broken(self) -> ChatGenerationChunk | None:
+        """Return what makes calls at which the answer broke off ones that can't be run, `None` if there are none.
+
+        LangChain adds up what came before an error too, and completes it: 100,000 characters that are no JSON take minutes.
+        """
+        texts = {at: call["args"] or "" for at, call in self._calls.items()}
+        calls = [
+            tool_call_chunk(name=None, args=unparsable(text), id=None, index=at)
+            for at, text in texts.items()
+            if not text.strip() or parse_arguments(text) is None
+        ]
+        return chunk(calls=calls) if calls else None
 
     def _call(self, piece: ToolCallDelta) -> ToolCallChunk:
         call = self._calls.get(piece.index)
