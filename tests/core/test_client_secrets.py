@@ -254,3 +254,17 @@ def test_no_half_of_a_key_stays_where_a_text_is_cut(connect: Connect, length: in
     said = caught.value.response
     assert said is not None
     assert "sk-" not in f"{caught.value} {said.text}"
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+async def test_no_cookie_is_kept(monkeypatch: pytest.MonkeyPatch, fast: str) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
+    headers = {"set-cookie": "a=b; Path=/", "content-type": "text/event-stream"}
+    reply = Response(200, headers, transcript("llamacpp/text.sse"))
+    with FakeServer(otherwise=lambda _: reply) as server:
+        options: dict[str, Any] = {"base_url": server.base_url, "model": "m"}
+        with Client("openai", **options) as client:
+            assert [client.chat(HELLO).finish for _ in range(2)] == ["stop"] * 2
+        async with AsyncClient("openai", **options) as client:
+            assert [(await client.chat(HELLO)).finish for _ in range(2)] == ["stop"] * 2
+        assert ["cookie" in each.headers for each in server.requests] == [False] * 4
