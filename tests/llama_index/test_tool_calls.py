@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.vessel import Vessel
+from llama_index.llms.vessel.messages import to_wire
 from llama_index.llms.vessel.partial import partial_object
 from llama_index.llms.vessel.responses import Answer
 from llama_index.llms.vessel.tools import tool_selections
@@ -20,6 +21,7 @@ from vessel_core import Delta
 from vessel_core.errors import InvalidOutput
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
+from vessel_core.wire.jsontext import MAX_DEPTH
 
 from tests.llama_index.conformance.answers import answer, call_piece, calls, ending
 from tests.llama_index.conformance.looking import extra
@@ -209,6 +211,23 @@ def test_what_is_no_document_is_read_without_an_error(text: str) -> None:
 
 def test_a_code_fence_before_the_document_is_passed_over() -> None:
     assert partial_object('Here it is:\n```json\n{"a": [1, {"b": "c') == {"a": [1, {"b": "c"}]}
+
+
+@pytest.mark.parametrize("level", ['{"a":', '{"a":['])
+def test_what_nests_deeper_than_documents_may_is_no_object(level: str) -> None:
+    brackets = level.count("{") + level.count("[")
+    deepest = level * (MAX_DEPTH // brackets)
+    assert partial_object(deepest)
+    for deeper in (deepest + level, deepest * 100):
+        assert partial_object(deeper) == {}
+        assert partial_object(deeper + '1}]} {"b": 1}') == {}
+
+
+def test_a_history_with_arguments_nested_deep_is_sent_with_none() -> None:
+    """An agent sends back what the model wrote; five kilobytes of this end in a RecursionError where they are written."""
+    call = ToolCallBlock(tool_call_id="a", tool_name="write", tool_kwargs='{"a":' * 1000)
+    [message] = to_wire([ChatMessage(role="assistant", blocks=[call])])
+    assert [each["function"]["arguments"] for each in message.get("tool_calls", ())] == ["{}"]
 
 
 def selected(arguments: str) -> list[Any]:

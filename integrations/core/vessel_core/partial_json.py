@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, cast
 
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import MAX_DEPTH, loads
 
 _PLAIN = re.compile(r'[^"\\]*')
 _SCALAR = re.compile(r"[-+.\w]*")
@@ -22,7 +22,7 @@ class PartialJSON:
     r"""The value of a JSON object or array, as far as its text has come.
 
     Strings grow as they come; numbers, `true`, `false` and `null` are there once they are complete. What stands before
-    the first bracket (a code fence, a sentence) is passed over.
+    the first bracket (a code fence, a sentence) is passed over. A text nested deeper than `MAX_DEPTH` levels holds no value.
 
         >>> reader = PartialJSON()
         >>> reader.feed('{"city": "Lis')
@@ -184,6 +184,8 @@ class PartialJSON:
                 parent[key] = container
         self._open.append(container)
         self._keys.append(None)
+        if len(self._open) > MAX_DEPTH:
+            self.broken, self._root = True, None
 
     def _pop(self) -> None:
         self._open.pop()
