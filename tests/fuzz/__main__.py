@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NAMES = ["events", "lines", "openai_chat", "ollama_chat", "documents", "listings", "arguments", "media", "addresses"]
+NAMES = [
+    "events",
+    "lines",
+    "openai_chat",
+    "ollama_chat",
+    "documents",
+    "listings",
+    "arguments",
+    "media",
+    "addresses",
+    "replies",
+]
 SEEDS = (HERE / "corpus", HERE.parent / "transcripts")
 
 

@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import h11
+import httpx
 from vessel_core.address import parse_address
 from vessel_core.backends import BACKENDS
 from vessel_core.backends.base import Flow
 from vessel_core.discovery import Candidate, survey
 from vessel_core.errors import InvalidMedia, VesselError
 from vessel_core.media import audio_part, data_url_parts, image_part
+from vessel_core.transport.http1 import LONGEST_HEAD, Exchange
 from vessel_core.types import ChatRequest, Delta
 from vessel_core.wire import Quirks, Reply, ReplyStream, ollama, openai
 from vessel_core.wire.arguments import argument_error, mended_arguments, parse_arguments
@@ -29,6 +32,7 @@ from vessel_core.wire.tools import ToolCallAssembler
 REQUEST = ChatRequest(messages=[{"role": "user", "content": "Hello"}], model="m")
 QUIRKS = (Quirks(), Quirks(text_calls=True, repair_arguments=True, cumulative_arguments=True, think_opened=True))
 HERE = parse_address("http://127.0.0.1:1")
+POST = httpx.Request("POST", "http://here/v1", headers=[(b"Host", b"here")], content=b"{}")
 STATUSES = (200, 400, 404, 500, 503)
 T = TypeVar("T")
 
@@ -164,6 +168,66 @@ def addresses(data: bytes) -> None:
     _ours(lambda: parse_address(text, lenient=True).root)
 
 
+class Read(NamedTuple):
+    """What is made of the bytes of a reply."""
+
+    status: int
+    body: bytes
+    fault: str
+    reusable: bool
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+def read_by_exchange(came: Sequence[bytes]) -> Read:
+    """Return what we make of a reply that came in these reads, then the end of the connection unless it was whole."""
+    exchange = Exchange(POST)
+    body, fault = b"", ""
+    try:
+        for data in came:
+            exchange.receive(data)
+            body += exchange.piece() if exchange.begun() else b""
+        if not exchange.ended:
+            exchange.receive(b"")
+        while exchange.begun() and (piece := exchange.piece()):
+            body += piece
+    except httpx.RemoteProtocolError as error:
+        fault = str(error)
+    return Read(exchange.status, body, fault, exchange.reusable, exchange.headers)
+
+
+def read_by_h11(data: bytes) -> Read:
+    """Return what h11 makes of it."""
+    conn = h11.Connection(h11.CLIENT, max_incomplete_event_size=LONGEST_HEAD)
+    conn.send(h11.Request(method="POST", target="/", headers=[("Host", "here")]))
+    conn.send(h11.EndOfMessage())
+    status, body, headers = 0, b"", list[tuple[bytes, bytes]]()
+    try:
+        for came in [data, b""] if data else [b""]:
+            conn.receive_data(came)
+            while (event := conn.next_event()) is not h11.NEED_DATA:
+                if isinstance(event, h11.Response):
+                    status, headers = event.status_code, list(event.headers.raw_items())
+                elif isinstance(event, h11.Data):
+                    body += event.data
+                elif isinstance(event, h11.EndOfMessage):
+                    return Read(status, body, "", conn.our_state is h11.DONE and not conn.trailing_data[0], headers)
+                elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                    return Read(status, body, "no reply", reusable=False)
+    except h11.RemoteProtocolError as error:
+        return Read(status, body, str(error), reusable=False, headers=headers)
+    raise AssertionError("h11 wants more after the end")
+
+
+def replies(data: bytes) -> None:
+    """Replies in HTTP/1.1: h11 is right."""
+    data, step = data[:-1], data[-1] % 64 if data else 0
+    expected = read_by_h11(data)
+    for size in (len(data), step or 1):
+        came = read_by_exchange([data[at : at + size] for at in range(0, len(data), size)])
+        assert came._replace(fault="") == expected._replace(fault=""), (came, expected)
+        assert bool(came.fault) == bool(expected.fault), (came, expected)
+
+
 def _ours(read: Callable[[], Any]) -> None:
     """Read; any error but one of ours is a fault."""
     try:
@@ -174,5 +238,5 @@ def _ours(read: Callable[[], Any]) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
-    for each in (events, lines, openai_chat, ollama_chat, documents, listings, arguments, media, addresses)
+    for each in (events, lines, openai_chat, ollama_chat, documents, listings, arguments, media, addresses, replies)
 }
