@@ -7,9 +7,8 @@ from typing import cast
 
 import httpx
 
-from vessel_core.transport.faults import mapped, translated
+from vessel_core.transport.faults import translated
 from vessel_core.transport.incoming import Incoming
-from vessel_core.transport.reads import areads, reads
 
 
 def begin_body(incoming: Incoming) -> bytes:
@@ -17,9 +16,11 @@ def begin_body(incoming: Incoming) -> bytes:
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.SyncByteStream", incoming.response.stream)
-    pieces = reads(body)
-    with mapped(incoming.stage):
+    pieces = iter(body)
+    try:
         first = next(pieces, b"")
+    except httpx.TransportError as error:
+        raise translated(error, incoming.stage()) from error
     incoming.response.stream = _Begun(first, pieces, body)
     return first
 
@@ -29,7 +30,7 @@ async def abegin_body(incoming: Incoming) -> bytes:
     if incoming.streams:
         incoming.wait_patiently()
     body = cast("httpx.AsyncByteStream", incoming.response.stream)
-    pieces = areads(body)
+    pieces = aiter(body)
     try:
         first = await anext(pieces, b"")
     except httpx.TransportError as error:

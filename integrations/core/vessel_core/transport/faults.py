@@ -29,9 +29,7 @@ stream, or its next one."""
 
 
 class Watched(Protocol):
-    """What is known of a call's connection: whether it served an earlier call, whether anything was heard on it."""
-
-    heard: bool
+    """What is known of a call's connection: whether it served an earlier call."""
 
     def reused(self) -> bool:
         """Whether a request was sent without connecting first."""
@@ -55,7 +53,7 @@ class mapped:  # noqa: N801 - used as a function; a generator would take longer 
             return
         if isinstance(error, httpx.LocalProtocolError):
             for cause in chain(error):
-                cause.args = ("(hidden: it shows the header)",)
+                cause.args, cause.__traceback__ = ("(hidden: it shows the header)",), None
             raise InvalidRequest(
                 "A header can't be sent: its name or value holds characters that HTTP forbids."
             ) from None
@@ -96,8 +94,7 @@ def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None)
         cut = ProtocolError(f"The reply was cut: {error}.", hint="See the server's log.")
         cut.cut = True
         return cut
-    heard = "without sending a response" not in str(error) or (watch is not None and watch.heard)
-    if isinstance(error, httpx.RemoteProtocolError) and heard:
+    if isinstance(error, httpx.RemoteProtocolError) and "without sending a response" not in str(error):
         return ProtocolError(
             f"What answers is no HTTP server, or its reply was cut: {error}.", hint="Check scheme and port."
         )

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
-from vessel_core.transport.fast import FastStream
 from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Delta, Limits, Timeout
 from vessel_core.wire import Call, Reply
@@ -195,11 +194,12 @@ class Incoming:
     def wait_patiently(self) -> None:
         """Let the reads of this response wait as long as `patience` says, until `forget`.
 
-        httpx fixes the read timeout when a body begins, but a first token may take minutes where a second one may not: so
-        the connection's own `read` is wrapped.
+        A first token may take minutes where a second one may not. Connections of ours ask how long each read may take; httpx
+        fixes it when a body begins: of those the connection's own `read` is wrapped.
         """
-        if isinstance(self.response.stream, FastStream):
-            self.response.stream.seconds = self.patience.seconds
+        stream: Any = self.response.stream
+        if hasattr(stream, "seconds"):
+            stream.seconds = self.patience.seconds
             return
         network: Any = self.response.extensions.get("network_stream")
         if network is None:
@@ -214,10 +214,11 @@ class Incoming:
             network.read = patient
 
     def forget(self) -> None:
-        """Give the connection its own timeouts back."""
+        """Give a connection of httpx's its own timeouts back."""
         network: Any = self.response.extensions.get("network_stream")
-        with suppress(AttributeError, KeyError):
-            del network.__dict__["read"]
+        if network is not None:
+            with suppress(AttributeError):
+                network.__dict__.pop("read", None)
 
 
 def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:

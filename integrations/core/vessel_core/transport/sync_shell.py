@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from itertools import islice
-from typing import Any, cast
+from typing import Self, cast
 
 import httpx
 
 from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
-from vessel_core.transport.faults import mapped
+from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
-from vessel_core.transport.reads import reads
+from vessel_core.transport.plain import PlainTransport
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
 
@@ -72,11 +71,7 @@ class Transport:
         """Read the body as it comes, one piece a read."""
         if incoming.streams:
             incoming.wait_patiently()
-        take = incoming.taker()
-        with mapped(incoming.stage):
-            for data in reads(cast("httpx.SyncByteStream", incoming.response.stream)):
-                yield take(data)
-        incoming.forget()
+        return _Pieces(incoming)
 
     def finish(self, incoming: Incoming, pieces: Iterator[bytes]) -> None:
         """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
@@ -92,12 +87,8 @@ class Transport:
         A new `era` begins: what was asked before it, and failed, is not asked again.
         """
         self.era = object()
-        pool: Any = getattr(self._held, "_pool", None)
-        for connection in list(getattr(pool, "_connections", ())):
-            stream = getattr(getattr(connection, "_connection", None), "_network_stream", None)
-            if stream is not None:
-                with suppress(OSError):
-                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if isinstance(self._held, PlainTransport):
+            self._held.hang_up()
 
     def close(self) -> None:
         """Close all connections."""
@@ -114,11 +105,18 @@ class Transport:
         if held is None or self._pid != os.getpid():
             with _creating:
                 if self._held is None or self._pid != os.getpid():
-                    self._held = self._http_transport or httpx.HTTPTransport(**pool_arguments(self._connection))
+                    self._held = self._http_transport or _new_pool(self._connection)
                     self._turns = threading.Semaphore(MOST_AT_ONCE)
                     self._pid = os.getpid()
                 held = self._held
         return held
+
+
+def _new_pool(connection: Connection) -> httpx.BaseTransport:
+    arguments = pool_arguments(connection)
+    if arguments["proxy"] is not None:
+        return httpx.HTTPTransport(**arguments)
+    return PlainTransport(arguments["verify"], arguments["limits"])
 
 
 class _Exchange:
@@ -164,7 +162,7 @@ class _Exchange:
             self._turns.release()
 
     def _begin(self) -> httpx.Response:
-        watch = Watch(self._pool)
+        watch = Watch()
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._outgoing.request(self._call, self._timeout)
@@ -173,3 +171,27 @@ class _Exchange:
                 return self._pool.handle_request(request)
         finally:
             watch.forget()
+
+
+class _Pieces:
+    """The body of a reply, one piece a read. No generator, as `_Exchange`."""
+
+    __slots__ = ("_incoming", "_stream", "_take")
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._take = incoming.taker()
+        self._stream = iter(cast("httpx.SyncByteStream", incoming.response.stream))
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            data = next(self._stream)
+        except StopIteration:
+            self._incoming.forget()
+            raise
+        except httpx.TransportError as error:
+            raise translated(error, self._incoming.stage()) from error
+        return self._take(data)

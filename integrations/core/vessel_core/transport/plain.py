@@ -1,0 +1,240 @@
+"""Connections of our own to a server, by `socket` and `ssl`: a short call takes a third of what it does over httpx's.
+
+They stand behind httpx's interface for transports, so that everything above is the same, and raise its errors.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Self
+
+import httpx
+
+from vessel_core.transport.http1 import Exchange
+
+MOST = 64 * 1024
+"""How many bytes a read may bring, as with httpx."""
+
+
+class PlainTransport(httpx.BaseTransport):
+    """The connections to one server, http or https without a proxy, for any number of threads.
+
+    No lock guards them: the collector may end a call in the middle of anything. What is done to the two collections is one
+    step each.
+    """
+
+    def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+        self._tls = verify
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._most_idle = limits.max_keepalive_connections or 0
+        self._keepalive = limits.keepalive_expiry or 0.0
+        self._idle: deque[_Connection] = deque()
+        self._in_use: set[_Connection] = set()
+        self._hang_ups = 0
+        self._closed = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; return its response when its head has come, which may take as long as one read may."""
+        exchange, hang_ups = Exchange(request), self._hang_ups
+        wait: Mapping[str, float | None] = request.extensions["timeout"]
+        trace: Callable[[str, Mapping[str, Any]], object] = request.extensions.get("trace", _untold)
+        connection = self._kept()
+        if connection is None:
+            trace("connection.connect_tcp.started", {})
+            connection = _Connection(_connected(request.url, self._tls, wait["connect"]))
+        self._in_use.add(connection)
+        try:
+            if hang_ups != self._hang_ups:  # while it connected
+                raise httpx.ReadError(HUNG_UP)
+            trace("http11.send_request_headers.started", {})
+            connection.send(exchange, wait["write"])
+            connection.begin(exchange, wait["read"])
+        except BaseException:
+            self.give_back(connection, reusable=False)
+            raise
+        stream = PlainStream(self, connection, exchange, wait["read"])
+        return httpx.Response(exchange.status, headers=exchange.headers, stream=stream)
+
+    def _kept(self) -> _Connection | None:
+        """Return the idle connection that was used last; close those that were idle too long, and those that aren't idle."""
+        try:
+            now = monotonic()
+            while self._idle[0].until <= now:
+                self._idle.popleft().close()
+            while not (connection := self._idle.pop()).silent():
+                connection.close()
+        except IndexError:
+            return None
+        return connection
+
+    def give_back(self, connection: _Connection, *, reusable: bool) -> None:
+        """Keep a connection for the next call, or close it."""
+        self._in_use.discard(connection)
+        if not reusable or connection.spent or len(self._idle) >= self._most_idle:
+            connection.close()
+            return
+        connection.until = monotonic() + self._keepalive
+        self._idle.append(connection)
+        if self._closed:
+            self._close_idle()
+
+    def hang_up(self) -> None:
+        """Shut down what calls use: threads that wait there wake up, which closing alone would not do."""
+        self._hang_ups += 1
+        for connection in list(self._in_use):
+            connection.hang_up()
+
+    def close(self) -> None:
+        """Close the connections; those that calls use end these."""
+        self._closed = True
+        self.hang_up()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+
+class PlainStream(httpx.SyncByteStream):
+    """The body of a response, one piece a read; `seconds` says how long the next read may wait, `read_timeout` by default."""
+
+    def __init__(
+        self, transport: PlainTransport, connection: _Connection, exchange: Exchange, read_timeout: float | None
+    ) -> None:
+        self._transport = transport
+        self._connection: _Connection | None = connection
+        self._exchange = exchange
+        self.seconds: Callable[[], float | None] = lambda: read_timeout
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        exchange = self._exchange
+        while not (data := exchange.piece()):
+            if exchange.ended or self._connection is None:
+                raise StopIteration
+            exchange.receive(self._connection.receive(self.seconds()))
+        return data
+
+    def close(self) -> None:
+        """Keep the connection for the next call if the whole body has come; close it otherwise."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.give_back(connection, reusable=self._exchange.reusable)
+
+
+HUNG_UP = "the connection was closed at this end"
+
+
+class _Connection:
+    """A socket. `until` is when it has been idle for too long; one that is `spent` serves no other call."""
+
+    __slots__ = ("_hung_up", "_seconds", "_socket", "spent", "until")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._seconds = connected.gettimeout()
+        self._hung_up = False
+        self.spent = False
+        self.until = 0.0
+
+    def send(self, exchange: Exchange, seconds: float | None) -> None:
+        """Send a request. That this breaks is no error: the server may have answered before it closed."""
+        self._wait(seconds)
+        try:
+            self._socket.sendall(
+                exchange.outgoing
+            )  # whose value is no variable: frames are shown, and it holds the key
+        except TimeoutError as error:
+            raise httpx.WriteTimeout("") from error
+        except OSError:
+            self.spent = True
+
+    def begin(self, exchange: Exchange, seconds: float | None) -> None:
+        """Read until a reply has begun; raise `httpx.ReadTimeout` once the time of a single read is over."""
+        if seconds is None:
+            while not exchange.begun():
+                exchange.receive(self.receive(None))
+            return
+        until = monotonic() + seconds
+        exchange.receive(self.receive(seconds))
+        while not exchange.begun():
+            if (left := until - monotonic()) <= 0:
+                raise httpx.ReadTimeout("")
+            exchange.receive(self.receive(left))
+
+    def receive(self, seconds: float | None) -> bytes:
+        """Return what a read brings, nothing once the other end is closed."""
+        self._wait(seconds)
+        try:
+            data = self._socket.recv(MOST)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("") from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+        if self._hung_up:  # or a body that has no length would seem to be whole
+            raise httpx.ReadError(HUNG_UP)
+        return data
+
+    def silent(self) -> bool:
+        """Tell whether nothing has come, the end neither: what comes to an idle connection was not asked for."""
+        held = self._socket
+        return not (_readable(held) or (isinstance(held, ssl.SSLSocket) and held.pending()))
+
+    def hang_up(self) -> None:
+        """Shut it down, for whatever thread reads it."""
+        self._hung_up = self.spent = True
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # a TLS socket's own would have it read in plain
+
+    def close(self) -> None:
+        """Close it."""
+        with suppress(OSError):
+            self._socket.close()
+
+    def _wait(self, seconds: float | None) -> None:
+        if seconds != self._seconds:
+            self._socket.settimeout(seconds)
+            self._seconds = seconds
+
+
+def _connected(url: httpx.URL, tls: ssl.SSLContext, seconds: float | None) -> socket.socket:
+    """Connect to the server of a URL; each of its addresses may take so many seconds."""
+    secure, host = url.scheme == "https", url.raw_host.decode("ascii")
+    try:
+        made = socket.create_connection((host, url.port or (443 if secure else 80)), seconds)
+        try:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return tls.wrap_socket(made, server_hostname=host) if secure else made
+        except BaseException:
+            made.close()
+            raise
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout("") from error
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from error
+
+
+if hasattr(select, "poll"):
+
+    def _readable(held: socket.socket) -> bool:
+        looking = select.poll()  # select itself takes no file beyond the 1024th
+        looking.register(held, select.POLLIN)
+        return bool(looking.poll(0))
+
+else:
+
+    def _readable(held: socket.socket) -> bool:
+        return bool(select.select([held], [], [], 0)[0])
+
+
+def _untold(_event: str, _info: Mapping[str, Any]) -> None:
+    pass
