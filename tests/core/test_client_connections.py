@@ -315,8 +315,7 @@ def in_use(client: AsyncClient) -> tuple[int, int]:
     if isinstance(pool, FastTransport):
         connector: Any = vars(pool)["_session"].connector
         return len(connector._acquired), sum(len(kept) for kept in connector._conns.values())
-    connections = pool._pool.connections
-    return sum(not one.is_idle() for one in connections), len(connections)
+    return len(pool._open) - len(pool._idle), len(pool._idle)
 
 
 @pytest.mark.parametrize("fast", ["0", "1"])

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import httpx
 
@@ -19,7 +19,6 @@ from vessel_core.transport.fast import fast_transport
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
-from vessel_core.transport.reads import areads
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
 
@@ -91,9 +90,11 @@ class AsyncTransport:
         arguments = pool_arguments(self._connection)
         if (fast := fast_transport(**arguments)) is not None:
             return fast
-        from vessel_core.transport.plain_async import plain_transport  # it loads what httpx itself loads late
+        if arguments["proxy"] is not None:
+            return httpx.AsyncHTTPTransport(**arguments)
+        from vessel_core.transport.plain_async import AsyncPlainTransport  # h11 is loaded by the first call
 
-        return plain_transport(secure=self._connection.address.secure, **arguments)
+        return AsyncPlainTransport(arguments["verify"], arguments["limits"])
 
 
 class _Exchange:
@@ -123,10 +124,6 @@ class _Exchange:
         try:
             since = time.monotonic()
             self._response = await self._begin(held.pool)
-        except asyncio.CancelledError:
-            self._turns.release()
-            await _sweep(held.pool)
-            raise
         except BaseException:
             self._turns.release()
             raise
@@ -153,7 +150,7 @@ class _Exchange:
             raise no_turn(self._call) from None
 
     async def _begin(self, pool: httpx.AsyncBaseTransport) -> httpx.Response:
-        watch = Watch(pool)
+        watch = Watch()
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._outgoing.request(self._call, self._timeout)
@@ -164,28 +161,13 @@ class _Exchange:
             watch.forget()
 
 
-async def _sweep(transport: httpx.AsyncBaseTransport) -> None:
-    """Close the connections that a cancelled request left to nobody.
-
-    httpcore 1.0 forgets one whose request is cancelled just after it was made: its socket stays open, and is never used
-    (httpcore issue 1093).
-    """
-    pool: Any = getattr(transport, "_pool", None)
-    owned = {id(request.connection) for request in getattr(pool, "_requests", ())}
-    connections: list[Any] = getattr(pool, "_connections", [])
-    for left in list(connections):
-        if id(left) not in owned and not left.is_idle() and not left.is_closed():
-            connections.remove(left)
-            await left.aclose()
-
-
 class _Pieces:
     """The body of a reply, one piece a read."""
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._take = incoming.taker()
-        self._stream = areads(cast("httpx.AsyncByteStream", incoming.response.stream))
+        self._stream = aiter(cast("httpx.AsyncByteStream", incoming.response.stream))
 
     def __aiter__(self) -> Self:
         return self

@@ -1,160 +1,134 @@
-"""Async connections by httpx itself. A module of its own: it loads what httpx loads only when it is first used."""
+"""Async connections on asyncio's own transports, with TLS or without: nothing stands between them and the replies they bring."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
 
-import httpcore
 import httpx
 
+from vessel_core.transport.happy_eyeballs import connect
+from vessel_core.transport.http1 import Exchange
+from vessel_core.transport.plain_protocol import PlainProtocol
 from vessel_core.transport.unhurried import unhurried
 
-MOST_HELD = 256 * 1024
-"""Bytes that may have come and not been read: reading stops until they are."""
+LONGEST_HANDSHAKE = 86400.0
+"""Seconds that asyncio gives a TLS handshake: the connect timeout is what ends one."""
 
 
-def plain_transport(*, secure: bool, proxy: str | None, **arguments: Any) -> httpx.AsyncHTTPTransport:
-    """Return httpx's connections, which take these arguments; `secure` tells that they are encrypted."""
-    transport = httpx.AsyncHTTPTransport(proxy=proxy, **arguments)
-    pool: Any = vars(transport)["_pool"]
-    backend = _Unhurried(bare=not secure and proxy is None)
-    pool._network_backend = backend  # noqa: SLF001 - httpcore's pool takes one, httpx's transport doesn't
-    return transport
+class AsyncPlainTransport(httpx.AsyncBaseTransport):
+    """The connections of one event loop to one server, http or https without a proxy. Raises httpx's errors."""
 
+    def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+        self._tls = verify
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._most_idle = limits.max_keepalive_connections or 0
+        self._keepalive = limits.keepalive_expiry or 0.0
+        self._open: set[PlainProtocol] = set()
+        self._idle: deque[PlainProtocol] = deque()
 
-class _Unhurried(httpcore.AsyncNetworkBackend):
-    """Opens connections as httpx does on asyncio, except that a busy loop is no reason to give one up.
-
-    Reads and writes are anyio's there: for each it takes turns of the loop, a scope, and another look at the socket. `bare`
-    connections, without TLS, are read from asyncio's own transport below it, where that is found.
-    """
-
-    def __init__(self, *, bare: bool) -> None:
-        self._opens: Any = httpcore.AnyIOBackend()
-        self._bare = bare
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; return its response when its head has come."""
+        exchange = Exchange(request)
+        wait = request.extensions["timeout"]
+        trace = request.extensions.get("trace")
+        connection = self._kept()
+        if connection is None:
+            if trace is not None:
+                await trace("connection.connect_tcp.started", {})
+            connection = await self._connected(request.url, exchange, wait["connect"])
         try:
-            async with unhurried(timeout):
-                stream = await self._opens.connect_tcp(host, port, None, local_address, socket_options)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout from None
-        transport = getattr(getattr(stream, "_stream", None), "_transport", None)
-        return _Bare(transport, stream) if self._bare and isinstance(transport, asyncio.Transport) else stream
+            if trace is not None:
+                await trace("http11.send_request_headers.started", {})
+            await connection.begin(exchange, wait["write"], wait["read"])
+        except BaseException:
+            connection.abort()
+            raise
+        body = AsyncPlainStream(self, connection, exchange, wait["read"])
+        return httpx.Response(exchange.status, headers=exchange.headers, stream=body)
 
-
-class _Bare(httpcore.AsyncNetworkStream, asyncio.Protocol):
-    """A connection without TLS, on asyncio's own transport. `opened` is anyio's, which tells of the socket."""
-
-    def __init__(self, transport: asyncio.Transport, opened: httpcore.AsyncNetworkStream) -> None:
-        self._transport = transport
-        self._opened = opened
-        self._loop = asyncio.get_running_loop()
-        self._came = bytearray()
-        self._ended = False
-        self._lost: Exception | None = None
-        self._full = self._paused = False
-        self._waiting: set[asyncio.Future[None]] = set()
-        transport.set_protocol(self)
-        transport.resume_reading()
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has come, `b""` at the end."""
-        until = self._from_now(timeout)
-        try:
-            while not (self._came or self._ended):
-                await self._wait(until)
-        except TimeoutError:
-            raise httpcore.ReadTimeout from None
-        if not self._came and self._lost is not None:
-            raise httpcore.ReadError(str(self._lost)) from self._lost
-        data = bytes(self._came[:max_bytes])
-        del self._came[:max_bytes]
-        if self._paused and len(self._came) <= MOST_HELD:
-            self._paused = False
-            self._transport.resume_reading()
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send; wait until the system has taken it."""
-        if buffer and not self._transport.is_closing():
-            self._transport.write(buffer)
-        until = self._from_now(timeout)
-        try:
-            while self._full and not self._transport.is_closing():
-                await self._wait(until)
-        except TimeoutError:
-            raise httpcore.WriteTimeout from None
-        if self._transport.is_closing():
-            raise httpcore.WriteError(str(self._lost or ""))
+    def release(self, connection: PlainProtocol, exchange: Exchange) -> None:
+        """Keep the connection of an exchange for the next call if this one ended well, or close it."""
+        if connection.exchange is not exchange:  # it was released before
+            return
+        if not (connection.rest() and exchange.reusable):
+            connection.abort()
+            return
+        self._idle.append(connection)
+        if len(self._idle) > self._most_idle:
+            self._idle.popleft().abort()
 
     async def aclose(self) -> None:
-        """Close the connection, whatever is still to be sent."""
-        self._transport.abort()
+        """Close all connections, those in use too."""
+        for connection in list(self._open):
+            connection.abort()
 
-    def get_extra_info(self, info: str) -> Any:
-        """Tell of the socket; what has come already is there to be read as well."""
-        if info == "is_readable" and (self._came or self._ended):
-            return True
-        return self._opened.get_extra_info(info)
+    def _kept(self) -> PlainProtocol | None:
+        """Return the idle connection that was used last; close those that were idle too long, and those that aren't idle."""
+        while self._idle:
+            if self._idle[0].is_idle_for(self._keepalive):
+                self._idle.popleft().abort()
+            elif (connection := self._idle.pop()).is_silent():
+                return connection
+            else:
+                connection.abort()
+        return None
 
-    def _from_now(self, seconds: float | None) -> float | None:
-        return None if seconds is None else self._loop.time() + seconds
-
-    async def _wait(self, until: float | None) -> None:
-        """Wait until something has changed; raise `TimeoutError` if nothing does by this time of the loop's clock."""
-        changed = self._loop.create_future()
-        self._waiting.add(changed)
-        late = None if until is None else self._loop.call_at(until, _expire, changed)
+    async def _connected(self, url: httpx.URL, exchange: Exchange, seconds: float | None) -> PlainProtocol:
+        host, secure = url.raw_host.decode("ascii"), url.scheme == "https"
+        options: dict[str, Any] = {}
+        if secure:
+            options = {"ssl": self._tls, "server_hostname": host, "ssl_handshake_timeout": LONGEST_HANDSHAKE}
+        connection = PlainProtocol(exchange, self._open)
         try:
-            await changed
-        finally:
-            self._waiting.discard(changed)
-            if late is not None:
-                late.cancel()
-
-    def _changed(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-
-    # What asyncio tells:
-
-    def data_received(self, data: bytes) -> None:
-        self._came += data
-        if len(self._came) > MOST_HELD:
-            self._paused = True
-            self._transport.pause_reading()
-        self._changed()
-
-    def eof_received(self) -> bool:
-        self._ended = True
-        self._changed()
-        return True  # what is still to be sent is sent
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if exc is None and not self._ended:  # or a body that has no length would seem to be whole
-            exc = ConnectionAbortedError("the connection was closed at this end")
-        self._ended, self._lost = True, exc
-        self._changed()
-
-    def pause_writing(self) -> None:
-        self._full = True
-
-    def resume_writing(self) -> None:
-        self._full = False
-        self._changed()
+            async with unhurried(seconds):
+                opened = await connect(host, url.port or (443 if secure else 80))
+                try:
+                    await asyncio.get_running_loop().create_connection(lambda: connection, sock=opened, **options)
+                except BaseException:
+                    connection.abort()
+                    opened.close()
+                    raise
+        except TimeoutError:
+            raise httpx.ConnectTimeout("") from None
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+        return connection
 
 
-def _expire(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_exception(TimeoutError())
+class AsyncPlainStream(httpx.AsyncByteStream):
+    """The body of a response, one piece a read; `seconds` says how long the next may take, `read_timeout` by default.
+
+    No generator: a loop that ends closes all of them at once, those in use by others too.
+    """
+
+    def __init__(
+        self, transport: AsyncPlainTransport, connection: PlainProtocol, exchange: Exchange, read_timeout: float | None
+    ) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._exchange = exchange
+        self.seconds: Callable[[], float | None] = lambda: read_timeout
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        exchange = self._exchange
+        if data := exchange.piece():
+            return data
+        connection = self._connection
+        if connection.exchange is exchange:  # or it is closed, which `more` tells
+            connection.within(self.seconds())
+        while not exchange.ended:
+            await connection.more(exchange)
+            if data := exchange.piece():
+                return data
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the whole body has come."""
+        self._transport.release(self._connection, self._exchange)
