@@ -112,7 +112,7 @@ def hung_up(connection: socket.socket) -> bool:
     """Tell whether the other end of a connection has hung up: the kernel knows, whoever listens."""
     readable, _, _ = select.select([connection], [], [], 0)
     try:
-        return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+        return bool(readable) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""  # TLS itself can't peek
     except OSError:
         return True
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from socket import SHUT_RDWR
+from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 from vessel_core.errors import FirstTokenTimeout, ServerTimeout, VesselError
 from vessel_core.transport.faults import Stage
@@ -20,15 +24,37 @@ MOST_AT_ONCE = 256
 """How many calls a client makes at once; others wait for their turn. A process may often open no more than 1024 files."""
 
 
+class Networks:
+    """The connections of httpx's, as the events of its calls tell of them, so that they can be hung up."""
+
+    def __init__(self) -> None:
+        self._made: WeakSet[Any] = WeakSet()
+        self._changing = Lock()
+
+    def add(self, network: Any) -> None:
+        """Take note of a connection."""
+        with self._changing:
+            self._made.add(network)
+
+    def hang_up(self) -> None:
+        """Shut all of them down."""
+        with self._changing:
+            made = list(self._made)
+        for network in made:
+            with suppress(OSError):
+                network.get_extra_info("socket").shutdown(SHUT_RDWR)
+
+
 class Watch:
     """Tells, by the events that a transport reports, whether a call went over a connection that had served an earlier one.
 
     Nothing more is reported once the request is on its way: each event takes its time.
     """
 
-    __slots__ = ("_connected", "_extensions", "_sent")
+    __slots__ = ("_connected", "_extensions", "_networks", "_sent")
 
-    def __init__(self) -> None:
+    def __init__(self, networks: Networks | None = None) -> None:
+        self._networks = networks
         self._connected = False
         self._sent = False
         self._extensions: dict[str, Any] = {}
@@ -42,13 +68,16 @@ class Watch:
         """Whether a request was sent without connecting first."""
         return self._sent and not self._connected
 
-    def trace(self, event: str, _: Mapping[str, Any]) -> None:
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event."""
         if event == "connection.connect_tcp.started":
             self._connected = True
         elif event == "http11.send_request_headers.started":
-            self._sent = True
-            self.forget()
+            if not info or info["request"].method != b"CONNECT":  # by which a proxy is asked to lead through
+                self._sent = True
+                self.forget()
+        elif self._networks is not None and event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._networks.add(info["return_value"])
 
     async def atrace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event, async."""

@@ -187,7 +187,7 @@ class _Connection:
     def silent(self) -> bool:
         """Tell whether nothing has come, the end neither: what comes to an idle connection was not asked for."""
         held = self._socket
-        return not (_readable(held) or (isinstance(held, ssl.SSLSocket) and held.pending()))
+        return not (readable(held) or (isinstance(held, ssl.SSLSocket) and held.pending()))
 
     def hang_up(self) -> None:
         """Shut it down, for whatever thread reads it."""
@@ -223,17 +223,13 @@ def _connected(url: httpx.URL, tls: ssl.SSLContext, seconds: float | None) -> so
         raise httpx.ConnectError(str(error)) from error
 
 
-if hasattr(select, "poll"):
-
-    def _readable(held: socket.socket) -> bool:
-        looking = select.poll()  # select itself takes no file beyond the 1024th
-        looking.register(held, select.POLLIN)
-        return bool(looking.poll(0))
-
-else:
-
-    def _readable(held: socket.socket) -> bool:
+def readable(held: socket.socket) -> bool:
+    """Tell whether a read would bring something at once, or the end."""
+    if not hasattr(select, "poll"):
         return bool(select.select([held], [], [], 0)[0])
+    looking = select.poll()  # `select` takes no file beyond the 1024th
+    looking.register(held, select.POLLIN)
+    return bool(looking.poll(0))
 
 
 def _untold(_event: str, _info: Mapping[str, Any]) -> None:

@@ -8,12 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Self, cast
 
 import httpx
 
 from vessel_core.errors import VesselError
-from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
+from vessel_core.transport.calls import (
+    LAST_BYTES,
+    LAST_READS,
+    MOST_AT_ONCE,
+    Networks,
+    Watch,
+    head_stage,
+    longest_queue,
+    no_turn,
+)
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
@@ -45,7 +55,8 @@ class Transport:
         self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
         self._held: httpx.BaseTransport | None = None
-        self._turns = threading.Semaphore(MOST_AT_ONCE)
+        self._turns: SimpleQueue[None] = SimpleQueue()
+        self._networks = Networks()
         self._pid = 0
         self.era: object = object()
 
@@ -65,7 +76,9 @@ class Transport:
 
     def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
-        return _Exchange(self._pool(), self._turns, self._outgoing, self._connection.limits, call, timeout)
+        pool = self._pool()
+        watch = Watch(self._networks)
+        return _Exchange(pool, self._turns, watch, self._outgoing, self._connection.limits, call, timeout)
 
     def pieces(self, incoming: Incoming) -> Iterator[bytes]:
         """Read the body as it comes, one piece a read."""
@@ -87,8 +100,10 @@ class Transport:
         A new `era` begins: what was asked before it, and failed, is not asked again.
         """
         self.era = object()
-        if isinstance(self._held, PlainTransport):
-            self._held.hang_up()
+        if self._pid == os.getpid():  # what a forked child has is its parent's
+            self._networks.hang_up()
+            if isinstance(self._held, PlainTransport):
+                self._held.hang_up()
 
     def close(self) -> None:
         """Close all connections."""
@@ -106,7 +121,7 @@ class Transport:
             with _creating:
                 if self._held is None or self._pid != os.getpid():
                     self._held = self._http_transport or _new_pool(self._connection)
-                    self._turns = threading.Semaphore(MOST_AT_ONCE)
+                    self._turns, self._networks = _turns(), Networks()
                     self._pid = os.getpid()
                 held = self._held
         return held
@@ -119,15 +134,24 @@ def _new_pool(connection: Connection) -> httpx.BaseTransport:
     return PlainTransport(arguments["verify"], arguments["limits"])
 
 
+def _turns() -> SimpleQueue[None]:
+    """Return as many turns as there are. The collector may end a call, and so give one back, in the middle of anything."""
+    turns: SimpleQueue[None] = SimpleQueue()
+    for _ in range(MOST_AT_ONCE):
+        turns.put(None)
+    return turns
+
+
 class _Exchange:
     """One call of a `Transport`. No generator: this is entered and left for each call."""
 
-    __slots__ = ("_call", "_limits", "_outgoing", "_pool", "_response", "_sent", "_timeout", "_turns")
+    __slots__ = ("_call", "_limits", "_outgoing", "_pool", "_response", "_sent", "_timeout", "_turns", "_watch")
 
     def __init__(
         self,
         pool: httpx.BaseTransport,
-        turns: threading.Semaphore,
+        turns: SimpleQueue[None],
+        watch: Watch,
         outgoing: Outgoing,
         limits: Limits,
         call: Call,
@@ -135,6 +159,7 @@ class _Exchange:
     ) -> None:
         self._pool = pool
         self._turns = turns
+        self._watch = watch
         self._outgoing = outgoing
         self._limits = limits
         self._call = call
@@ -142,12 +167,14 @@ class _Exchange:
 
     def __enter__(self) -> Incoming:
         since = time.monotonic()
-        if not self._turns.acquire(timeout=longest_queue(self._call, self._timeout)):
-            raise no_turn(self._call)
+        try:
+            self._turns.get(timeout=longest_queue(self._call, self._timeout))
+        except Empty:
+            raise no_turn(self._call) from None
         try:
             self._response = self._begin()
         except BaseException:
-            self._turns.release()
+            self._turns.put(None)
             raise
         try:
             return Incoming(self._response, self._timeout, since, self._limits, self._call, self._sent)
@@ -157,12 +184,12 @@ class _Exchange:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._response.close()
+            cast("httpx.SyncByteStream", self._response.stream).close()
         finally:
-            self._turns.release()
+            self._turns.put(None)
 
     def _begin(self) -> httpx.Response:
-        watch = Watch()
+        watch = self._watch
         try:
             with mapped(lambda: head_stage(self._call), watch):
                 request = self._outgoing.request(self._call, self._timeout)

@@ -1,19 +1,21 @@
-"""Bodies that httpx's own connections bring: all of one read is one piece, and nothing else is different."""
+"""Bodies that plain connections bring: one read is one piece, however it is framed. Those of others come as they are."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import h11
-import httpcore
 import httpx
 import pytest
 from vessel_core import AsyncClient, Client, Delta, Message
+from vessel_core.address import parse_address
 from vessel_core.errors import StreamInterrupted
-from vessel_core.transport.reads import areads, reads
+from vessel_core.transport.connection import Connection
+from vessel_core.types import Timeout
+from vessel_core.wire import Call
 
 from tests.fake_server import FakeServer, Response, llamacpp_server
+from tests.fuzz.targets import read_by_exchange, read_by_h11
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -35,7 +37,7 @@ ANSWER = Response(raw=HEAD + CHUNKS + b"0\r\n\r\n")
 
 
 @pytest.fixture(autouse=True)
-def by_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VESSEL_FAST", "0")
 
 
@@ -59,7 +61,7 @@ async def test_chunks_of_next_to_nothing_are_bounded(
     with llamacpp_server(Response(raw=tiny + CHUNKS + b"0\r\n\r\n")) as server:
         assert "".join(delta.text for delta in (await streamed(server, asked=asked))[0]) == 200 * "ab" + "abc"
         server.routes["POST", "/v1/chat/completions"] = Response(raw=tiny)
-        monkeypatch.setattr(f"vessel_core.transport.reads.{limit}", 20)
+        monkeypatch.setattr(f"vessel_core.transport.http1.{limit}", 20)
         with pytest.raises(StreamInterrupted, match="chunks of next to nothing"):
             await streamed(server, asked=asked)
 
@@ -68,8 +70,8 @@ async def test_chunks_of_next_to_nothing_are_bounded(
 async def test_a_chunk_for_each_short_token_or_three_of_them_are_no_chunks_of_nothing(
     asked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vessel_core.transport.reads.LONGEST_FRAMING", 100)
-    monkeypatch.setattr("vessel_core.transport.reads.MOST_UNUSUAL", 5)
+    monkeypatch.setattr("vessel_core.transport.http1.LONGEST_FRAMING", 100)
+    monkeypatch.setattr("vessel_core.transport.http1.MOST_UNUSUAL", 5)
     token = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
     pieces = [piece for _ in range(500) for piece in (token, token[:6], token[6:-2], token[-2:])]
     with llamacpp_server([*pieces, FINISH + DONE]) as server:
@@ -118,59 +120,62 @@ BODIES = [
         Response(raw=HEAD + b"".join(chunk(b"%c" % byte) for byte in BYTES) + b"0\r\n\r\n"), BYTES, id="of single bytes"
     ),
 ]
+ASKED = Call("GET", "/")
 
 
 @pytest.mark.parametrize(("body", "whole"), BODIES)
 def test_a_body_comes_whole(body: Response, whole: bytes) -> None:
-    with FakeServer({("GET", "/"): body}) as server, httpx.HTTPTransport() as pool:
-        response = pool.handle_request(httpx.Request("GET", server.base_url))
-        stream: Any = response.stream
-        assert b"".join(reads(stream)) == whole
-        response.close()
+    with FakeServer({("GET", "/"): body}) as server:
+        transport = Connection(parse_address(server.base_url)).transport()
+        assert [transport.send(ASKED, Timeout()).body for _ in range(2)] == [whole, whole]
+        transport.close()
 
 
 @pytest.mark.parametrize(("body", "whole"), BODIES)
 async def test_a_body_comes_whole_async(body: Response, whole: bytes) -> None:
     with FakeServer({("GET", "/"): body}) as server:
-        async with httpx.AsyncHTTPTransport() as pool:
-            response = await pool.handle_async_request(httpx.Request("GET", server.base_url))
-            stream: Any = response.stream
-            assert b"".join([data async for data in areads(stream)]) == whole
-            await response.aclose()
+        transport = Connection(parse_address(server.base_url)).async_transport()
+        assert [(await transport.send(ASKED, Timeout())).body for _ in range(2)] == [whole, whole]
+        await transport.aclose()
 
 
-class Plain(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body out of no network."""
+class Foreign(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body out of no network, and what was done to it."""
+
+    def __init__(self) -> None:
+        self.closed = False
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from (b"one", b"two")
+        yield from (text("one"), text("two") + FINISH + DONE)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self:
             yield piece
 
+    def close(self) -> None:
+        self.closed = True
 
-async def test_a_body_of_another_transport_is_iterated_as_it_is() -> None:
-    assert list(reads(Plain())) == [b"one", b"two"]
-    assert [piece async for piece in areads(Plain())] == [b"one", b"two"]
-
-
-def response_of(pieces: list[bytes]) -> httpx.Response:
-    """Return a response of httpx's own connections whose reads bring these pieces."""
-    transport = httpx.HTTPTransport(verify=False)
-    vars(transport)["_pool"] = httpcore.ConnectionPool(network_backend=httpcore.MockBackend(pieces))
-    return transport.handle_request(httpx.Request("GET", "http://127.0.0.1/"))
+    async def aclose(self) -> None:
+        self.closed = True
 
 
-def come(body: Iterator[bytes]) -> tuple[bytes, type[Exception] | None]:
-    """Return what came of a body, and the kind of error it ended with."""
-    came = b""
-    try:
-        for data in body:
-            came += data
-    except httpx.TransportError as error:
-        return came, type(error)
-    return came, None
+async def test_a_body_of_another_transport_is_iterated_as_it_is_and_closed() -> None:
+    bodies: list[Foreign] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        bodies.append(Foreign())
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=bodies[-1])
+
+    options: dict[str, Any] = {
+        "base_url": "http://127.0.0.1:1",
+        "model": "m",
+        "http_transport": httpx.MockTransport(answer),
+    }
+    with Client("llamacpp", **options) as client:
+        assert client.chat(HELLO).text == "onetwo"
+    async with AsyncClient("llamacpp", **options) as client:
+        assert (await client.chat(HELLO)).text == "onetwo"
+    assert [body.closed for body in bodies[-2:]] == [True, True]
 
 
 FRAMED = {
@@ -192,27 +197,11 @@ FRAMED = {
 
 
 @pytest.mark.parametrize("framed", FRAMED.values(), ids=FRAMED.keys())
-def test_chunks_however_they_are_written_and_cut_are_what_httpx_makes_of_them(framed: bytes) -> None:
+def test_chunks_however_they_are_written_and_cut_are_what_h11_makes_of_them(framed: bytes) -> None:
+    expected = read_by_h11(HEAD + framed)
     cuts = [[framed], [b"%c" % byte for byte in framed], *([framed[:at], framed[at:]] for at in range(len(framed)))]
     for cut in cuts:
-        pieces = [HEAD, *filter(None, cut)]
-        one, other = response_of([HEAD + pieces[1], *pieces[2:]] if pieces[1:] else pieces), response_of(pieces)
-        expected = come(iter(other.iter_raw()))
-        stream: Any = one.stream
-        assert come(reads(stream)) == expected, cut
-
-
-def test_of_chunks_that_one_read_brings_h11_is_asked_for_the_first_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[h11.Connection] = []
-    next_event = h11.Connection.next_event
-
-    def noted(state: h11.Connection) -> Any:
-        asked.append(state)
-        return next_event(state)
-
-    monkeypatch.setattr(h11.Connection, "next_event", noted)
-    response = response_of([HEAD, b"".join(chunk(b"token") for _ in range(1000)) + b"0\r\n\r\n"])
-    asked.clear()
-    stream: Any = response.stream
-    assert list(reads(stream)) == [b"token" * 1000]
-    assert len(asked) < 5
+        for came in ([HEAD, *cut], [HEAD + b"".join(cut[:1]), *cut[1:]]):
+            read = read_by_exchange([*filter(None, came)])
+            assert read._replace(fault="") == expected._replace(fault=""), came
+            assert bool(read.fault) == bool(expected.fault), came

@@ -1,0 +1,405 @@
+"""Sync connections of our own: opened, kept, given up, hung up, and what they say of all that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import ssl
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from vessel_core import Client, Message, Timeout
+from vessel_core.address import parse_address
+from vessel_core.errors import InvalidRequest, ServerUnreachable, StreamInterrupted, VesselError
+from vessel_core.hiding import chain
+from vessel_core.transport import plain
+from vessel_core.transport.connection import Connection
+from vessel_core.transport.plain import PlainTransport, readable
+from vessel_core.wire import Call
+
+from tests.core.hosting import until
+from tests.core.test_client_secrets import KEY, everything_said
+from tests.faults.catalogue import HEL, endless, ok
+from tests.faults.fault_server import CERTIFICATE, FaultServer, Talk
+
+HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
+WAIT = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": None}
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextmanager
+def transport_to(*, most_idle: int = 64, idle: float = 4.0) -> Generator[PlainTransport]:
+    """Return a transport, which fails the test if it leaves a socket open."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        limits = httpx.Limits(max_keepalive_connections=most_idle, keepalive_expiry=idle)
+        made = PlainTransport(ssl.create_default_context(cafile=str(CERTIFICATE)), limits)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def request(url: str, content: bytes = b"{}", **wait: float) -> httpx.Request:
+    return httpx.Request("POST", url, content=content, extensions={"timeout": {**WAIT, **wait}})
+
+
+def read(response: httpx.Response) -> bytes:
+    """Read a response, and leave its connection."""
+    try:
+        return b"".join(response.iter_raw())
+    finally:
+        response.close()
+
+
+def idle(transport: PlainTransport) -> int:
+    return len(vars(transport)["_idle"])
+
+
+def in_use(transport: PlainTransport) -> int:
+    return len(vars(transport)["_in_use"])
+
+
+@contextmanager
+def accepting(serve: Callable[[socket.socket], None]) -> Generator[str]:
+    """Serve the first connection by hand, in a thread; hand on the URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+# ------------------------------------------------------------------------------------------------------------ opened
+
+
+def test_an_encrypted_connection_is_for_its_host_and_for_http_1() -> None:
+    told: list[object] = []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(CERTIFICATE)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+
+    def serve(connection: socket.socket) -> None:
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            told.append(secure.selected_alpn_protocol())
+            secure.recv(1000)
+            secure.sendall(WHOLE)
+
+    with accepting(serve) as url, transport_to() as transport:
+        assert read(transport.handle_request(request(url.replace("http", "https")))) == b"ok"
+    assert told == ["http/1.1"]
+
+
+def test_a_small_request_is_sent_at_once_whatever_is_on_the_way() -> None:
+    with FaultServer(ok) as server, transport_to() as transport:
+        read(transport.handle_request(request(server.url)))
+        (kept,) = vars(transport)["_idle"]
+        assert kept._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_cannot_be_sent_opens_no_connection_and_its_error_shows_no_frame_of_it() -> None:
+    with FaultServer(ok) as server:
+        transport = Connection(parse_address(server.url), {"X-Key": SecretStr(f"{KEY}\n")}).transport()
+        with pytest.raises(InvalidRequest) as caught:
+            transport.send(Call("POST", "/v1/chat/completions", {}), Timeout())
+        assert server.connections == 0
+    causes = [each for each in chain(caught.value) if each is not caught.value]
+    assert causes
+    assert [each.__traceback__ for each in causes] == [None] * len(causes)
+    assert KEY not in everything_said(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------ kept, given up
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_that_is_kept_serves_the_next_call(tls: bool) -> None:
+    with FaultServer(ok, tls=tls) as server, transport_to() as transport:
+        for _ in range(3):
+            read(transport.handle_request(request(server.url)))
+            assert (idle(transport), in_use(transport)) == (1, 0)
+        assert server.connections == 1
+
+
+def test_the_one_used_last_is_used_next_and_those_that_were_idle_too_long_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(plain, "monotonic", lambda: now)
+    with FaultServer(ok) as server, transport_to() as transport:
+        for response in [transport.handle_request(request(server.url)) for _ in range(3)]:
+            read(response)
+            now += 1.5
+        assert idle(transport) == 3
+        last = vars(transport)["_idle"][-1]
+        read(transport.handle_request(request(server.url)))  # 4.5, 3 and 1.5 seconds
+        assert list(vars(transport)["_idle"])[1:] == [last]
+        assert (idle(transport), server.connections) == (2, 3)
+        now += 4.0
+        read(transport.handle_request(request(server.url)))
+        assert (idle(transport), server.connections) == (1, 4)
+
+
+def test_no_more_than_so_many_are_kept() -> None:
+    with FaultServer(ok) as server, transport_to(most_idle=2) as transport:
+        for response in [transport.handle_request(request(server.url)) for _ in range(4)]:
+            read(response)
+        assert (idle(transport), in_use(transport), server.connections) == (2, 0, 4)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("unasked", [WHOLE, b""], ids=["a reply", "the end"])
+def test_what_comes_to_an_idle_connection_is_not_the_next_reply(unasked: bytes, tls: bool) -> None:
+    late = threading.Event()
+
+    def says_more(talk: Talk) -> None:
+        ok(talk)
+        late.wait(10)
+        if unasked:
+            talk.say(unasked)
+        else:
+            talk.connection.shutdown(socket.SHUT_WR)
+
+    with FaultServer(says_more, ok, tls=tls) as server, transport_to() as transport:
+        asked = read(transport.handle_request(request(server.url)))
+        (kept,) = vars(transport)["_idle"]
+        late.set()
+        until(lambda: readable(kept._socket))
+        assert read(transport.handle_request(request(server.url))) == asked
+        assert server.connections == 2
+
+
+def test_what_tls_has_read_already_is_not_the_next_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL holds what was not read of a record: the socket itself has nothing more to say."""
+    monkeypatch.setattr(plain, "MOST", len(WHOLE))
+    with FaultServer(lambda talk: talk.say(WHOLE + WHOLE), ok, tls=True) as server, transport_to() as transport:
+        assert read(transport.handle_request(request(server.url))) == b"ok"
+        (kept,) = vars(transport)["_idle"]
+        assert not readable(kept._socket)
+        assert HEL in read(transport.handle_request(request(server.url)))
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("poll", [True, False], ids=["poll", "a system without it"])
+def test_a_socket_is_looked_at_without_reading_it(poll: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not poll:
+        monkeypatch.delattr(select, "poll")
+    here, there = socket.socketpair()
+    with here, there:
+        assert not readable(here)
+        there.sendall(b"x")
+        assert readable(here)
+        assert here.recv(1) == b"x"
+        assert not readable(here)
+        there.close()
+        assert readable(here)
+
+
+def test_a_body_that_was_not_read_to_its_end_closes_its_connection() -> None:
+    with FaultServer(endless) as server, transport_to() as transport:
+        body: Any = transport.handle_request(request(server.url)).stream
+        assert next(body)
+        body.close()
+        body.close()  # once more does nothing
+        assert server.deserted()
+        assert (idle(transport), in_use(transport)) == (0, 0)
+        with pytest.raises(StopIteration):
+            next(body)
+
+
+def test_a_connection_that_is_given_back_after_the_end_is_not_kept() -> None:
+    with FaultServer(ok) as server, transport_to() as transport:
+        response = transport.handle_request(request(server.url))
+        (connection,) = vars(transport)["_in_use"]
+        assert b"".join(response.iter_raw())
+        transport.close()
+        response.close()
+        assert (idle(transport), in_use(transport)) == (0, 0)
+        assert connection._socket.fileno() == -1
+
+
+# ------------------------------------------------------------------------------------------------------------- sending
+
+
+def refusing(connection: socket.socket) -> None:
+    """Answer when the head has come, and break the connection."""
+    connection.recv(1000)
+    connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_a_server_that_answers_before_it_was_told_everything_is_heard() -> None:
+    with accepting(refusing) as url, transport_to() as transport:
+        response = transport.handle_request(request(url, bytes(64 * 1024 * 1024)))
+        assert (response.status_code, read(response)) == (413, b"much")
+        assert (idle(transport), in_use(transport)) == (0, 0)  # though the reply doesn't say so
+
+
+def test_a_server_that_takes_nothing_is_given_up() -> None:
+    over = threading.Event()
+
+    def deaf(_: socket.socket) -> None:
+        over.wait(10)
+
+    with accepting(deaf) as url, transport_to() as transport:
+        with pytest.raises(httpx.WriteTimeout):
+            transport.handle_request(request(url, bytes(64 * 1024 * 1024), write=0.1))
+        assert (idle(transport), in_use(transport)) == (0, 0)
+        over.set()
+
+
+# ------------------------------------------------------------------------------------------------------------- hung up
+
+
+def begun(talk: Talk) -> None:
+    """Begin a body that ends with the connection."""
+    talk.say(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + HEL)
+    talk.hold()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("script", [Talk.hold, endless, begun], ids=["no head", "chunks", "a body without a length"])
+def test_a_thread_that_waits_for_an_answer_is_woken(script: Callable[[Talk], None], tls: bool) -> None:
+    failures: list[VesselError] = []
+    with FaultServer(script, tls=tls) as server:
+        with Client("llamacpp", base_url=server.url, model="m", verify=str(CERTIFICATE)) as client:
+
+            def ask() -> None:
+                try:
+                    for _ in client.stream(HELLO):
+                        told.set()
+                except VesselError as error:
+                    failures.append(error)
+
+            told = threading.Event()
+            thread = threading.Thread(target=ask)
+            thread.start()
+            until(lambda: server.posts == 1 and (told.is_set() or script is Talk.hold))
+            client.hang_up()
+            thread.join(10)
+            assert not thread.is_alive()
+            assert server.deserted()
+    (error,) = failures
+    assert isinstance(error, ServerUnreachable if script is Talk.hold else StreamInterrupted)
+    assert server.posts == 1
+
+
+def test_who_was_connecting_when_all_was_hung_up_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultServer(ok) as server, transport_to() as transport:
+        connect = socket.create_connection
+
+        def meanwhile(*args: Any) -> socket.socket:
+            made = connect(*args)
+            transport.hang_up()
+            return made
+
+        monkeypatch.setattr(socket, "create_connection", meanwhile)
+        with pytest.raises(httpx.ReadError, match="closed at this end"):
+            transport.handle_request(request(server.url))
+        assert (server.posts, in_use(transport)) == (0, 0)
+
+
+def test_a_forked_child_hangs_up_on_nobody() -> None:
+    with FaultServer(endless) as server, Client("llamacpp", base_url=server.url, model="m") as client:
+        stream = client.stream(HELLO)
+        next(stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child doesn't use
+            child = os.fork()
+        if child == 0:
+            try:
+                client.hang_up()
+                client.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert not server.deserted()
+        stream.close()
+        assert server.deserted()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_ctrl_c_in_the_middle_of_a_call_closes_its_connection_and_shows_no_key(tls: bool) -> None:
+    def pressing(talk: Talk) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        talk.hold()
+
+    with FaultServer(pressing, tls=tls) as server:
+        with Client("llamacpp", base_url=server.url, model="m", api_key=KEY, verify=str(CERTIFICATE)) as client:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                client.chat(HELLO)
+            assert server.deserted()
+    said = everything_said(caught.value)
+    assert "handle_request" in said
+    assert KEY not in said
+
+
+# ------------------------------------------------------------------------------------------------------ through a proxy
+
+
+@contextmanager
+def tunnel(to: FaultServer) -> Generator[str]:
+    """A proxy that leads to one server, whatever it is asked for."""
+
+    def serve(connection: socket.socket) -> None:
+        head = connection.recv(65536)
+        with socket.create_connection(("127.0.0.1", to.port)) as beyond:
+            if head.startswith(b"CONNECT"):
+                connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            else:
+                beyond.sendall(head)
+            ends = {connection: beyond, beyond: connection}
+            while True:
+                for end in select.select(list(ends), [], [], 10)[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+    with accepting(serve) as url:
+        yield url
+
+
+@pytest.mark.filterwarnings("ignore:verify=False")
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("script", [Talk.hold, endless], ids=["no head", "chunks"])
+def test_who_waits_beyond_a_proxy_is_woken_too(
+    script: Callable[[Talk], None], tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[VesselError] = []
+    with FaultServer(script, tls=tls) as server, tunnel(server) as proxy:
+        monkeypatch.setenv("https_proxy" if tls else "http_proxy", proxy)
+        url = f"{'https' if tls else 'http'}://llm.example.com/v1"
+        with Client("llamacpp", base_url=url, model="m", verify=False) as client:
+
+            def ask() -> None:
+                try:
+                    client.chat(HELLO)
+                except VesselError as error:
+                    failures.append(error)
+
+            thread = threading.Thread(target=ask)
+            thread.start()
+            until(lambda: server.posts == 1)
+            client.hang_up()
+            thread.join(10)
+            assert not thread.is_alive()
+            assert server.gone.wait(10)
+    assert len(failures) == 1
+    assert server.posts == 1
