@@ -150,13 +150,13 @@ class _Connection:
         """Send a request. That this breaks is no error: the server may have answered before it closed."""
         self._wait(seconds)
         try:
-            self._socket.sendall(
-                exchange.outgoing
-            )  # whose value is no variable: frames are shown, and it holds the key
+            # it holds the key, and frames are shown, those of ssl too: in them a view of it says nothing
+            self._socket.sendall(memoryview(exchange.outgoing))
         except TimeoutError as error:
             raise httpx.WriteTimeout("") from error
         except OSError:
             self.spent = True
+        exchange.outgoing = b""
 
     def begin(self, exchange: Exchange, seconds: float | None) -> None:
         """Read until a reply has begun; raise `httpx.ReadTimeout` once the time of a single read is over."""
