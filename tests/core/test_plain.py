@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -21,7 +22,7 @@ from vessel_core import Client, Message, Timeout
 from vessel_core.address import parse_address
 from vessel_core.errors import InvalidRequest, ServerUnreachable, StreamInterrupted, VesselError
 from vessel_core.hiding import chain
-from vessel_core.transport import plain
+from vessel_core.transport import plain, sync_shell
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.plain import PlainTransport, readable
 from vessel_core.wire import Call
@@ -125,6 +126,20 @@ def test_what_cannot_be_sent_opens_no_connection_and_its_error_shows_no_frame_of
     assert KEY not in everything_said(caught.value)
 
 
+def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(socket.socket):
+        def setsockopt(self, *_: object) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", lambda *args: Odd(fileno=connect(*args).detach()))  # type: ignore[misc]
+    with FaultServer(ok) as server, transport_to() as transport:
+        with pytest.raises(httpx.ConnectError, match="Invalid argument") as caught:
+            transport.handle_request(request(server.url))
+        assert isinstance(caught.value.__cause__, OSError)
+        until(lambda: server.connections == 1 and not vars(server)["_open"])
+
+
 # ------------------------------------------------------------------------------------------------------ kept, given up
 
 
@@ -215,6 +230,7 @@ def test_a_body_that_was_not_read_to_its_end_closes_its_connection() -> None:
     with FaultServer(endless) as server, transport_to() as transport:
         body: Any = transport.handle_request(request(server.url)).stream
         assert next(body)
+        assert body._exchange.outgoing == b""  # it may be large, and holds the key
         body.close()
         body.close()  # once more does nothing
         assert server.deserted()
@@ -223,15 +239,17 @@ def test_a_body_that_was_not_read_to_its_end_closes_its_connection() -> None:
             next(body)
 
 
-def test_a_connection_that_is_given_back_after_the_end_is_not_kept() -> None:
+def test_a_transport_that_is_closed_keeps_no_connection() -> None:
     with FaultServer(ok) as server, transport_to() as transport:
         response = transport.handle_request(request(server.url))
         (connection,) = vars(transport)["_in_use"]
         assert b"".join(response.iter_raw())
         transport.close()
+        assert server.deserted()
         response.close()
-        assert (idle(transport), in_use(transport)) == (0, 0)
         assert connection._socket.fileno() == -1
+        read(transport.handle_request(request(server.url)))  # of a thread that had not heard of it
+        assert (idle(transport), in_use(transport)) == (0, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------- sending
@@ -264,6 +282,32 @@ def test_a_server_that_takes_nothing_is_given_up() -> None:
         over.set()
 
 
+def test_a_head_that_drips_is_waited_for_as_long_as_for_one_read() -> None:
+    def drips(talk: Talk) -> None:
+        for byte in WHOLE:
+            talk.say(b"%c" % byte)
+            talk.pause(0.02)
+
+    with FaultServer(drips) as server, transport_to() as transport:
+        with pytest.raises(httpx.ReadTimeout):
+            transport.handle_request(request(server.url, read=0.2))
+        assert (idle(transport), in_use(transport)) == (0, 0)
+        assert read(transport.handle_request(request(server.url, read=30))) == b"ok"
+
+
+@pytest.mark.parametrize("first", ["fails", "is not read to its end"])
+def test_a_call_gives_its_turn_back_however_it_ends(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_shell, "MOST_AT_ONCE", 1)
+    script = Talk.fin if first == "fails" else endless
+    with FaultServer(script, script, ok) as server:
+        with Client("llamacpp", base_url=server.url, model="m", max_retries=0, timeout=1.0) as client:
+            for _ in range(2):
+                with suppress(ServerUnreachable):
+                    for _ in client.stream(HELLO):
+                        break
+            assert client.chat(HELLO).text == "Hello"
+
+
 # ------------------------------------------------------------------------------------------------------------- hung up
 
 
@@ -274,8 +318,11 @@ def begun(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("script", [Talk.hold, endless, begun], ids=["no head", "chunks", "a body without a length"])
-def test_a_thread_that_waits_for_an_answer_is_woken(script: Callable[[Talk], None], tls: bool) -> None:
+@pytest.mark.parametrize("how", [Client.hang_up, Client.close])
+@pytest.mark.parametrize("script", [Talk.hold, endless], ids=["no head", "chunks"])
+def test_a_thread_that_waits_for_an_answer_is_woken(
+    script: Callable[[Talk], None], how: Callable[[Client], None], tls: bool
+) -> None:
     failures: list[VesselError] = []
     with FaultServer(script, tls=tls) as server:
         with Client("llamacpp", base_url=server.url, model="m", verify=str(CERTIFICATE)) as client:
@@ -291,13 +338,26 @@ def test_a_thread_that_waits_for_an_answer_is_woken(script: Callable[[Talk], Non
             thread = threading.Thread(target=ask)
             thread.start()
             until(lambda: server.posts == 1 and (told.is_set() or script is Talk.hold))
-            client.hang_up()
+            how(client)
             thread.join(10)
             assert not thread.is_alive()
             assert server.deserted()
     (error,) = failures
     assert isinstance(error, ServerUnreachable if script is Talk.hold else StreamInterrupted)
     assert server.posts == 1
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_body_that_ends_because_it_was_hung_up_is_not_whole(tls: bool) -> None:
+    with FaultServer(begun, tls=tls) as server, transport_to() as transport:
+        body: Any = transport.handle_request(request(server.url)).stream
+        assert next(body) == HEL
+        (connection,) = vars(transport)["_in_use"]
+        transport.hang_up()
+        assert not tls or connection._socket.version()  # it still decrypts what it reads
+        with pytest.raises(httpx.ReadError, match="closed at this end"):
+            next(body)
+        body.close()
 
 
 def test_who_was_connecting_when_all_was_hung_up_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +407,21 @@ def test_ctrl_c_in_the_middle_of_a_call_closes_its_connection_and_shows_no_key(t
             assert server.deserted()
     said = everything_said(caught.value)
     assert "handle_request" in said
+    assert KEY not in said
+
+
+def test_ctrl_c_while_a_request_is_sent_by_tls_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", pressed)
+    with FaultServer(ok, tls=True) as server:
+        with Client("llamacpp", base_url=server.url, model="m", api_key=KEY, verify=str(CERTIFICATE)) as client:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                client.chat(HELLO)
+        assert server.connections == 1
+    said = everything_said(caught.value)
+    assert "sendall" in said
     assert KEY not in said
 
 

@@ -86,7 +86,8 @@ class PooledTransport(Transport):
             transport.hang_up()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that other threads have under way end."""
+        self.hang_up()
         for transport in self._hosts.values():
             transport.close()
 

@@ -37,7 +37,6 @@ class PlainTransport(httpx.BaseTransport):
         self._idle: deque[_Connection] = deque()
         self._in_use: set[_Connection] = set()
         self._hang_ups = 0
-        self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its response when its head has come, which may take as long as one read may."""
@@ -81,8 +80,6 @@ class PlainTransport(httpx.BaseTransport):
             return
         connection.until = monotonic() + self._keepalive
         self._idle.append(connection)
-        if self._closed:
-            self._close_idle()
 
     def hang_up(self) -> None:
         """Shut down what calls use: threads that wait there wake up, which closing alone would not do."""
@@ -91,12 +88,9 @@ class PlainTransport(httpx.BaseTransport):
             connection.hang_up()
 
     def close(self) -> None:
-        """Close the connections; those that calls use end these."""
-        self._closed = True
+        """Close the connections; those that calls use are shut down, and keep none after."""
+        self._most_idle = 0
         self.hang_up()
-        self._close_idle()
-
-    def _close_idle(self) -> None:
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()

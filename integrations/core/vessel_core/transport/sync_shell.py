@@ -106,7 +106,8 @@ class Transport:
                 self._held.hang_up()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; calls that other threads have under way end."""
+        self.hang_up()
         if self._held is not None and self._pid == os.getpid():
             self._held.close()
         self._held = None
