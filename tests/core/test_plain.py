@@ -245,7 +245,7 @@ def test_a_transport_that_is_closed_keeps_no_connection() -> None:
         (connection,) = vars(transport)["_in_use"]
         assert b"".join(response.iter_raw())
         transport.close()
-        assert server.deserted()
+        assert connection.spent
         response.close()
         assert connection._socket.fileno() == -1
         read(transport.handle_request(request(server.url)))  # of a thread that had not heard of it
