@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect, Tap, opened
+
+Loops = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Function) -> Loops:
+    """Run the async tests of a module on each kind of loop in its `LOOPS`, if it names any."""
+    return getattr(item.module, "LOOPS", {"asyncio": asyncio.new_event_loop})
 
 
 @pytest.fixture(params=["sync", "async"])

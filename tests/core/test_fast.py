@@ -1,4 +1,4 @@
-"""Connections by aiohttp, where it is installed: what is different from httpx's, and that nothing else is."""
+"""Connections by aiohttp, where it is installed: what is different from our own, and that nothing else is."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from vessel_core.errors import (
     StreamStalled,
 )
 from vessel_core.transport.fast import FastTransport
+from vessel_core.transport.plain_async import AsyncPlainTransport
 
 from tests.core.hosting import until
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
@@ -54,10 +55,10 @@ async def test_aiohttp_is_used_where_it_is_installed_and_not_turned_off(monkeypa
     with llamacpp_server(transcript("llamacpp/text.sse")) as server:
         assert isinstance(await connections_of(server), FastTransport)
         monkeypatch.setenv("VESSEL_FAST", "0")
-        assert isinstance(await connections_of(server), httpx.AsyncHTTPTransport)
+        assert isinstance(await connections_of(server), AsyncPlainTransport)
         monkeypatch.delenv("VESSEL_FAST")
         monkeypatch.setitem(sys.modules, "aiohttp", None)
-        assert isinstance(await connections_of(server), httpx.AsyncHTTPTransport)
+        assert isinstance(await connections_of(server), AsyncPlainTransport)
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -203,8 +204,12 @@ async def test_a_large_body_is_sent_without_a_warning() -> None:
         assert len(server.requests[-1].body) > 2_000_000
 
 
+@pytest.mark.parametrize("fast", ["0", "1"])
 @pytest.mark.parametrize("kept", ["", "kept"])
-def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word(kept: str) -> None:
+def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word(
+    kept: str, fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
     with llamacpp_server(transcript("llamacpp/text.sse")) as server:
         arguments = [sys.executable, "-c", DROPPED + (KEPT if kept else ""), server.base_url]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True)

@@ -82,7 +82,7 @@ async def test_what_comes_to_an_idle_connection_of_aiohttp_is_not_the_next_answe
 
 
 @pytest.mark.parametrize("ends", [False, True])
-async def test_what_comes_to_an_idle_connection_of_httpx_is_not_the_next_answer(
+async def test_what_comes_to_an_idle_connection_of_our_own_is_not_the_next_answer(
     ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VESSEL_FAST", "0")
@@ -91,7 +91,7 @@ async def test_what_comes_to_an_idle_connection_of_httpx_is_not_the_next_answer(
         assert await said(client) == "asked"
         session: Any = vars(client)["_session"]
         transport: Any = session._transport._pools[asyncio.get_running_loop()].pool
-        stream: Any = transport._pool.connections[0]._connection._network_stream
+        (idle,) = transport._idle
         when.set()
-        await asyncio.to_thread(until, lambda: stream._came == answer(b"unasked") and stream._ended == ends)
+        await asyncio.to_thread(until, lambda: idle._lost is not None)
         assert await said(client) == "asked"

@@ -262,7 +262,7 @@ def _core_async(options: dict[str, Any]) -> Generator[Session]:
 
 
 @contextmanager
-def _core_async_httpx(options: dict[str, Any]) -> Generator[Session]:
+def _core_async_plain(options: dict[str, Any]) -> Generator[Session]:
     """The other async drivers go over aiohttp, which is installed here."""
     with patch.dict(os.environ, VESSEL_FAST="0"), _core_async(options) as session:
         yield session
@@ -417,7 +417,7 @@ def _llama_index_async(options: dict[str, Any]) -> Generator[Session]:
 DRIVERS = (
     Driver("core sync", VesselError, _core),
     Driver("core async", VesselError, _core_async),
-    Driver("core async, httpx", VesselError, _core_async_httpx),
+    Driver("core async, plain", VesselError, _core_async_plain),
     Driver("langchain sync", ModelError, _langchain),
     Driver("langchain async", ModelError, _langchain_async),
     Driver("llama_index sync", VesselError, _llama_index),

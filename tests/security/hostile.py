@@ -2,8 +2,9 @@
 
     python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0, "chat"]}'
 
-Each server is asked, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how
-far the peak of the resident memory rose meanwhile; the last line says what is `kept` of them all, both in MiB.
+Each server is asked, sync and async (by aiohttp and over our own connections), and waited for so many seconds. `seconds` is
+the CPU time it took; `rss` is how far the peak of the resident memory rose meanwhile; the last line says what is `kept` of
+them all, both in MiB.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import ctypes
 import gc
 import json
+import os
 import signal
 import sys
 import time
@@ -45,6 +47,9 @@ ASKED: dict[str, Callable[[Any], Any]] = {
     "rerank": lambda client: client.rerank("a", ["b"]),
     "tokenize": lambda client: client.tokenize("a"),
 }
+WAYS: dict[str, str | None] = {"sync": None, "aiohttp": "1", "asyncio": "0"}
+"""How a server is asked, and what `VESSEL_FAST` is then."""
+
 LONGEST = 20
 """Seconds after which a server is given up that nothing of ours did give up."""
 
@@ -55,8 +60,11 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def measured(backend: str, url: str, first_token: float, asked: str, *, asynchronous: bool) -> dict[str, Any]:
+def measured(backend: str, url: str, first_token: float, asked: str, *, way: str) -> dict[str, Any]:
     """Ask one server."""
+    fast = WAYS[way]
+    if fast is not None:
+        os.environ["VESSEL_FAST"] = fast
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what is free is not kept
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -66,7 +74,7 @@ def measured(backend: str, url: str, first_token: float, asked: str, *, asynchro
     options["timeout"] = Timeout(first_token=first_token)
     signal.alarm(LONGEST)
     try:
-        if asynchronous:
+        if fast is not None:
             asyncio.run(_ask(backend, options, asked))
         else:
             with Client(backend, **options) as client:
@@ -94,13 +102,13 @@ def main() -> None:
     """Ask every server that is named on the command line; the first one warms up."""
     places: dict[str, tuple[str, str, float, str]] = json.loads(sys.argv[1])
     signal.signal(signal.SIGALRM, _give_up)
-    for asynchronous in (False, True):  # what is loaded at first use is loaded
-        measured(*next(iter(places.values())), asynchronous=asynchronous)
+    for way in WAYS:  # what is loaded at first use is loaded
+        measured(*next(iter(places.values())), way=way)
     before = _status("VmRSS")
     for name, place in places.items():
-        for asynchronous in (False, True):
-            found = measured(*place, asynchronous=asynchronous)
-            found["name"] = f"{name}, {'async' if asynchronous else 'sync'}"
+        for way in WAYS:
+            found = measured(*place, way=way)
+            found["name"] = f"{name}, {way}"
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
     gc.collect()

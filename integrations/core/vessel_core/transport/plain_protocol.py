@@ -22,7 +22,7 @@ class PlainProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_alarm", "_ended", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_since", "_transport"),
+        *("_alarm", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_since", "_transport"),
         *("_until", "_waiting", "exchange"),
     )
 
@@ -31,7 +31,6 @@ class PlainProtocol(asyncio.Protocol):
         self._open = among
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._ended = False
         self._lost: Exception | None = None
         self._held = 0
         self._paused = self._full = False
@@ -78,7 +77,7 @@ class PlainProtocol(asyncio.Protocol):
         self.exchange = None
         self._since = self._loop.time()
         self._go_on_reading()
-        return not (self._ended or self._is_closed() or self._connected.get_write_buffer_size())
+        return not (self._is_closed() or self._connected.get_write_buffer_size())
 
     def is_idle_for(self, seconds: float) -> bool:
         """Tell whether it has been idle for so long."""
@@ -102,11 +101,8 @@ class PlainProtocol(asyncio.Protocol):
 
     async def _change(self) -> None:
         self._go_on_reading()
-        waiting = self._waiting = self._loop.create_future()
-        try:
-            await waiting
-        finally:
-            self._waiting = None
+        self._waiting = self._loop.create_future()
+        await self._waiting
 
     def _go_on_reading(self) -> None:
         """Whatever came was looked at."""
@@ -151,14 +147,11 @@ class PlainProtocol(asyncio.Protocol):
             self._connected.pause_reading()
         self._wake()
 
-    def eof_received(self) -> bool:
-        """Hand on that the other end was closed; tell whether what is still to be sent shall be, which TLS doesn't know."""
-        self._ended = True
-        if self.exchange is None:
-            return False
-        self.exchange.receive(b"")
-        self._wake()
-        return self._connected.get_extra_info("sslcontext") is None
+    def eof_received(self) -> None:
+        """Hand on that the other end was closed; asyncio then closes this one, once what is still to be sent was."""
+        if self.exchange is not None:
+            self.exchange.receive(b"")
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have no reply waited for any longer."""
