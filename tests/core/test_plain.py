@@ -241,12 +241,12 @@ def test_a_body_that_was_not_read_to_its_end_closes_its_connection() -> None:
 
 def test_a_transport_that_is_closed_keeps_no_connection() -> None:
     with FaultServer(ok) as server, transport_to() as transport:
-        response = transport.handle_request(request(server.url))
+        body: Any = transport.handle_request(request(server.url)).stream
         (connection,) = vars(transport)["_in_use"]
-        assert b"".join(response.iter_raw())
+        assert b"".join(body)
         transport.close()
         assert connection.spent
-        response.close()
+        body.close()
         assert connection._socket.fileno() == -1
         read(transport.handle_request(request(server.url)))  # of a thread that had not heard of it
         assert (idle(transport), in_use(transport)) == (0, 0)
