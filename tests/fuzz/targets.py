@@ -222,7 +222,7 @@ def replies(data: bytes) -> None:
     """Replies in HTTP/1.1: h11 is right."""
     data, step = data[:-1], data[-1] % 64 if data else 0
     expected = read_by_h11(data)
-    for size in (len(data), step or 1):
+    for size in (len(data) or 1, step or 1):
         came = read_by_exchange([data[at : at + size] for at in range(0, len(data), size)])
         assert came._replace(fault="") == expected._replace(fault=""), (came, expected)
         assert bool(came.fault) == bool(expected.fault), (came, expected)
