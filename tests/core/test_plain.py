@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import select
 import signal
@@ -250,6 +251,27 @@ def test_a_transport_that_is_closed_keeps_no_connection() -> None:
         assert connection._socket.fileno() == -1
         read(transport.handle_request(request(server.url)))  # of a thread that had not heard of it
         assert (idle(transport), in_use(transport)) == (0, 0)
+
+
+@pytest.mark.parametrize("left", ["idle", "in use"])
+def test_a_client_that_is_left_to_the_collector_leaves_no_socket_open(left: str) -> None:
+    with FaultServer(ok if left == "idle" else endless) as server:
+        client: Any = Client("llamacpp", base_url=server.url, model="m")
+        stream: Any = client.stream(HELLO)
+        for _ in stream:
+            if left == "in use":
+                break
+        pool: Any = vars(client)["_session"]._transport._held
+        held: Any = next(iter(pool._idle if left == "idle" else pool._in_use))._socket
+        gc.collect()  # what is in a variable comes before what leads to it
+        around: list[Any] = [client, stream]
+        around.append(around)
+        del client, stream, pool, held, around
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            gc.collect()
+        assert [str(warning.message) for warning in warned] == []
+        until(lambda: not vars(server)["_open"])
 
 
 # ------------------------------------------------------------------------------------------------------------- sending

@@ -8,8 +8,9 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Self
@@ -37,6 +38,8 @@ class PlainTransport(httpx.BaseTransport):
         self._idle: deque[_Connection] = deque()
         self._in_use: set[_Connection] = set()
         self._hang_ups = 0
+        # the collector ends what it finds together in any order: a socket that is held apart it leaves to this
+        weakref.finalize(self, _close, self._idle, self._in_use).atexit = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its response when its head has come, which may take as long as one read may."""
@@ -91,9 +94,7 @@ class PlainTransport(httpx.BaseTransport):
         """Close the connections; those that calls use are shut down, and keep none after."""
         self._most_idle = 0
         self.hang_up()
-        with suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        _close(self._idle, ())
 
 
 class PlainStream(httpx.SyncByteStream):
@@ -224,6 +225,14 @@ def readable(held: socket.socket) -> bool:
     looking = select.poll()  # `select` takes no file beyond the 1024th
     looking.register(held, select.POLLIN)
     return bool(looking.poll(0))
+
+
+def _close(idle: deque[_Connection], in_use: Collection[_Connection]) -> None:
+    with suppress(IndexError):
+        while True:
+            idle.pop().close()
+    for connection in list(in_use):
+        connection.close()
 
 
 def _untold(_event: str, _info: Mapping[str, Any]) -> None:
