@@ -63,6 +63,11 @@ def read(response: httpx.Response) -> bytes:
         response.close()
 
 
+def pool_of(client: Client) -> PlainTransport:
+    session: Any = vars(client)["_session"]
+    return session._transport._held
+
+
 def idle(transport: PlainTransport) -> int:
     return len(vars(transport)["_idle"])
 
@@ -245,7 +250,10 @@ def test_a_transport_that_is_closed_keeps_no_connection() -> None:
         body: Any = transport.handle_request(request(server.url)).stream
         (connection,) = vars(transport)["_in_use"]
         assert b"".join(body)
+        read(transport.handle_request(request(server.url)))
+        (kept,) = vars(transport)["_idle"]
         transport.close()
+        assert kept._socket.fileno() == -1
         assert connection.spent
         body.close()
         assert connection._socket.fileno() == -1
@@ -255,14 +263,15 @@ def test_a_transport_that_is_closed_keeps_no_connection() -> None:
 
 @pytest.mark.parametrize("left", ["idle", "in use"])
 def test_a_client_that_is_left_to_the_collector_leaves_no_socket_open(left: str) -> None:
-    with FaultServer(ok if left == "idle" else endless) as server:
-        client: Any = Client("llamacpp", base_url=server.url, model="m")
-        stream: Any = client.stream(HELLO)
-        for _ in stream:
-            if left == "in use":
-                break
-        pool: Any = vars(client)["_session"]._transport._held
-        held: Any = next(iter(pool._idle if left == "idle" else pool._in_use))._socket
+    with FaultServer(ok, endless) as server:
+        client = Client("llamacpp", base_url=server.url, model="m")
+        assert client.chat(HELLO).text == "Hello"
+        pool = pool_of(client)
+        held: Any = vars(pool)["_idle"][0]._socket
+        stream = client.stream(HELLO)
+        if left == "in use":
+            next(stream)
+        assert (idle(pool), in_use(pool)) == ((1, 0) if left == "idle" else (0, 1))
         gc.collect()  # what is in a variable comes before what leads to it
         around: list[Any] = [client, stream]
         around.append(around)
