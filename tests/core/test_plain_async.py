@@ -188,9 +188,7 @@ async def test_a_reply_that_comes_before_the_request_was_sent_is_its_reply() -> 
         async with serving(serve) as asker:
             response = await asker.ask(bytes(LARGE))
             assert (response.status_code, await response.aread()) == (413, b"{}")
-            connection = asker.connection
-            await response.aclose()
-            assert connection._transport.is_closing()  # half a request is on it
+            assert not vars(asker.transport)["_idle"]  # half a request is on it
 
 
 async def test_what_is_said_at_once_stands_before_any_request() -> None:
@@ -356,17 +354,31 @@ async def test_a_connection_that_is_closed_at_this_end_is_an_error_to_whoever_re
 
 
 async def test_a_reply_that_was_closed_takes_nothing_of_the_next_and_none_of_its_time() -> None:
-    async with serving(echo) as asker:
+    go_on = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await requested(reader)
+        writer.write(HEAD % 5 + b"first")
+        await requested(reader)
+        writer.write(OPEN)
+        await go_on.wait()
+        writer.write(chunk(b"second"))
+
+    async with serving(serve) as asker:
         first: Any = (await asker.ask()).stream
-        assert [piece async for piece in first]
+        assert [piece async for piece in first] == [b"first"]
         await first.aclose()
-        second: Any = (await asker.ask(b"Hello")).stream
+        second: Any = (await asker.ask()).stream
+        reading = asyncio.ensure_future(anext(second))
+        await asyncio.sleep(0)
         await first.aclose()
         first.seconds = lambda: 0.0
         with pytest.raises(StopAsyncIteration):
             await anext(first)
-        assert (await anext(second)).endswith(b"Hello")
-        await second.aclose()
+        await asyncio.sleep(0.01)
+        assert not reading.done()
+        go_on.set()
+        assert await reading == b"second"
 
 
 @BOTH
@@ -507,5 +519,36 @@ async def test_a_call_that_is_cancelled_at_any_turn_of_the_loop_leaves_no_connec
                 call.cancel()
             done = await asyncio.gather(*calls, return_exceptions=True)
             assert {type(each) for each in done} == {asyncio.CancelledError}
-        await asyncio.sleep(0)
-        assert not vars(asker.transport)["_open"]
+        await asyncio.to_thread(until, lambda: not vars(asker.transport)["_open"])
+
+
+@BOTH
+async def test_a_connection_that_is_made_just_when_its_call_is_cancelled_is_closed(
+    tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    real = loop.create_connection
+
+    async def cancelled(*arguments: Any, **options: Any) -> Any:
+        await real(*arguments, **options)
+        raise asyncio.CancelledError
+
+    async with serving(nothing, tls=tls) as asker:
+        monkeypatch.setattr(loop, "create_connection", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await asker.ask()
+        await asyncio.to_thread(until, lambda: not vars(asker.transport)["_open"])
+
+
+async def test_a_socket_that_asyncio_does_not_take_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[socket.socket] = []
+
+    async def refusing(*_: Any, sock: socket.socket, **__: Any) -> Any:
+        given.append(sock)
+        raise OSError("no")
+
+    async with serving(nothing) as asker:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", refusing)
+        with pytest.raises(httpx.ConnectError):
+            await asker.ask()
+    assert [sock.fileno() for sock in given] == [-1]

@@ -117,14 +117,13 @@ class AsyncPlainStream(httpx.AsyncByteStream):
         return self
 
     async def __anext__(self) -> bytes:
-        exchange = self._exchange
+        exchange, connection = self._exchange, self._connection
         if data := exchange.piece():
             return data
-        connection = self._connection
-        if connection.exchange is exchange:  # or it is closed, which `more` tells
+        if not exchange.ended:  # or the connection may be another's by now
             connection.within(self.seconds())
         while not exchange.ended:
-            await connection.more(exchange)
+            await connection.more()
             if data := exchange.piece():
                 return data
         raise StopAsyncIteration

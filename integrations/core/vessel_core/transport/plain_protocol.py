@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import cast
 
 import httpx
@@ -22,8 +23,8 @@ class PlainProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        *("_alarm", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_since", "_transport"),
-        *("_until", "_waiting", "exchange"),
+        *("_alarm", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_rings", "_since"),
+        *("_transport", "_until", "_waiting", "exchange"),
     )
 
     def __init__(self, exchange: Exchange, among: set[PlainProtocol]) -> None:
@@ -38,6 +39,7 @@ class PlainProtocol(asyncio.Protocol):
         self._until: float | None = None
         self._late = False
         self._alarm: asyncio.TimerHandle | None = None
+        self._rings = math.inf  # when the alarm goes off
         self._since = 0.0  # when it became idle
 
     async def begin(self, exchange: Exchange, write: float | None, read: float | None) -> None:
@@ -53,21 +55,19 @@ class PlainProtocol(asyncio.Protocol):
             await self._change()
         self.within(read)
         while not exchange.begun():
-            await self.more(exchange)
+            await self.more()
 
     def within(self, seconds: float | None) -> None:
         """Give what is waited for next so many seconds, however often something changes meanwhile."""
         self._late = False
         self._until = until = None if seconds is None else self._loop.time() + seconds
-        if until is not None and (self._alarm is None or self._alarm.when() > until):
+        if until is not None and until < self._rings:
             self._set_alarm(until)
 
-    async def more(self, exchange: Exchange) -> None:
+    async def more(self) -> None:
         """Wait until more has come of a reply, or its end; raise `httpx.ReadTimeout`, `httpx.ReadError`."""
         if self._lost is not None:
             raise httpx.ReadError(str(self._lost)) from self._lost
-        if self.exchange is not exchange:
-            raise httpx.ReadError("the reply was closed before")
         if self._late:
             raise httpx.ReadTimeout("")
         await self._change()
@@ -89,6 +89,7 @@ class PlainProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it at once, whatever is still to be sent."""
+        self._open.discard(self)  # uvloop tells of no loss if it was to be cancelled just when it was made
         if self._transport is not None:
             self._transport.abort()
 
@@ -118,10 +119,11 @@ class PlainProtocol(asyncio.Protocol):
     def _set_alarm(self, until: float) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
+        self._rings = until
         self._alarm = self._loop.call_at(until, self._ring)
 
     def _ring(self) -> None:
-        self._alarm = None
+        self._alarm, self._rings = None, math.inf
         if self._until is None:
             return
         if self._until > self._loop.time():
@@ -155,7 +157,8 @@ class PlainProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have no reply waited for any longer."""
-        self._lost = exc or ConnectionAbortedError("the connection was closed at this end")
+        lost = exc or ConnectionAbortedError("the connection was closed at this end")
+        self._lost = lost.with_traceback(None)  # frames of asyncio hold what was sent, the key in it
         self._open.discard(self)
         if self._alarm is not None:
             self._alarm.cancel()
