@@ -191,7 +191,7 @@ def test_the_key_and_the_prompt_show_in_no_log_of_anybody(
     face: Face, fault: str, by: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by == "httpx":  # as through a proxy
-        monkeypatch.setattr(sync_shell, "PlainTransport", lambda tls, limits: httpx.HTTPTransport(tls, limits=limits))  # type: ignore[misc]
+        monkeypatch.setattr(sync_shell, "_new_pool", lambda _: httpx.HTTPTransport())
     for name in ["httpx", "httpcore", "vessel_core", *logging.root.manager.loggerDict]:
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Connections of our own to a server, by `socket` and `ssl`: a short call takes a third of what it does over httpx's.
+"""Connections of our own to a server, by `socket` and `ssl`: a short call takes a fifth of what it does over httpx's.
 
 They stand behind httpx's interface for transports, so that everything above is the same, and raise its errors.
 """
@@ -114,8 +114,10 @@ class PlainStream(httpx.SyncByteStream):
     def __next__(self) -> bytes:
         exchange = self._exchange
         while not (data := exchange.piece()):
-            if exchange.ended or self._connection is None:
+            if exchange.ended:
                 raise StopIteration
+            if self._connection is None:
+                raise httpx.ReadError(HUNG_UP)
             exchange.receive(self._connection.receive(self.seconds()))
         return data
 

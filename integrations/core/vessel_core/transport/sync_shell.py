@@ -1,4 +1,4 @@
-"""The sync shell around httpx: makes a call, or opens one whose reply is read as it comes."""
+"""The sync shell: makes a call, or opens one whose reply is read as it comes."""
 
 from __future__ import annotations
 
