@@ -185,13 +185,17 @@ def test_the_key_shows_in_no_link_of_an_errors_chain(face: Face, fault: str) -> 
         assert not holds_the_key(traceback.format_exception(error))
 
 
+def by_httpx(_: object) -> httpx.BaseTransport:
+    return httpx.HTTPTransport()
+
+
 @pytest.mark.parametrize("fault", ["none", *CORE_FAULTS])
 @pytest.mark.parametrize("by", ["ours", "httpx"])
 def test_the_key_and_the_prompt_show_in_no_log_of_anybody(
     face: Face, fault: str, by: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by == "httpx":  # as through a proxy
-        monkeypatch.setattr(sync_shell, "_new_pool", lambda _: httpx.HTTPTransport())
+        monkeypatch.setattr(sync_shell, "_new_pool", by_httpx)
     for name in ["httpx", "httpcore", "vessel_core", *logging.root.manager.loggerDict]:
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     caplog.set_level(logging.DEBUG)
