@@ -67,6 +67,8 @@ def test_a_reply_means_what_h11_says_however_it_is_cut(reply: bytes, step: int) 
         (CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", True),
         (HEAD + b"Content-Length: 5\r\n\r\nhello", True),
         (HEAD + b"Content-Length: 5\r\nConnection: keep-alive\r\n\r\nhello", True),
+        (HEAD + b"Content-Length: 5\r\nConnection: Keep-Alive\r\n\r\nhello", True),
+        (CHUNKED.replace(b"chunked", b"Chunked") + b"5\r\nhello\r\n0\r\n\r\n", True),
         (CHUNKED + b"5;a=b\r\nhello\r\n0\r\n\r\n", False),
         (HEAD.replace(b"1.1", b"1.0") + b"\r\nhello", False),
     ],
@@ -111,6 +113,13 @@ def test_a_body_in_chunks_of_next_to_nothing_is_given_up(
     monkeypatch.setattr(http1, limit, 200)
     assert read_by_exchange([CHUNKED, *[form * 10] * 2, b"0\r\n\r\n"])[1:4] == (b"x" * 20, "", True)
     assert "next to nothing" in read_by_exchange([CHUNKED, *[form * 10] * 50]).fault
+
+
+def test_a_long_answer_that_h11_reads_is_no_chunks_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http1, "MOST_UNUSUAL", 50)
+    token = b"20\r\n" + 32 * b"x" + b"\r\n"
+    read = read_by_exchange([b"HTTP/1.1 103 Early\r\n\r\n", CHUNKED, *[token * 50] * 10, b"0\r\n\r\n"])
+    assert read[1:4] == (32 * 500 * b"x", "", True)
 
 
 def test_what_came_before_a_fault_is_there() -> None:

@@ -22,9 +22,9 @@ MOST_INTERIM = 100
 LONGEST_FRAMING = 1024 * 1024
 """Bytes by which what frames a body may exceed the body: chunks of a byte make a million of them."""
 
-USUAL_PIECES = 3
+LEAST = 16
 MOST_UNUSUAL = 30_000
-"""How many pieces of a body h11 may be given beyond the usual ones of a read: each takes it as long as a read."""
+"""How many pieces h11 may make of a body beyond one for each `LEAST` bytes: each takes it as long as a read."""
 
 MOST_READS = 8
 """How many reads a usual head may come in."""
@@ -150,12 +150,13 @@ class Exchange:
         for line in head[2].split(b"\r\n")[:-1]:
             name, _, value = line.partition(b":")
             value = value.strip(b" \t")
-            headers.append((name, value))
             if (values := said.get(name.lower())) is not None:
-                values.append(value)
+                values.append(value.lower())
+                value = value.lower() if values is codings else value
+            headers.append((name, value))
         chunked = codings == [b"chunked"] and not lengths
         sized = len(lengths) == 1 and not codings and _LENGTH.fullmatch(lengths[0])
-        keeps = connection in ([], [b"keep-alive"], [b"Keep-Alive"])
+        keeps = connection in ([], [b"keep-alive"])
         if (
             not (chunked or sized)
             or not (keeps or connection == [b"close"])
@@ -218,12 +219,11 @@ class Exchange:
     def _ask(self, conn: h11.Connection, data: bytes) -> None:
         """Give h11 what came; take what it says of it."""
         conn.receive_data(data)
-        pieces = -USUAL_PIECES
+        before = len(self._pieces)
         try:
             while (event := conn.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Data):
                     self._pieces.append(bytes(event.data))
-                    pieces += 1
                 elif isinstance(event, h11.InformationalResponse):
                     self._interim += 1
                     if self._interim > MOST_INTERIM:
@@ -238,7 +238,8 @@ class Exchange:
                     return
         except h11.RemoteProtocolError as error:
             self._fail(str(error))
-        self._unusual += max(0, pieces)
+        pieces = self._pieces[before:]
+        self._unusual = max(0, self._unusual + len(pieces) - sum(map(len, pieces)) // LEAST)
 
     def _cut(self) -> None:
         """The other end was closed, and h11 doesn't know better."""
