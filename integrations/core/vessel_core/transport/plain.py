@@ -5,6 +5,7 @@ They stand behind httpx's interface for transports, so that everything above is 
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -13,11 +14,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 
 from vessel_core.transport.http1 import Exchange
+
+T = TypeVar("T")
 
 MOST = 64 * 1024
 """How many bytes a read may bring, as with httpx."""
@@ -49,14 +52,16 @@ class PlainTransport(httpx.BaseTransport):
         connection = self._kept()
         if connection is None:
             trace("connection.connect_tcp.started", {})
-            connection = _Connection(_connected(request.url, self._tls, wait["connect"]))
+            connection = _Connection(_connected(request.url, wait["connect"]))
         self._in_use.add(connection)
         try:
             if hang_ups != self._hang_ups:  # while it connected
                 raise httpx.ReadError(HUNG_UP)
+            if request.url.scheme == "https":
+                connection.secure(self._tls, request.url.raw_host.decode("ascii"))
             trace("http11.send_request_headers.started", {})
             connection.send(exchange, wait["write"])
-            connection.begin(exchange, wait["read"])
+            connection.read(exchange, exchange.begun, wait["read"])
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
@@ -112,14 +117,18 @@ class PlainStream(httpx.SyncByteStream):
         return self
 
     def __next__(self) -> bytes:
-        exchange = self._exchange
-        while not (data := exchange.piece()):
-            if exchange.ended:
-                raise StopIteration
+        more = self._more()
+        if not more:
             if self._connection is None:
                 raise httpx.ReadError(HUNG_UP)
-            exchange.receive(self._connection.receive(self.seconds()))
-        return data
+            more = self._connection.read(self._exchange, self._more, self.seconds())
+        if more is True:
+            raise StopIteration
+        return cast("bytes", more)
+
+    def _more(self) -> bytes | bool:
+        """Return what has come; whether that was all if nothing has."""
+        return self._exchange.piece() or self._exchange.ended
 
     def close(self) -> None:
         """Keep the connection for the next call if the whole body has come; close it otherwise."""
@@ -134,14 +143,25 @@ HUNG_UP = "the connection was closed at this end"
 class _Connection:
     """A socket. `until` is when it has been idle for too long; one that is `spent` serves no other call."""
 
-    __slots__ = ("_hung_up", "_seconds", "_socket", "spent", "until")
+    __slots__ = ("_hung_up", "_pid", "_seconds", "_socket", "spent", "until")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._seconds = connected.gettimeout()
         self._hung_up = False
+        self._pid = os.getpid()
         self.spent = False
         self.until = 0.0
+
+    def secure(self, tls: ssl.SSLContext, host: str) -> None:
+        """Speak TLS from now on, unless it does already. The handshake may take as long as connecting."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return
+        try:
+            self._socket = made = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+            made.do_handshake()
+        except OSError as error:
+            raise _unconnected(error) from error
 
     def send(self, exchange: Exchange, seconds: float | None) -> None:
         """Send a request. That this breaks is no error: the server may have answered before it closed."""
@@ -155,21 +175,20 @@ class _Connection:
             self.spent = True
         exchange.outgoing = b""
 
-    def begin(self, exchange: Exchange, seconds: float | None) -> None:
-        """Read until a reply has begun; raise `httpx.ReadTimeout` once the time of a single read is over."""
-        if seconds is None:
-            while not exchange.begun():
-                exchange.receive(self.receive(None))
-            return
-        until = monotonic() + seconds
-        exchange.receive(self.receive(seconds))
-        while not exchange.begun():
-            if (left := until - monotonic()) <= 0:
-                raise httpx.ReadTimeout("")
-            exchange.receive(self.receive(left))
+    def read(self, exchange: Exchange, enough: Callable[[], T], seconds: float | None) -> T:
+        """Read until it is `enough`, which is returned; raise `httpx.ReadTimeout` once the time of a single read is over."""
+        until, left = None, seconds
+        while not (found := enough()):
+            if until is not None:
+                left = until - monotonic()
+                if left <= 0:
+                    raise httpx.ReadTimeout("")
+            elif seconds is not None:
+                until = monotonic() + seconds
+            exchange.receive(self._received(left))
+        return found
 
-    def receive(self, seconds: float | None) -> bytes:
-        """Return what a read brings, nothing once the other end is closed."""
+    def _received(self, seconds: float | None) -> bytes:
         self._wait(seconds)
         try:
             data = self._socket.recv(MOST)
@@ -189,13 +208,18 @@ class _Connection:
     def hang_up(self) -> None:
         """Shut it down, for whatever thread reads it."""
         self._hung_up = self.spent = True
-        with suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # a TLS socket's own would have it read in plain
+        self._shut_down()
 
     def close(self) -> None:
-        """Close it."""
+        """Close it, for the server too: a child that was forked meanwhile has it open as well, and may live long."""
+        if self._pid == os.getpid():
+            self._shut_down()
         with suppress(OSError):
             self._socket.close()
+
+    def _shut_down(self) -> None:
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # a TLS socket's own would have it read in plain
 
     def _wait(self, seconds: float | None) -> None:
         if seconds != self._seconds:
@@ -203,21 +227,23 @@ class _Connection:
             self._seconds = seconds
 
 
-def _connected(url: httpx.URL, tls: ssl.SSLContext, seconds: float | None) -> socket.socket:
+def _connected(url: httpx.URL, seconds: float | None) -> socket.socket:
     """Connect to the server of a URL; each of its addresses may take so many seconds."""
-    secure, host = url.scheme == "https", url.raw_host.decode("ascii")
+    port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        made = socket.create_connection((host, url.port or (443 if secure else 80)), seconds)
+        made = socket.create_connection((url.raw_host.decode("ascii"), port), seconds)
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return tls.wrap_socket(made, server_hostname=host) if secure else made
         except BaseException:
             made.close()
             raise
-    except TimeoutError as error:
-        raise httpx.ConnectTimeout("") from error
     except OSError as error:
-        raise httpx.ConnectError(str(error)) from error
+        raise _unconnected(error) from error
+    return made
+
+
+def _unconnected(error: OSError) -> httpx.TransportError:
+    return httpx.ConnectTimeout("") if isinstance(error, TimeoutError) else httpx.ConnectError(str(error))
 
 
 def readable(held: socket.socket) -> bool:

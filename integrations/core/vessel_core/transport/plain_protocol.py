@@ -88,7 +88,7 @@ class PlainProtocol(asyncio.Protocol):
         return not (self._is_closed() or readable(self._connected.get_extra_info("socket")))
 
     def abort(self) -> None:
-        """Close it at once, whatever is still to be sent."""
+        """Close it at once, whatever is still to be sent; a child that was forked meanwhile may have it open longer."""
         self._open.discard(self)  # uvloop tells of no loss if it was to be cancelled just when it was made
         if self._transport is not None:
             self._transport.abort()
@@ -157,6 +157,10 @@ class PlainProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Have no reply waited for any longer."""
+        if exc is None and self in self._open and self.exchange is not None:
+            self.exchange.receive(
+                b""
+            )  # the other end closed it: uvloop doesn't tell so before if that was without TLS's own end
         lost = exc or ConnectionAbortedError("the connection was closed at this end")
         self._lost = lost.with_traceback(None)  # frames of asyncio hold what was sent, the key in it
         self._open.discard(self)
