@@ -156,6 +156,15 @@ async def test_a_connection_serves_one_call_after_another_whatever_their_size(tl
             assert asker.connection.exchange is None
 
 
+@BOTH
+async def test_what_comes_at_once_to_many_connections_is_not_mixed(tls: bool) -> None:
+    async with serving(echo, tls=tls) as asker:
+        contents = [bytes([65 + number]) * 500_000 for number in range(20)]
+        responses = await asyncio.gather(*(asker.ask(content) for content in contents))
+        bodies = await asyncio.gather(*(response.aread() for response in responses))
+    assert [body.partition(b"\r\n\r\n")[2] for body in bodies] == contents
+
+
 async def test_a_request_goes_out_in_one_write_and_is_not_kept() -> None:
     written: list[bytes] = []
 

@@ -12,6 +12,7 @@ import httpx
 
 from vessel_core.transport.happy_eyeballs import connect
 from vessel_core.transport.http1 import Exchange
+from vessel_core.transport.plain import MOST
 from vessel_core.transport.plain_protocol import PlainProtocol
 from vessel_core.transport.unhurried import unhurried
 
@@ -29,6 +30,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         self._keepalive = limits.keepalive_expiry or 0.0
         self._open: set[PlainProtocol] = set()
         self._idle: deque[PlainProtocol] = deque()
+        self._buffer = memoryview(bytearray(MOST))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its response when its head has come."""
@@ -82,7 +84,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         options: dict[str, Any] = {}
         if secure:
             options = {"ssl": self._tls, "server_hostname": host, "ssl_handshake_timeout": LONGEST_HANDSHAKE}
-        connection = PlainProtocol(exchange, self._open)
+        connection = PlainProtocol(exchange, self._open, self._buffer)
         try:
             async with unhurried(seconds):
                 opened = await connect(host, url.port or (443 if secure else 80))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import cast
+from typing import Any
 
 import httpx
 
@@ -15,23 +15,24 @@ MOST_HELD = 256 * 1024
 """Bytes that may have come and not been read: reading stops until they are."""
 
 
-class PlainProtocol(asyncio.Protocol):
-    """A connection; `exchange` is what it serves, nothing while it is idle.
+class PlainProtocol(asyncio.BufferedProtocol):
+    """A connection; `exchange` is what it serves, nothing while it is idle; `buffer` is where reads go, one after the other.
 
     What comes goes to the exchange at once, and wakes who waits for it: a future for each wait, and a timer for many. It is set
     anew only for a wait that may not take as long as it has left; when it goes off it looks whether the last one is over.
     """
 
     __slots__ = (
-        *("_alarm", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_rings", "_since"),
+        *("_alarm", "_buffer", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_rings", "_since"),
         *("_transport", "_until", "_waiting", "exchange"),
     )
 
-    def __init__(self, exchange: Exchange, among: set[PlainProtocol]) -> None:
+    def __init__(self, exchange: Exchange, among: set[PlainProtocol], buffer: memoryview) -> None:
         self.exchange: Exchange | None = exchange
+        self._buffer = buffer
         self._open = among
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Any = None  # asyncio's, once there is one
         self._lost: Exception | None = None
         self._held = 0
         self._paused = self._full = False
@@ -45,7 +46,7 @@ class PlainProtocol(asyncio.Protocol):
     async def begin(self, exchange: Exchange, write: float | None, read: float | None) -> None:
         """Send a request; return when the head of its reply has come, within so many seconds for each."""
         self.exchange = exchange
-        self._connected.write(exchange.outgoing)  # whose value is no variable: frames are shown, and it holds the key
+        self._transport.write(exchange.outgoing)  # whose value is no variable: frames are shown, and it holds the key
         exchange.outgoing = b""
         if self._full:
             self.within(write)
@@ -77,7 +78,7 @@ class PlainProtocol(asyncio.Protocol):
         self.exchange = None
         self._since = self._loop.time()
         self._go_on_reading()
-        return not (self._is_closed() or self._connected.get_write_buffer_size())
+        return not (self._is_closed() or self._transport.get_write_buffer_size())
 
     def is_idle_for(self, seconds: float) -> bool:
         """Tell whether it has been idle for so long."""
@@ -85,7 +86,7 @@ class PlainProtocol(asyncio.Protocol):
 
     def is_silent(self) -> bool:
         """Tell whether nothing has come, the end neither: what comes to an idle connection was not asked for."""
-        return not (self._is_closed() or readable(self._connected.get_extra_info("socket")))
+        return not (self._is_closed() or readable(self._transport.get_extra_info("socket")))
 
     def abort(self) -> None:
         """Close it at once, whatever is still to be sent; a child that was forked meanwhile may have it open longer."""
@@ -94,11 +95,7 @@ class PlainProtocol(asyncio.Protocol):
             self._transport.abort()
 
     def _is_closed(self) -> bool:
-        return self._lost is not None or self._connected.is_closing()
-
-    @property
-    def _connected(self) -> asyncio.Transport:
-        return cast("asyncio.Transport", self._transport)
+        return self._lost is not None or self._transport.is_closing()
 
     async def _change(self) -> None:
         self._go_on_reading()
@@ -110,7 +107,7 @@ class PlainProtocol(asyncio.Protocol):
         self._held = 0
         if self._paused:
             self._paused = False
-            self._connected.resume_reading()
+            self._transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -134,19 +131,23 @@ class PlainProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take asyncio's transport, which from now on tells what happens."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = transport
         self._open.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where the next read goes. (asyncio's other way makes an object of 256 KiB for each, which takes 14 µs.)"""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Hand on what came; close a connection on which nothing was asked for."""
         if self.exchange is None:
             self.abort()
             return
-        self.exchange.receive(data)
-        self._held += len(data)
+        self.exchange.receive(bytes(self._buffer[:nbytes]))
+        self._held += nbytes
         if self._held > MOST_HELD and not self._paused:
             self._paused = True
-            self._connected.pause_reading()
+            self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> None:
