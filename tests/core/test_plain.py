@@ -63,6 +63,25 @@ def read(response: httpx.Response) -> bytes:
         response.close()
 
 
+@contextmanager
+def child_that_lives() -> Generator[None]:
+    """Fork a child that does nothing as long as the block lasts."""
+    ours, its = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which the child doesn't use
+        child = os.fork()
+    if child == 0:
+        os.close(its)
+        os.read(ours, 1)
+        os._exit(0)
+    os.close(ours)
+    try:
+        yield
+    finally:
+        os.close(its)
+        os.waitpid(child, 0)
+
+
 def pool_of(client: Client) -> PlainTransport:
     session: Any = vars(client)["_session"]
     return session._transport._held
@@ -378,6 +397,20 @@ def test_a_thread_that_waits_for_an_answer_is_woken(
     assert server.posts == 1
 
 
+def test_framing_that_drips_gives_a_piece_no_more_time() -> None:
+    def drips(talk: Talk) -> None:
+        talk.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;")
+        while True:
+            talk.say(b"a")
+            talk.pause(0.02)
+
+    with FaultServer(drips) as server, transport_to() as transport:
+        body: Any = transport.handle_request(request(server.url, read=0.2)).stream
+        with pytest.raises(httpx.ReadTimeout):
+            next(body)
+        body.close()
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_body_that_ends_because_it_was_hung_up_is_not_whole(tls: bool) -> None:
     with FaultServer(begun, tls=tls) as server, transport_to() as transport:
@@ -389,6 +422,25 @@ def test_a_body_that_ends_because_it_was_hung_up_is_not_whole(tls: bool) -> None
         with pytest.raises(httpx.ReadError, match="closed at this end"):
             next(body)
         body.close()
+
+
+def test_a_handshake_is_hung_up() -> None:
+    failures: list[Exception] = []
+
+    def ask(url: str) -> None:
+        try:
+            transport.handle_request(request(url.replace("http:", "https:"), connect=60))
+        except httpx.ConnectError as error:
+            failures.append(error)
+
+    with FaultServer(Talk.hold) as server, transport_to() as transport:
+        thread = threading.Thread(target=ask, args=[server.url])
+        thread.start()
+        until(lambda: in_use(transport) == 1)
+        transport.hang_up()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert (len(failures), in_use(transport)) == (1, 0)
 
 
 def test_who_was_connecting_when_all_was_hung_up_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,6 +475,15 @@ def test_a_forked_child_hangs_up_on_nobody() -> None:
         assert not server.deserted()
         stream.close()
         assert server.deserted()
+
+
+def test_a_server_hears_of_a_stop_while_a_forked_child_lives() -> None:
+    with FaultServer(endless) as server, Client("llamacpp", base_url=server.url, model="m") as client:
+        stream = client.stream(HELLO)
+        next(stream)
+        with child_that_lives():
+            stream.close()
+            assert server.deserted()
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 import uvloop  # pyright: ignore[reportMissingImports]
+from vessel_core.transport.plain import shut_down
 from vessel_core.transport.plain_async import AsyncPlainTransport
 from vessel_core.transport.plain_protocol import MOST_HELD
 
 from tests.core.hosting import until
+from tests.core.test_plain import child_that_lives
 from tests.faults.fault_server import CERTIFICATE
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -428,10 +430,34 @@ async def test_a_connection_that_is_reset_before_the_reply_is_an_error() -> None
 
 
 @BOTH
-async def test_a_body_that_ends_with_its_connection_is_whole(tls: bool) -> None:
+@pytest.mark.parametrize("farewell", [True, False])
+async def test_a_body_that_ends_with_its_connection_is_whole(farewell: bool, tls: bool) -> None:
     head = b"HTTP/1.1 200 OK\r\n\r\n"
-    async with serving(saying(head, b"Hello", then=lambda writer: writer.close()), tls=tls) as asker:
+
+    def end(writer: asyncio.StreamWriter) -> None:
+        if farewell:
+            writer.close()
+        else:  # below TLS, which says no word of it
+            shut_down(writer.get_extra_info("socket"))
+
+    async with serving(saying(head, b"Hello", then=end), tls=tls) as asker:
         assert await asker.whole() == b"Hello"
+
+
+async def test_a_server_hears_of_a_stop_while_a_forked_child_lives() -> None:
+    heard = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await requested(reader)
+        writer.write(OPEN)
+        assert not await reader.read()
+        heard.set()
+
+    async with serving(serve) as asker, asyncio.timeout(10.0):
+        response = await asker.ask()
+        with child_that_lives():
+            await response.aclose()
+            await heard.wait()
 
 
 async def test_all_connections_are_closed_those_in_use_too() -> None:

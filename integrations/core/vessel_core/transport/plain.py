@@ -208,18 +208,14 @@ class _Connection:
     def hang_up(self) -> None:
         """Shut it down, for whatever thread reads it."""
         self._hung_up = self.spent = True
-        self._shut_down()
+        shut_down(self._socket)
 
     def close(self) -> None:
-        """Close it, for the server too: a child that was forked meanwhile has it open as well, and may live long."""
+        """Close it."""
         if self._pid == os.getpid():
-            self._shut_down()
+            shut_down(self._socket)
         with suppress(OSError):
             self._socket.close()
-
-    def _shut_down(self) -> None:
-        with suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # a TLS socket's own would have it read in plain
 
     def _wait(self, seconds: float | None) -> None:
         if seconds != self._seconds:
@@ -253,6 +249,14 @@ def readable(held: socket.socket) -> bool:
     looking = select.poll()  # `select` takes no file beyond the 1024th
     looking.register(held, select.POLLIN)
     return bool(looking.poll(0))
+
+
+def shut_down(held: socket.socket | None) -> None:
+    """End a connection for the other end too, whoever else has it open: a child that was forked meanwhile may live long."""
+    with suppress(OSError):
+        if held is not None:  # a TLS socket's own way would have it read in plain, and what uvloop gives has none
+            with socket.fromfd(held.fileno(), held.family, held.type) as same:
+                same.shutdown(socket.SHUT_RDWR)
 
 
 def _close(idle: deque[_Connection], in_use: Collection[_Connection]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from typing import Any
 
 import httpx
 
 from vessel_core.transport.http1 import Exchange
-from vessel_core.transport.plain import readable
+from vessel_core.transport.plain import readable, shut_down
 
 MOST_HELD = 256 * 1024
 """Bytes that may have come and not been read: reading stops until they are."""
@@ -23,14 +24,15 @@ class PlainProtocol(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        *("_alarm", "_buffer", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_rings", "_since"),
-        *("_transport", "_until", "_waiting", "exchange"),
+        *("_alarm", "_buffer", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_pid", "_rings"),
+        *("_since", "_transport", "_until", "_waiting", "exchange"),
     )
 
     def __init__(self, exchange: Exchange, among: set[PlainProtocol], buffer: memoryview) -> None:
         self.exchange: Exchange | None = exchange
         self._buffer = buffer
         self._open = among
+        self._pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None  # asyncio's, once there is one
         self._lost: Exception | None = None
@@ -89,9 +91,11 @@ class PlainProtocol(asyncio.BufferedProtocol):
         return not (self._is_closed() or readable(self._transport.get_extra_info("socket")))
 
     def abort(self) -> None:
-        """Close it at once, whatever is still to be sent; a child that was forked meanwhile may have it open longer."""
+        """Close it at once, whatever is still to be sent."""
         self._open.discard(self)  # uvloop tells of no loss if it was to be cancelled just when it was made
         if self._transport is not None:
+            if self._pid == os.getpid():
+                shut_down(self._transport.get_extra_info("socket"))
             self._transport.abort()
 
     def _is_closed(self) -> bool:
@@ -159,9 +163,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Have no reply waited for any longer."""
         if exc is None and self in self._open and self.exchange is not None:
-            self.exchange.receive(
-                b""
-            )  # the other end closed it: uvloop doesn't tell so before if that was without TLS's own end
+            self.exchange.receive(b"")  # uvloop tells of no end before if TLS had none of its own
         lost = exc or ConnectionAbortedError("the connection was closed at this end")
         self._lost = lost.with_traceback(None)  # frames of asyncio hold what was sent, the key in it
         self._open.discard(self)
