@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import uvloop
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import outgoing
@@ -168,7 +169,12 @@ def test_a_read_timeout_of_one_call_is_not_left_to_the_next(connect: Connect) ->
 # ---------------------------------------------------------------------------------------------- loops, threads, processes
 
 
-def test_one_async_client_lives_through_100_event_loops(echoing: FakeServer) -> None:
+@pytest.mark.parametrize("fast", ["0", "1"])
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_one_async_client_lives_through_100_event_loops(
+    echoing: FakeServer, run: Callable[..., str], fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VESSEL_FAST", fast)
     client = async_client_of(echoing)
 
     async def ask(number: int) -> str:
@@ -176,7 +182,7 @@ def test_one_async_client_lives_through_100_event_loops(echoing: FakeServer) -> 
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        assert [asyncio.run(ask(number)) for number in range(100)] == [f"say {number}" for number in range(100)]
+        assert [run(ask(number)) for number in range(100)] == [f"say {number}" for number in range(100)]
         gc.collect()
     assert [str(warning.message) for warning in warned] == []
     assert echoing.connections == 100

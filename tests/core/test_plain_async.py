@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-import uvloop  # pyright: ignore[reportMissingImports]
+import uvloop
 from vessel_core.transport.plain import shut_down
 from vessel_core.transport.plain_async import AsyncPlainTransport
 from vessel_core.transport.plain_protocol import MOST_HELD
