@@ -62,6 +62,17 @@ def test_base64_holds_no_more_numbers_than_json_may() -> None:
         check_vectors([array("f", bytes(4 * (most + 1)))] * 2, 2, None)
 
 
+def test_a_batch_of_the_most_dimensions_that_are_known_is_taken() -> None:
+    check_vectors([array("f", bytes(4 * 12_288))] * 256, 256, 12_288)
+
+
+def test_numbers_are_no_wide_text_whatever_the_model_is_called() -> None:
+    numbers = b"0." + b"5" * 998 + b","
+    vectors = b'{"model":"\xe6\xa8\xa1\xe5\x9e\x8b","data":[' + numbers * (MAX_COST // 4 // 1000 + 1) + b"1]}"
+    assert len(vectors) > MAX_COST // 4
+    assert loads(vectors)["model"] == "\N{CJK UNIFIED IDEOGRAPH-6A21}\N{CJK UNIFIED IDEOGRAPH-578B}"
+
+
 def test_a_text_of_wide_characters_counts_four_times() -> None:
     text = '"\N{SMILING FACE WITH OPEN MOUTH}'.encode() + b"a" * (MAX_COST // 4) + b'"'
     with pytest.raises(ResponseTooLarge, match="so long a text"):

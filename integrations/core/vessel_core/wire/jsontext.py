@@ -79,11 +79,10 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
 
 
 def _weigh(data: bytes | str, more: int) -> None:
-    size = len(data)
     if isinstance(data, str):
         if _dearer(MAX_TEXT_COST, _utf8(data)):
             raise ValueError("JSON of so many values that it would fill the memory")
-    elif _dearer(MAX_COST + more, data) or (WIDE * size > MAX_COST + more and not data.isascii()):
+    elif _dearer(MAX_COST + more, data) or _wider(MAX_COST + more, data):
         raise ResponseTooLarge(
             "The reply is JSON of so many values, or so long a text, that it would fill the memory.",
             hint="This is no LLM server's answer: is the URL right, and the server to be trusted? If it is, "
@@ -101,6 +100,13 @@ def _dearer(most: int, data: bytes) -> bool:
             if cost <= most:
                 break
     return cost > most
+
+
+def _wider(most: int, data: bytes) -> bool:
+    """Tell whether the texts of a document that are no ASCII may take more bytes of memory. What is no text takes none."""
+    if WIDE * len(data) <= most or data.isascii():
+        return False
+    return WIDE * sum(len(text[0]) for text in _TEXTS.finditer(data) if not text[0].isascii()) > most
 
 
 def _cost(data: bytes, start: int, end: int) -> int:

@@ -12,8 +12,8 @@ from typing import Any, cast
 from vessel_core.errors import ProtocolError, ResponseTooLarge
 from vessel_core.wire.jsontext import MAX_COST, NUMBER
 
-VECTOR = 8192 * NUMBER
-"""Bytes of memory a vector may take, of the most dimensions that models have."""
+VECTOR = 16_384 * NUMBER
+"""Bytes of memory a vector may take, of more dimensions than models have: 12,288 are known."""
 
 
 def decode_vector(embedding: Any) -> Sequence[float]:
