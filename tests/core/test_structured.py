@@ -93,9 +93,9 @@ def test_a_call_whose_arguments_never_end_is_an_error(connect: Connect) -> None:
         {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "get_weather", "arguments": '{"city": "'}}]}
     )
     more = chunk({"tool_calls": [{"index": 0, "function": {"arguments": "x" * 1000}}]})
-    with llamacpp_server([start, *[more] * 70, STOP, DONE]) as server:
+    with llamacpp_server([start, *[more] * 100, STOP, DONE]) as server:
         client = connect(base_url=server.base_url, model="x")
-        with pytest.raises(ResponseTooLarge, match="'get_weather' are longer than 65,536 characters") as caught:
+        with pytest.raises(ResponseTooLarge, match="'get_weather' are longer than 98,304 characters") as caught:
             client.chat([HELLO], tools=[WEATHER], tool_choice="required")
         assert "max_tokens" in str(caught.value.hint)
         unbound = connect(base_url=server.base_url, model="x", quirks={"max_structured": None})

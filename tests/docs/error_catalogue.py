@@ -138,7 +138,7 @@ def environment(server: FakeServer, act: Callable[[Client], object]) -> Raise:
 HTML = Response.text("<html><body><h1>502 Bad Gateway</h1></body></html>", 502, "text/html")
 PAGE_200 = Response.text("<html><body>Welcome to the router</body></html>", 200, "text/html")
 ENDLESS = event(
-    {"choices": [{"delta": {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "x" * 70_000}}]}}]}
+    {"choices": [{"delta": {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "x" * 100_000}}]}}]}
 )
 LOADING = Response.json(said("unavailable_error", "Loading model", 503), 503)
 CUT_PROMPT = [line({"content": "Hi"}), last(prompt_eval_count=1030)]

@@ -498,6 +498,12 @@ def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         assembler.feed([piece(at, str(at), "get_weather", "x" * 60) for at in range(2)])
 
 
+def test_two_chinese_characters_a_token_may_be_written_as_escapes() -> None:
+    text = json.dumps({"a": "\N{CJK UNIFIED IDEOGRAPH-4F60}" * 16_000})
+    calls = tools.assembler(ask(options={"max_tokens": 8192}), Quirks())
+    assert calls.feed([piece(0, "0", "f", text)])[0].arguments == text
+
+
 @pytest.mark.parametrize("unit", ["[],", '{"a":0},'])
 def test_arguments_of_a_list_for_each_few_characters_are_refused_of_all_calls_together(unit: str) -> None:
     most = tools.MAX_ARGUMENTS // tools.CHARACTERS_A_LIST

@@ -30,8 +30,8 @@ LOOKS = 24
 """How many times the longest arguments may be looked at to find where the next call begins."""
 PIECE = 4
 """Characters that take as long to look at as it takes to join a piece."""
-CHARACTERS_A_TOKEN = 8
-"""More than any language has; arguments are bounded by it where the answer's tokens are."""
+CHARACTERS_A_TOKEN = 12
+"""More than any language has, or two Chinese characters as escapes; arguments are bounded by it where the answer's tokens are."""
 _BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
 _COUNTED = re.compile(r"(call|tool|functions?)?[\W_]?\d{1,3}", re.IGNORECASE)
 """An id that is no more than the place of a call in its reply, so that the next reply has it too: quirk 55."""
