@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessageChunk
 from langchain_core.utils.json import parse_partial_json
-from langchain_vessel import ChatVessel
-from langchain_vessel.replies import unparsable
+from langchain_vessel import ChatVessel, replies
+from langchain_vessel.replies import Chunks, unparsable
 from vessel_core.errors import StreamInterrupted
+from vessel_core.types import Delta, ToolCallDelta
 
 from tests.fake_server import llamacpp_server, ollama_server
 from tests.langchain.scripted import calling, ending, ollama_lines
@@ -65,6 +66,35 @@ def test_a_long_piece_of_arguments_that_is_no_json_costs_no_seconds() -> None:
         pieces = [piece for each in chat.stream("x") for piece in each.tool_call_chunks]
         assert time.process_time() - began < 1.0
     assert sum(len(piece["args"] or "") for piece in pieces) > 240_000
+
+
+def test_langchain_completes_no_piece_but_the_first_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take seconds for thousands that look like a beginning, and what it made of them was never said."""
+    completed: list[str] = []
+
+    def noted(text: str) -> Any:
+        completed.append(text)
+        return parse_partial_json(text)
+
+    monkeypatch.setattr(replies, "parse_partial_json", noted)
+    pieces = ["", " ", '{"a" b', '{"a" c', '{"a": 1', " ", '{"a": 2}']
+    chunks = Chunks()
+    made = [
+        chunks.of(Delta(tool_calls=[ToolCallDelta(index, f"call-{index}", "f", piece)]))
+        for piece in pieces
+        for index in (0, 1)
+    ]
+    assert completed == ['{"a" b', '{"a" b']
+    read = [each.message.tool_calls for each in made if each is not None and isinstance(each.message, AIMessageChunk)]
+    assert [[call["args"] for call in calls] for calls in read] == [
+        [{}],
+        [{}],
+        [],
+        [],
+        [{}],
+        [{}],
+        *([] for _ in range(8)),
+    ]
 
 
 async def test_a_call_at_which_a_stream_broke_off_is_none_in_what_came_before_the_error() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -37,16 +37,17 @@ def chunk(
     *,
     reasoning: str = "",
     calls: list[ToolCallChunk] | None = None,
+    later: Collection[int] = (),
     metadata: Mapping[str, Any] | None = None,
     usage: UsageMetadata | None = None,
     last: bool = False,
 ) -> ChatGenerationChunk:
-    """Return one piece of an answer.
+    """Return one piece of an answer. `later` are the calls, by place, whose arguments began in an earlier one.
 
     It is not validated, which would cost more than everything else on a token's way. A test holds that it equals a
     validated one in each field.
     """
-    tool_calls, invalid_tool_calls = _read(calls) if calls else ([], [])
+    tool_calls, invalid_tool_calls = _read(calls, later) if calls else ([], [])
     fields: dict[str, Any] = {
         "content": text,
         "additional_kwargs": {"reasoning_content": reasoning} if reasoning else {},
@@ -65,12 +66,17 @@ def chunk(
     return built(ChatGenerationChunk, told, {"text", "message"}, None)
 
 
-def _read(pieces: list[ToolCallChunk]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """Return what LangChain reads in pieces of calls: those it can complete to an object, and the others."""
+def _read(pieces: list[ToolCallChunk], later: Collection[int]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """Return what LangChain reads in pieces of calls: those it can complete to an object, and the others.
+
+    A later piece begins no object, even if it looks like it, and is not tried: that takes longer than everything else, and
+    they come by the thousand.
+    """
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for piece in pieces:
-        arguments = _completed(piece["args"] or "")
+    for at, piece in enumerate(pieces):
+        text = piece["args"] or ""
+        arguments = None if text and at in later else _completed(text)
         if arguments is None:
             invalid.append(invalid_tool_call(name=piece["name"], args=piece["args"], id=piece["id"], error=None))
         else:
@@ -79,8 +85,7 @@ def _read(pieces: list[ToolCallChunk]) -> tuple[list[ToolCall], list[InvalidTool
 
 
 def _completed(text: str) -> dict[str, Any] | None:
-    """Return the object that LangChain makes of a piece of arguments. One from the middle begins none, and is not tried:
-    that takes longer than everything else, and they come by the thousand."""
+    """Return the object that LangChain makes of the first piece of arguments."""
     if not text:
         return {}
     if not text.lstrip().startswith("{"):
@@ -134,9 +139,14 @@ class Chunks:
         self._ending.add(delta)
         if not (delta.tool_calls or delta.text or delta.reasoning or delta.logprobs or delta.progress):
             return None
-        calls = [self._call(piece) for piece in delta.tool_calls] if delta.tool_calls else None
+        calls: list[ToolCallChunk] = []
+        later: set[int] = set()
+        for at, piece in enumerate(delta.tool_calls):
+            if self._has_begun(piece.index):
+                later.add(at)
+            calls.append(self._call(piece))
         metadata = _beside(delta) if delta.logprobs or delta.progress else None
-        return chunk(delta.text, reasoning=delta.reasoning, calls=calls, metadata=metadata)
+        return chunk(delta.text, reasoning=delta.reasoning, calls=calls, later=later, metadata=metadata)
 
     def last(self) -> ChatGenerationChunk:
         """Return the last chunk, with all that is said once."""
@@ -161,6 +171,10 @@ class Chunks:
             if not text.strip() or parse_arguments(text) is None
         ]
         return chunk(calls=calls) if calls else None
+
+    def _has_begun(self, index: int) -> bool:
+        came = self._calls[index]["args"] if index in self._calls else None
+        return bool(came) and not came.isspace()
 
     def _call(self, piece: ToolCallDelta) -> ToolCallChunk:
         call = self._calls.get(piece.index)
