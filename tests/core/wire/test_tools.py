@@ -504,13 +504,35 @@ def test_two_chinese_characters_a_token_may_be_written_as_escapes() -> None:
     assert calls.feed([piece(0, "0", "f", text)])[0].arguments == text
 
 
-@pytest.mark.parametrize("unit", ["[],", '{"a":0},'])
-def test_arguments_of_a_list_for_each_few_characters_are_refused_of_all_calls_together(unit: str) -> None:
-    most = tools.MAX_ARGUMENTS // tools.CHARACTERS_A_LIST
+@pytest.mark.parametrize("unit", ["[],", "{},", '[[],"["],'])
+def test_arguments_of_too_many_lists_are_refused_of_all_calls_together(unit: str) -> None:
+    most = tools.MAX_LISTS // (2 if '"["' in unit else 1)
     several = [piece(at, str(at), "f", '{"a":[' + unit * (most // 4 - 2) + "0]}") for at in range(4)]
     assert len(assembled(*several).tool_calls) == 4
-    with pytest.raises(ResponseTooLarge, match="of 4 tool calls hold more than 32,768 lists"):
-        assembled(*several, piece(3, arguments="["))
+    with pytest.raises(ResponseTooLarge, match="of 4 tool calls hold more than 100,000 lists"):
+        assembled(*several, piece(3, arguments="[" * 25_000))
+
+
+GRAPH, BOARD = json.dumps([[1, 2]] * 40_000), json.dumps([[[]] * 72] * 72)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [GRAPH, BOARD, json.dumps("a[0]={b:[1]};" * 35_000), json.dumps("[{}]" * 100_000)],
+    ids=["graph", "board", "program", "brackets"],
+)
+@pytest.mark.parametrize("size", [7, 600_000])
+def test_a_graph_a_board_and_a_program_are_arguments(value: str, size: int) -> None:
+    text = f'{{"a":{value}}}'
+    parts = [piece(arguments=text[at : at + size]) for at in range(0, len(text), size)]
+    (call,) = assembled(piece(0, "0", "f"), *parts).tool_calls
+    assert call["function"]["arguments"] == text
+
+
+def test_lists_in_arguments_that_come_as_a_string_are_counted() -> None:
+    text = json.dumps(json.dumps({"a": [[]] * tools.MAX_LISTS}, separators=(",", ":")))
+    with pytest.raises(ResponseTooLarge, match="lists"):
+        assembled(piece(0, "0", "f", text))
 
 
 def test_where_a_call_ends_is_not_looked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

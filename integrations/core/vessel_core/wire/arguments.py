@@ -31,6 +31,19 @@ def whole_escapes(text: str) -> tuple[str, str]:
     return without_lone_surrogates(text[:end]), text[end:]
 
 
+_TEXTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+
+
+def without_texts(text: str) -> str:
+    """Return what stands outside of the strings of JSON text, whose last one may be open."""
+    return _TEXTS.sub("", text)
+
+
+def lists_in(text: str) -> int:
+    """Return how many lists and objects begin in JSON text, or seem to in its strings."""
+    return text.count("[") + text.count("{")
+
+
 _MARKS = re.compile(r'\\.|["\n\r\t]', re.DOTALL)
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 

@@ -13,10 +13,12 @@ from vessel_core.wire.arguments import (
     RawBreaks,
     argument_error,
     arguments_text,
+    lists_in,
     mended_arguments,
     parse_arguments,
     unwrapped_arguments,
     whole_escapes,
+    without_texts,
 )
 from vessel_core.wire.quirks import Quirks
 from vessel_core.wire.reading import place
@@ -24,8 +26,10 @@ from vessel_core.wire.reading import place
 MAX_ARGUMENTS = 512 * 1024
 """Characters that the arguments of a reply's calls may have together, if the tokens of an answer aren't bounded."""
 MAX_CALLS = 512
-CHARACTERS_A_LIST = 16
-"""For so many characters that arguments may have, they may hold a list or an object: an empty one is two, and is made slowly."""
+MAX_LISTS = 100_000
+"""Lists and objects that the arguments of a reply's calls may hold together: LangChain and LlamaIndex take 5 µs for each."""
+STEP = 8
+"""Once an eighth more brackets have come, lists are counted again, without what stands in texts."""
 LOOKS = 24
 """How many times the longest arguments may be looked at to find where the next call begins."""
 PIECE = 4
@@ -87,7 +91,7 @@ class ToolCallAssembler:
     `declared` are the names of the tools that were sent; a name the server changed (LM Studio 0.3.23 writes snake_case,
     quirk 69) is put back. Where only some tools may be called, the `callable_` (none, or the one that is forced), a call of
     another can't be run. With `parallel=False` no call is let through after the first that may be run (quirk 68); `dropped`
-    counts those. The arguments of all calls may have `limit` characters, and a list for each 16 of them.
+    counts those. The arguments of all calls may have `limit` characters, and hold `MAX_LISTS` lists.
     `repair` and `cumulative` are the quirks `repair_arguments` (63) and `cumulative_arguments` (61).
     """
 
@@ -108,7 +112,8 @@ class ToolCallAssembler:
         self._repair = repair
         self._cumulative = cumulative
         self._limit = MAX_ARGUMENTS if limit is None else limit
-        self._size = self._lists = 0
+        self._size = self._brackets = 0
+        self._due = MAX_LISTS
         self._calls: list[_OpenCall] = []
         self._ids = set(used)
         self._callable = callable_
@@ -191,6 +196,7 @@ class ToolCallAssembler:
             call.breaks = call.breaks or RawBreaks()
             arguments = call.breaks.escaped(arguments, after=call.arguments)
         call.arguments.append(arguments)
+        self._bound_lists(call, arguments)
         if not self._parallel and call not in self._allowed():
             return
         if not call.announced:
@@ -202,18 +208,23 @@ class ToolCallAssembler:
 
     def _bound(self, call: _OpenCall, arguments: str) -> None:
         self._size += len(arguments)
-        self._lists += arguments.count("[") + arguments.count("{")
-        most = self._limit // CHARACTERS_A_LIST
-        if self._size > self._limit or self._lists > most:
-            wrong = (
-                f"are longer than {self._limit:,} characters"
-                if self._lists <= most
-                else f"hold more than {most:,} lists"
-            )
+        if self._size > self._limit:
             raise ResponseTooLarge(
-                f"The arguments of {self._named(call)} {wrong}.",
+                f"The arguments of {self._named(call)} are longer than {self._limit:,} characters.",
                 hint="The model may be stuck inside a string. If it isn't, set a larger `max_tokens`, "
                 "or quirks={'max_structured': …}.",
+            )
+
+    def _bound_lists(self, call: _OpenCall, arguments: str) -> None:
+        self._brackets += lists_in(arguments)
+        if self._brackets <= self._due:
+            return
+        self._due = self._brackets + self._brackets // STEP
+        texts = (("".join(each.arguments), each.held) for each in self._calls)
+        if sum(lists_in(text if held else without_texts(text)) for text, held in texts) > MAX_LISTS:
+            raise ResponseTooLarge(
+                f"The arguments of {self._named(call)} hold more than {MAX_LISTS:,} lists.",
+                hint="See the server's log.",
             )
 
     def _named(self, call: _OpenCall) -> str:
