@@ -54,7 +54,7 @@ def complete(target: Target, request: CompletionRequest) -> Flow[tuple[Call, Rep
     call = encode(request, target.quirks)
     if tops := (request.options or {}).get("top_logprobs"):
         call = replace(call, tops=tops)
-    reply: ReplyStream = backend.feature("completion_stream", "complete text")(limit=target.limits.line)
+    reply: ReplyStream = backend.feature("completion_stream", "complete text")(limit=target.limits.line, tops=call.tops)
     if request.suffix is not None and "count_gap" in backend.features:
         count_gap: Callable[[CompletionRequest], Flow[int]] = backend.features["count_gap"]
         return call, GapStream(reply, request, (yield from count_gap(request)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from vessel_core.backends import openai_features
 from vessel_core.errors import ResponseTooLarge
-from vessel_core.types import ChatRequest
+from vessel_core.types import ChatOptions, ChatRequest
 from vessel_core.wire import Quirks, ReplyStream, holding, ollama, openai, payloads
 from vessel_core.wire.forcing import ForcedStream
 from vessel_core.wire.textcalls import TextCalls
@@ -86,6 +87,38 @@ def test_an_event_does_not_tell_the_chances_of_a_whole_answer(tops: int) -> None
     assert isinstance(both.error, ResponseTooLarge)
     assert [bool(delta.logprobs) for delta in both.deltas] == [True, False, False]
     assert play(openai.ChatStream(ask(), Quirks()), [few, few, few]).reply.text == "aaa"
+
+
+@pytest.mark.parametrize("options", [{}, {"logprobs": True, "top_logprobs": 20}])
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_chances_of_many_tokens_may_come_at_once(options: ChatOptions, whole: bool) -> None:
+    token = {"token": "a", "top_logprobs": [{"token": "a"}] * 20}
+    events = event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [token]}}]}) * 4000
+    stream = openai.ChatStream(ask(options=options), Quirks(finishes=False))
+    deltas = stream.whole(events) if whole else stream.feed(events)
+    assert sum(len(delta.logprobs or ()) for delta in deltas) == 4000
+
+
+@pytest.mark.parametrize("dialect", ["openai", "ollama", "completion"])
+def test_an_event_tells_as_many_chances_as_were_asked_for(dialect: str) -> None:
+    def told(chances: list[object]) -> bytes:
+        if dialect == "ollama":
+            return line({"content": "a"}, logprobs=chances)
+        said = {"text": "a"} if dialect == "completion" else {"delta": {"content": "a"}}
+        return event({"choices": [{"index": 0, **said, "logprobs": {"content": chances}}]})
+
+    def stream() -> ReplyStream:
+        if dialect == "completion":
+            return openai_features.completion_stream(tops=20)
+        request = ask(options={"logprobs": True, "top_logprobs": 20})
+        return (ollama if dialect == "ollama" else openai).ChatStream(request, Quirks())
+
+    asked = [{"token": "a", "top_logprobs": [{"token": "a"}] * 20}] * 400
+    assert stream().feed(told([*asked]))[0].logprobs == asked
+    with_more = stream()
+    assert with_more.feed(told([{}] * 173_000))[0].logprobs is None
+    with pytest.raises(ResponseTooLarge, match="chances of more than 172,536 tokens"):
+        with_more.feed(b"")
 
 
 @pytest.mark.parametrize("piece", [b"data: {}\n\n", b"data: {}\n", event({"choices": []}), event({"usage": {}})])

@@ -219,9 +219,9 @@ def _why_not(model: str, error: Unsupported) -> Generator[Call, Any, None]:
     ) from error
 
 
-def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE, tops: int = 0) -> ReplyStream:
     """Read `/v1/completions` or `/infill`."""
-    return CompletionStream(read_llamacpp, limit=limit)
+    return CompletionStream(read_llamacpp, limit=limit, tops=tops)
 
 
 FEATURES: Mapping[str, Any] = {

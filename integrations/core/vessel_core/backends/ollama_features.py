@@ -86,9 +86,9 @@ def delete(model: str) -> Flow[None]:
     yield from tell("/api/delete", {"model": model}, method="DELETE")
 
 
-def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE, tops: int = 0) -> ReplyStream:
     """Read `/api/generate`."""
-    return CompletionStream(read_ollama, lines=True, limit=limit)
+    return CompletionStream(read_ollama, lines=True, limit=limit, tops=tops)
 
 
 FEATURES: Mapping[str, Any] = {

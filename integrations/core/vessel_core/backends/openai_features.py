@@ -21,9 +21,9 @@ def rerank(query: str, documents: Sequence[str], model: str | None, top_n: int |
     return reply.document
 
 
-def completion_stream(limit: int = MAX_LINE) -> ReplyStream:
+def completion_stream(limit: int = MAX_LINE, tops: int = 0) -> ReplyStream:
     """Read `/v1/completions`."""
-    return CompletionStream(read_openai, limit=limit)
+    return CompletionStream(read_openai, limit=limit, tops=tops)
 
 
 FEATURES: Mapping[str, Callable[..., Any]] = {

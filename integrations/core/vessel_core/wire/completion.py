@@ -205,9 +205,14 @@ class CompletionStream(PayloadStream[EventStream | Lines]):
     """One reply of a raw completion: bytes in, deltas out. `model` comes once, usage and timings once, last."""
 
     def __init__(
-        self, read: Callable[[Mapping[str, Any]], list[Delta]], *, lines: bool = False, limit: int = MAX_LINE
+        self,
+        read: Callable[[Mapping[str, Any]], list[Delta]],
+        *,
+        lines: bool = False,
+        limit: int = MAX_LINE,
+        tops: int = 0,
     ) -> None:
-        super().__init__(Lines(limit) if lines else EventStream(limit))
+        super().__init__(Lines(limit) if lines else EventStream(limit), tops)
         self._read = read
         self._finishes: dict[int, str | None] = {}
         self._named = False

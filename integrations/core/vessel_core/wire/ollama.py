@@ -34,7 +34,7 @@ class ChatStream(PayloadStream[Lines]):
     """One reply of `/api/chat`: bytes in, deltas out. Usage and timings ride on the last delta, with the finish."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        super().__init__(Lines(limit))
+        super().__init__(Lines(limit), request.options.get("top_logprobs") or 0)
         self._request = request
         self._calls = assembler(request, quirks)
         self._thinking = splitter(request, quirks)

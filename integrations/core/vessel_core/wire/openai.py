@@ -58,7 +58,7 @@ class ChatStream(PayloadStream[EventStream]):
     """One reply of `/v1/chat/completions`: bytes in, deltas out. Usage and timings come once, last."""
 
     def __init__(self, request: ChatRequest, quirks: Quirks, *, together: bool = False, limit: int = MAX_LINE) -> None:
-        super().__init__(EventStream(limit))
+        super().__init__(EventStream(limit), request.options.get("top_logprobs") or 0)
         self._request = request
         self._quirks = quirks
         self._choices: dict[int, _Choice] = {}

@@ -20,17 +20,22 @@ PAYLOAD = 64
 """Bytes for which each payload counts beside its own: those of nothing are bounded too."""
 
 MAX_CHANCES = 8192
-"""Tokens whose log probabilities may come at once, those told beside them included: LlamaIndex takes a kilobyte for each."""
+"""Tokens whose log probabilities may come at once, beside what each event may tell, and as often as each has alternatives that
+were asked for: LlamaIndex takes half a kilobyte for each."""
+
+CHANCES = 24
+"""Those that any event may tell, as a token with twenty alternatives: many come at once to who is busy."""
 
 _BETWEEN_LINES = re.compile(rb"\}[^\S\n]*+\n\s*+\{")
 
 
 class PayloadStream(ABC, Generic[F]):
-    """Feeds what its framing finds to `_payload`, which adds deltas."""
+    """Feeds what its framing finds to `_payload`, which adds deltas. So many `tops` were asked for with each token."""
 
-    def __init__(self, framing: F) -> None:
+    def __init__(self, framing: F, tops: int = 0) -> None:
         self.done: bool = False
         self._framing: F = framing
+        self._tops = tops
         self._error: VesselError | None = None
         self._quiet = 0
 
@@ -43,7 +48,7 @@ class PayloadStream(ABC, Generic[F]):
             payloads = self._framing.feed(data)
             for payload in payloads:
                 self._payload(payload, deltas)
-            _bound(deltas)
+            _bound([delta for delta in deltas if delta.logprobs], 1 + self._tops)
             self._quiet = 0 if deltas else self._quiet + len(data) + PAYLOAD * len(payloads)
             if self._quiet > QUIET:
                 raise _too_quiet()
@@ -77,19 +82,18 @@ class PayloadStream(ABC, Generic[F]):
             raise self._error
 
 
-def _bound(deltas: list[Delta]) -> None:
+def _bound(deltas: list[Delta], times: int) -> None:
     """Raise for too many log probabilities, which are not handed on with the texts they came with."""
-    told = 0
+    most, told = times * (MAX_CHANCES + CHANCES * len(deltas)), 0
     for delta in deltas:
-        if delta.logprobs is None:
-            continue
-        tops = (token.get("top_logprobs") for token in delta.logprobs)
-        told += len(delta.logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list))
-        if told > MAX_CHANCES:
+        logprobs = delta.logprobs or ()
+        tops = (token.get("top_logprobs") for token in logprobs)
+        told += len(logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list))
+        if told > most:
             delta.logprobs = None
-    if told > MAX_CHANCES:
+    if told > most:
         raise ResponseTooLarge(
-            f"The stream tells the chances of more than {MAX_CHANCES:,} tokens at once.",
+            f"The stream tells the chances of more than {most:,} tokens at once.",
             hint="See the server's log.",
         )
 
