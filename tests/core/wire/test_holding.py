@@ -87,6 +87,9 @@ def test_an_event_does_not_tell_the_chances_of_a_whole_answer(tops: int) -> None
     assert isinstance(both.error, ResponseTooLarge)
     assert [bool(delta.logprobs) for delta in both.deltas] == [True, False, False]
     assert play(openai.ChatStream(ask(), Quirks()), [few, few, few]).reply.text == "aaa"
+    one = event({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}]}}]})
+    first = play(openai.ChatStream(ask(), Quirks()), [piece + one * 100])
+    assert isinstance(first.error, ResponseTooLarge)
 
 
 @pytest.mark.parametrize("options", [{}, {"logprobs": True, "top_logprobs": 20}])
@@ -117,7 +120,7 @@ def test_an_event_tells_as_many_chances_as_were_asked_for(dialect: str) -> None:
     assert stream().feed(told([*asked]))[0].logprobs == asked
     with_more = stream()
     assert with_more.feed(told([{}] * 173_000))[0].logprobs is None
-    with pytest.raises(ResponseTooLarge, match="chances of more than 172,536 tokens"):
+    with pytest.raises(ResponseTooLarge, match="chances of more than 172,032 tokens"):
         with_more.feed(b"")
 
 

@@ -48,7 +48,7 @@ class PayloadStream(ABC, Generic[F]):
             payloads = self._framing.feed(data)
             for payload in payloads:
                 self._payload(payload, deltas)
-            _bound([delta for delta in deltas if delta.logprobs], 1 + self._tops)
+            _bound(deltas, 1 + self._tops)
             self._quiet = 0 if deltas else self._quiet + len(data) + PAYLOAD * len(payloads)
             if self._quiet > QUIET:
                 raise _too_quiet()
@@ -84,16 +84,19 @@ class PayloadStream(ABC, Generic[F]):
 
 def _bound(deltas: list[Delta], times: int) -> None:
     """Raise for too many log probabilities, which are not handed on with the texts they came with."""
-    most, told = times * (MAX_CHANCES + CHANCES * len(deltas)), 0
+    most, told, over = times * MAX_CHANCES, 0, False
     for delta in deltas:
-        logprobs = delta.logprobs or ()
-        tops = (token.get("top_logprobs") for token in logprobs)
-        told += len(logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list))
-        if told > most:
+        if delta.logprobs is None:
+            continue
+        most += times * CHANCES
+        tops = (token.get("top_logprobs") for token in delta.logprobs)
+        told += len(delta.logprobs) + sum(len(cast("list[Any]", each)) for each in tops if isinstance(each, list))
+        over = over or told > most
+        if over:
             delta.logprobs = None
-    if told > most:
+    if over:
         raise ResponseTooLarge(
-            f"The stream tells the chances of more than {most:,} tokens at once.",
+            f"The stream tells the chances of more than {times * MAX_CHANCES:,} tokens at once.",
             hint="See the server's log.",
         )
 

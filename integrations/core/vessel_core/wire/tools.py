@@ -196,7 +196,8 @@ class ToolCallAssembler:
             call.breaks = call.breaks or RawBreaks()
             arguments = call.breaks.escaped(arguments, after=call.arguments)
         call.arguments.append(arguments)
-        self._bound_lists(call, arguments)
+        if self._brackets > self._due:
+            self._bound_lists(call)
         if not self._parallel and call not in self._allowed():
             return
         if not call.announced:
@@ -208,6 +209,7 @@ class ToolCallAssembler:
 
     def _bound(self, call: _OpenCall, arguments: str) -> None:
         self._size += len(arguments)
+        self._brackets += arguments.count("[") + arguments.count("{")
         if self._size > self._limit:
             raise ResponseTooLarge(
                 f"The arguments of {self._named(call)} are longer than {self._limit:,} characters.",
@@ -215,10 +217,7 @@ class ToolCallAssembler:
                 "or quirks={'max_structured': …}.",
             )
 
-    def _bound_lists(self, call: _OpenCall, arguments: str) -> None:
-        self._brackets += lists_in(arguments)
-        if self._brackets <= self._due:
-            return
+    def _bound_lists(self, call: _OpenCall) -> None:
         self._due = self._brackets + self._brackets // STEP
         texts = (("".join(each.arguments), each.held) for each in self._calls)
         if sum(lists_in(text if held else without_texts(text)) for text, held in texts) > MAX_LISTS:
