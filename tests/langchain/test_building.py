@@ -8,7 +8,8 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_vessel.replies import chunk, to_result
+from langchain_vessel.chunks import chunk
+from langchain_vessel.replies import to_result
 from pydantic import BaseModel
 from vessel_core.types import ChatReply, InvalidToolCall, Timings, ToolCall, Usage
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessageChunk
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps, loads
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
-from langchain_vessel import ChatVessel, replies
-from langchain_vessel.replies import Chunks, unparsable
+from langchain_vessel import ChatVessel, chunks
+from langchain_vessel.chunks import Chunks, unparsable
 from vessel_core.errors import StreamInterrupted
 from vessel_core.types import Delta, ToolCallDelta
 
-from tests.fake_server import llamacpp_server, ollama_server
+from tests.fake_server import Response, llamacpp_server, ollama_server
 from tests.langchain.scripted import calling, ending, ollama_lines
 from tests.langchain.ways import BETA, OUTPUT_VERSIONS, every_way, model, total
 
@@ -76,11 +82,11 @@ def test_langchain_completes_no_piece_but_the_first_of_a_call(monkeypatch: pytes
         completed.append(text)
         return parse_partial_json(text)
 
-    monkeypatch.setattr(replies, "parse_partial_json", noted)
+    monkeypatch.setattr(chunks, "parse_partial_json", noted)
     pieces = ["", " ", '{"a" b', '{"a" c', '{"a": 1', " ", '{"a": 2}']
-    chunks = Chunks()
+    these = Chunks()
     made = [
-        chunks.of(Delta(tool_calls=[ToolCallDelta(index, f"call-{index}", "f", piece)]))
+        these.of(Delta(tool_calls=[ToolCallDelta(index, f"call-{index}", "f", piece)]))
         for piece in pieces
         for index in (0, 1)
     ]
@@ -116,6 +122,65 @@ async def test_a_call_at_which_a_stream_broke_off_is_none_in_what_came_before_th
     for message in (total(came), total(awaited)):
         assert [call["name"] for call in message.tool_calls] == ["list"]
         assert [call["name"] for call in message.invalid_tool_calls] == ["delete"]
+
+
+class Heard(BaseCallbackHandler):
+    """Keeps what LangChain tells of an answer that did not come to its end."""
+
+    def __init__(self) -> None:
+        self.messages: list[AIMessage] = []
+
+    def on_llm_error(self, error: BaseException, *, response: Any = None, **_: Any) -> None:
+        self.messages.append(response.generations[0][0].message)
+
+
+@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
+@pytest.mark.parametrize("way", ["close", "aclose", "cancel"])
+async def test_who_stops_in_the_middle_of_a_call_makes_langchain_complete_nothing(
+    way: str, output_version: str
+) -> None:
+    """It adds up what came before it lets go of the connection; a long call that is no JSON took it many seconds."""
+    gate, heard = threading.Event(), Heard()
+    came = calling(("list", "{}"), ("delete", '{"path": "/tmp/a')).removesuffix(ending("tool_calls"))
+    answer = Response(headers={"content-type": "text/event-stream"}, pieces=[came, gate])
+    reached = asyncio.Event()
+
+    async def read(chunks: AsyncIterator[AIMessageChunk]) -> None:
+        for _ in range(4):
+            await anext(chunks)
+        reached.set()
+        if way == "cancel":
+            await anext(chunks)
+
+    with llamacpp_server(answer) as server:
+        chat = model(server, output_version=output_version)
+        config: Any = {"callbacks": [heard]}
+        if way == "close":
+            stream: Any = chat.stream("x", config)
+            assert len([next(stream) for _ in range(4)]) == 4
+            stream.close()
+        else:
+            chunks: Any = chat.astream("x", config)
+            task = asyncio.create_task(read(chunks))
+            await reached.wait()
+            if way == "cancel":
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            await task if way == "aclose" else None
+            await chunks.aclose()
+        assert await asyncio.to_thread(server.disconnected.wait, 10)
+        gate.set()
+    [message] = heard.messages
+    assert [call["name"] for call in message.tool_calls] == ["list"]
+    assert [call["name"] for call in message.invalid_tool_calls] == ["delete"]
+
+
+def test_a_piece_is_to_others_the_chunk_that_it_is() -> None:
+    made = Chunks().of(Delta(text="Hi"))
+    assert made is not None
+    assert type(loads(dumps(made), allowed_objects=[ChatGenerationChunk, AIMessageChunk])) is ChatGenerationChunk
+    assert type(made.__add__([made])) is ChatGenerationChunk
 
 
 async def test_a_call_that_was_cut_off_says_why_and_what_came() -> None:

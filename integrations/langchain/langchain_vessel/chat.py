@@ -27,13 +27,14 @@ from vessel_core.version import VERSION
 from langchain_vessel.binding import ToolBinding
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.caching import afind, astorable, find, is_cached, storable
+from langchain_vessel.chunks import Chunks
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.events import Events
 from langchain_vessel.limits import ServerLimits
 from langchain_vessel.messages import read_files, to_messages
 from langchain_vessel.options import call_options
 from langchain_vessel.progress import atell, tell
-from langchain_vessel.replies import Chunks, combined, to_result
+from langchain_vessel.replies import combined, to_result
 
 if TYPE_CHECKING:
     from langchain_protocol.protocol import MessagesData
