@@ -22,7 +22,6 @@ from langchain_vessel.replies import Ending, response_metadata, usage_metadata
 SAYING = ("content", "additional_kwargs", "response_metadata")
 CALLING = (*SAYING, "tool_call_chunks", "tool_calls", "invalid_tool_calls")
 ENDING = (*SAYING, "usage_metadata", "chunk_position")
-
 """The fields that are said of a chunk of text, of one with pieces of calls, of the last."""
 
 LONGEST_COMPLETED = 128
