@@ -42,7 +42,7 @@ class PlainTransport(httpx.BaseTransport):
         self._in_use: set[_Connection] = set()
         self._hang_ups = 0
         # the collector ends what it finds together in any order: a socket that is held apart it leaves to this
-        weakref.finalize(self, _close, self._idle, self._in_use).atexit = False
+        weakref.finalize(self, _close, self._idle, self._in_use)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its response when its head has come, which may take as long as one read may."""
