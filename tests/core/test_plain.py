@@ -157,7 +157,11 @@ def test_a_socket_that_cannot_be_set_up_is_closed(monkeypatch: pytest.MonkeyPatc
             raise OSError(errno.EINVAL, "Invalid argument")
 
     connect = socket.create_connection
-    monkeypatch.setattr(socket, "create_connection", lambda *args: Odd(fileno=connect(*args).detach()))
+
+    def connected(*args: Any) -> Odd:
+        return Odd(fileno=connect(*args).detach())
+
+    monkeypatch.setattr(socket, "create_connection", connected)
     with FaultServer(ok) as server, transport_to() as transport:
         with pytest.raises(httpx.ConnectError, match="Invalid argument") as caught:
             transport.handle_request(request(server.url))
