@@ -430,6 +430,11 @@ def test_a_body_that_ends_because_it_was_hung_up_is_not_whole(tls: bool) -> None
 
 def test_a_handshake_is_hung_up() -> None:
     failures: list[Exception] = []
+    greeted = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        while connection.recv(1000):
+            greeted.set()
 
     def ask(url: str) -> None:
         try:
@@ -437,10 +442,10 @@ def test_a_handshake_is_hung_up() -> None:
         except httpx.ConnectError as error:
             failures.append(error)
 
-    with FaultServer(Talk.hold) as server, transport_to() as transport:
-        thread = threading.Thread(target=ask, args=[server.url])
+    with accepting(silent) as url, transport_to() as transport:
+        thread = threading.Thread(target=ask, args=[url])
         thread.start()
-        until(lambda: in_use(transport) == 1)
+        assert greeted.wait(10)
         transport.hang_up()
         thread.join(10)
         assert not thread.is_alive()
