@@ -28,6 +28,8 @@ from vessel_core.transport.plain_async import AsyncPlainTransport
 
 from tests.core.hosting import until
 from tests.fake_server import FakeServer, Response, llamacpp_server, transcript
+from tests.faults.catalogue import endless
+from tests.faults.fault_server import FaultServer
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 
@@ -77,6 +79,15 @@ async def test_a_stream_may_wait_long_for_its_first_token_and_not_between_two() 
                 await client.chat(HELLO)
     assert caught.value.partial is not None
     assert caught.value.partial.text == "Hel"
+
+
+async def test_a_server_hears_of_a_stop_before_the_loop_turns_again() -> None:
+    with FaultServer(endless) as server:
+        async with AsyncClient("llamacpp", base_url=server.url, model="m") as client:
+            stream = client.stream(HELLO)
+            await anext(stream)
+            await stream.aclose()
+            assert server.deserted()  # nothing is awaited meanwhile
 
 
 async def test_a_document_is_not_waited_for_longer_than_a_read_may_take() -> None:

@@ -32,6 +32,17 @@ def test_options_that_are_none_say_nothing() -> None:
     assert checked_options({"temperature": None, "seed": 7}) == {"seed": 7}
 
 
+def test_what_nests_too_deep_to_be_written_is_refused_before_anything_is_sent() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(3000):
+        deep = {"a": deep}
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        with Client("llamacpp", base_url=server.base_url, model="m") as client:
+            with pytest.raises(InvalidRequest, match="can't be written as JSON"):
+                client.chat([HELLO], extra_body={"x": deep})
+        assert not [request for request in server.requests if request.method == "POST"]
+
+
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InvalidRequest, match=r"'temprature': did you mean 'temperature'") as caught:
         checked_options({"temprature": 0.5})

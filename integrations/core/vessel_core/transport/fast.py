@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from vessel_core.transport.plain import shut_down
 from vessel_core.transport.unhurried import unhurried
 
 if TYPE_CHECKING:
@@ -156,7 +157,10 @@ class FastStream(httpx.AsyncByteStream):
         raise failure
 
     async def aclose(self) -> None:
-        """Close the connection, unless the whole body has come."""
+        """Close the connection, unless the whole body has come; at once, as the loop's next turn may come late."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            shut_down(connection.transport.get_extra_info("socket"))
         self._response.close()
 
 

@@ -134,7 +134,7 @@ def _tls(verify: bool | str) -> ssl.SSLContext:
 def _encoded(body: Mapping[str, Any] | Sequence[Any]) -> bytes:
     try:
         return dumps(body)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequest(
             f"The request can't be written as JSON: {error}.", hint="See `extra_body`, tools, schemas."
         ) from None
