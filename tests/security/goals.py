@@ -77,7 +77,7 @@ GOALS: dict[str, tuple[str, str, str]] = {
     "R11": ("fuzzers find nothing", "{fuzz}", "tests/fuzz"),
     "R12": (
         "a hostile reply costs ≤ 40 MB and ≤ 1 s",
-        "31 MB, 0.9 s of CPU at most, of {hostile} servers, sync and async, beside what a token of an answer takes",
+        "33 MB, 0.8 s of CPU at most, of {hostile} servers, sync and async, beside what a token of an answer takes",
         "tests/security/test_hostile.py",
     ),
     "R13": ("errors say where, why, what next", "every one", "tests/docs/error_catalogue.py"),
@@ -99,7 +99,7 @@ GOALS: dict[str, tuple[str, str, str]] = {
         "0 bytes, 0 connections",
         "tests/security/test_places.py, tests/core/test_client_secrets.py",
     ),
-    "S5": ("as R12", "31 MB, 0.9 s", "tests/security/test_hostile.py"),
+    "S5": ("as R12", "33 MB, 0.8 s", "tests/security/test_hostile.py"),
     "S6": (
         "no injection changes a request",
         "0 of {injections} strings; 0 raw errors",

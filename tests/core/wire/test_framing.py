@@ -402,3 +402,15 @@ def test_a_byte_order_mark_stands_at_the_very_start_or_is_none() -> None:
     stream = EventStream()
     assert stream.feed(b"data: 1\n\n") == [b"1"]
     assert stream.feed(marked) == []
+
+
+@pytest.mark.parametrize("escape", ["", "\\\\"])
+@pytest.mark.parametrize("levels", [MAX_DEPTH - 1, MAX_DEPTH + 1])
+def test_in_a_document_of_long_texts_their_brackets_are_no_levels(levels: int, escape: str) -> None:
+    texts = ",".join(f'"{"[{" * 500}{escape}{"}],:" * 50}"' for _ in range(200))
+    document = f'{{"data":[{texts}],"deep":{"[" * (levels - 1)}{"]" * (levels - 1)}}}'.encode()
+    if levels < MAX_DEPTH:
+        assert len(loads(document)["data"]) == 200
+    else:
+        with pytest.raises(ValueError, match="nested deeper"):
+            loads(document)
