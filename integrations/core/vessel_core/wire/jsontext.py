@@ -92,7 +92,9 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
         _refuse_depth(text)
         document = json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
     else:
-        flat = size <= 2 * MAX_DEPTH or (isinstance(outside, bytes) and _levels(outside) <= MAX_DEPTH)
+        flat = size <= 2 * MAX_DEPTH or (
+            isinstance(outside, bytes) and outside.count(b"{") + outside.count(b"[") <= MAX_DEPTH
+        )
         if not flat:
             _refuse_depth(outside)
     if not nan:
@@ -130,11 +132,6 @@ def _wider(most: int, data: bytes) -> bool:
 
 def _cost(data: bytes, start: int, end: int) -> int:
     return sum(cost * data.count(sign, start, end) for sign, cost in _COSTS)
-
-
-def _levels(data: bytes) -> int:
-    """Return how many levels begin, at the most."""
-    return data.count(b"{") + data.count(b"[")
 
 
 def _utf8(text: str) -> bytes:
@@ -179,7 +176,7 @@ def cut_off(data: bytes) -> bool:
 
 def _refuse_depth(data: bytes | str) -> None:
     data = _utf8(data) if isinstance(data, str) else data
-    if _levels(data) <= MAX_DEPTH:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
     data = data.translate(
         None, _LEVEL
