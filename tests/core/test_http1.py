@@ -58,7 +58,7 @@ REPLIES = st.tuples(
 @example(reply=CHUNKED + b"5\r\nhello\r\n1;a\r\nx\r\n0\r\n\r\n", step=4)
 @example(reply=HEAD + b"Content-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\n", step=6)
 def test_a_reply_means_what_h11_says_however_it_is_cut(reply: bytes, step: int) -> None:
-    replies(reply + bytes([step]))
+    replies(reply + bytes([step]))  # the claim is the fuzz target's, which asserts it of the whole and of pieces
 
 
 @pytest.mark.parametrize(

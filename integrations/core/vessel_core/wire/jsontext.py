@@ -45,23 +45,6 @@ _LEVEL = b"0123456789+-.eE,: "
 _LONG = 64
 """Bytes of a text from which on it matters which signs it holds."""
 
-
-def _outside(data: bytes) -> bytes:
-    """Return what stands outside of the texts of a document, and their quotes, if it is long texts in the main; else all of it.
-
-    Vectors in base64 are read in half the time so.
-    """
-    if _LONG * max(data.count(b'"'), data.count(b",")) > len(data) or b"\\" in data:
-        return data
-    parts, at = list[bytes](), 0
-    while (begin := data.find(b'"', at)) >= 0:
-        parts.append(data[at:begin])
-        at = data.find(b'"', begin + 1) + 1
-        if not at:
-            return b'""'.join([*parts, b""])
-    return b'""'.join([*parts, data[at:]])
-
-
 # Escapes of surrogates that follow one another, the first of them no end of an escaped backslash; or one as it is.
 _SURROGATES = re.compile(r"(?<!\\)(?:\\\\)*+(?P<escapes>(?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})++)|[\ud800-\udfff]")
 _PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -100,6 +83,22 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
     if not nan:
         json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
     return document
+
+
+def _outside(data: bytes) -> bytes:
+    """Return what stands outside of the texts of a document, and their quotes, if it is long texts in the main; else all of it.
+
+    Vectors in base64 are read in half the time so.
+    """
+    if _LONG * max(data.count(b'"'), data.count(b",")) > len(data) or b"\\" in data:
+        return data
+    parts, at = list[bytes](), 0
+    while (begin := data.find(b'"', at)) >= 0:
+        parts.append(data[at:begin])
+        at = data.find(b'"', begin + 1) + 1
+        if not at:
+            return b'""'.join([*parts, b""])
+    return b'""'.join([*parts, data[at:]])
 
 
 def _weigh(data: bytes, outside: bytes, most: int) -> None:
