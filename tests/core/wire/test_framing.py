@@ -408,7 +408,7 @@ def test_a_byte_order_mark_stands_at_the_very_start_or_is_none() -> None:
 @pytest.mark.parametrize("levels", [MAX_DEPTH - 1, MAX_DEPTH + 1])
 @pytest.mark.parametrize("first", [True, False])
 def test_in_a_document_of_long_texts_their_brackets_are_no_levels(first: bool, levels: int, escape: str) -> None:
-    texts = ",".join(f'"{"[{" * 500}{escape}{"}],:" * 50}"' for _ in range(200))
+    texts = ",".join(f'"{"[{" * 500}{escape}{"}]:" * 50}"' for _ in range(200))
     members = [f'"deep":{"[" * (levels - 1)}{"]" * (levels - 1)}', f'"data":[{texts}]']
     document = f"{{{','.join(members if first else members[::-1])}}}".encode()
     if levels < MAX_DEPTH:
