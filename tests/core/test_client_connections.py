@@ -200,7 +200,9 @@ def test_one_async_client_serves_several_loops_at_once(echoing: FakeServer) -> N
             assert answers == [f"{thread}-{number}" for number in range(10)]
 
 
-def test_32_threads_on_one_client_get_their_own_answers(echoing: FakeServer) -> None:
+def test_32_threads_on_one_client_get_their_own_answers(echoing: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a server that shares two cores with 32 callers may send the end of a message later than is waited for
+    monkeypatch.setattr("vessel_core.transport.sync_shell.LAST_BYTES", 30.0)
     barrier = threading.Barrier(32)
     with client_of(echoing) as client:
 
