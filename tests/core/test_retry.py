@@ -275,8 +275,3 @@ def test_a_server_that_is_gone_while_it_loads_is_unreachable() -> None:
         [LOADING, unreachable(refused=True)], Retries(timeout=Timeout(load=10.0)), health=[unreachable(refused=True)]
     )
     assert isinstance(played.error, ServerUnreachable)
-
-
-def test_steps_are_values() -> None:
-    assert Send(CHAT) == Send(CHAT)
-    assert Wait(1.0).progress is None

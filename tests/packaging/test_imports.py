@@ -55,6 +55,22 @@ def test_importing_the_core_and_making_a_client_loads_no_http_client() -> None:
     assert not modules & {"httpx", "httpcore"}
 
 
+def test_only_what_users_are_handed_is_a_whole_dataclass() -> None:
+    """Python compiles its methods when it is imported; `record` makes the others."""
+    code = """
+import sys, vessel_core
+from dataclasses import is_dataclass
+modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "vessel_core"]
+classes = {each for module in modules for each in vars(module).values() if isinstance(each, type) and is_dataclass(each)}
+print(*(each.__name__ for each in classes if "__eq__" in vars(each)))
+"""
+    import vessel_core
+
+    whole = set(run([sys.executable, "-c", code]).splitlines()[-1].split())
+    assert "ServerInfo" in whole
+    assert whole - set(vessel_core.__all__) == {"Address", "FailedResponse", "InvalidToolCall", "ToolCallDelta"}
+
+
 def test_importing_a_face_does_not_import_the_other_framework_or_an_extra() -> None:
     langchain = imported_by("import langchain_vessel")
     assert "langchain_vessel" in langchain

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass
 
 from vessel_core.address import Address, parse_address
 from vessel_core.async_drive import arun
@@ -29,6 +28,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.hiding import hidden, secret_texts
+from vessel_core.records import record
 from vessel_core.retry import Retries
 from vessel_core.shown import Servers
 from vessel_core.transport.connection import Connection
@@ -44,7 +44,7 @@ PROBES = (
 """What is asked of a server to know what it is; those that play another one show themselves before it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Candidate:
     """An address where a server may be: from the environment variable `source`, or a default address."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, Literal, SupportsIndex, cast
 
@@ -11,6 +11,7 @@ from vessel_core.backends.base import Flow
 from vessel_core.choosing import choose, look_at
 from vessel_core.errors import ContextOverflow, InputTooLarge, InvalidRequest, ProtocolError
 from vessel_core.options import EmbedOptions
+from vessel_core.records import record
 from vessel_core.request import checked_options, refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import Embeddings, Usage
@@ -24,7 +25,7 @@ BATCH_A_SLOT = 16
 """Texts a request for each of the server's slots: none of them idles long, and no request takes minutes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EmbedRequest:
     """What is to be embedded, checked: a text that is blank is refused, or becomes a space (quirk 79).
 

@@ -237,7 +237,7 @@ class PoolHost:
         return HostStatus(self.address.root, self.state, *counts, error)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Measure:
     """What the first host that was taken in answers with, which all must do from then on: its models, and by their ids the
     vectors of a text."""

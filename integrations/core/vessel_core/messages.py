@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, Required
 
 from typing_extensions import TypedDict
 
 from vessel_core.options import ChatOptions
+from vessel_core.records import record
 
 
 class TextPart(TypedDict):
@@ -110,7 +111,7 @@ class ResponseFormat(TypedDict, total=False):
     json_schema: JSONSchema
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ChatRequest:
     """A chat completion request, checked (see `vessel_core.request`).
 

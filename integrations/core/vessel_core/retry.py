@@ -19,6 +19,7 @@ from vessel_core.errors import (
     ServerUnreachable,
     VesselError,
 )
+from vessel_core.records import record
 from vessel_core.types import Progress, Timeout
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import error_from, retry_after
@@ -33,7 +34,7 @@ LOST = (ModelLoading, ProtocolError, ServerError, ServerUnreachable)
 RETRY_COST = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Make this request, `within` so many seconds if that is less than its timeout; the answer is a `Reply`, or the error that
     kept one from coming."""
@@ -48,12 +49,12 @@ class Send:
         return replace(usual, request=self.within)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Open(Send):
     """Make this request and leave its reply open if it is good, to be read as it comes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wait:
     """Sleep so many seconds; `progress` says what for."""
 
@@ -66,7 +67,7 @@ Outcome = Reply | VesselError | None
 Attempts = Generator[Step, Outcome, Reply]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Host:
     """What is known of a host: whether it `answered` before, the `tokens` that retries cost, and how often it was `lost`: who
     answers next may be another server.
@@ -100,7 +101,7 @@ def host_of(root: str) -> Host:
     return Host()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retries:
     """How often and how long: `most` further attempts after the first, `timeout` for each, and for a model that loads.
 

@@ -24,6 +24,7 @@ from vessel_core.errors import (
 )
 from vessel_core.hiding import hide_in, is_secret, secret_texts
 from vessel_core.pool import HostPool
+from vessel_core.records import record
 from vessel_core.request import checked_timeout
 from vessel_core.retry import Host, Retries, host_of
 from vessel_core.transport.connection import Connection
@@ -43,7 +44,7 @@ from vessel_core.wire.reading import mapping
 from vessel_core.wire.tools import unfinished
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Server:
     """A server that is known: its backend and its address."""
 
@@ -51,7 +52,7 @@ class Server:
     address: Address
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Target:
     """What a client talks to. Construction checks everything that can be checked and does no I/O.
 
@@ -63,8 +64,8 @@ class Target:
     backend: Backend | None
     address: Address | None
     model: str | None
-    api_key: SecretStr | None = field(repr=False)
-    headers: Mapping[str, SecretStr] = field(repr=False)
+    api_key: SecretStr | None
+    headers: Mapping[str, SecretStr]
     timeout: Timeout
     max_retries: int
     verify: bool | str = True
@@ -74,12 +75,12 @@ class Target:
     limits: Limits = field(default_factory=Limits)
     switched: Mapping[str, Any] = field(default_factory=dict[str, Any])
     known: Server | None = None
-    chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"], repr=False)
-    described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
-    seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo], repr=False)
-    doubted: Doubt | None = field(default=None, repr=False)
-    warned: set[str | None] = field(default_factory=set["str | None"], repr=False)
-    runner: dict[str, dict[str, Any]] = field(default_factory=dict["str", "dict[str, Any]"], repr=False)
+    chosen: dict[ModelKind, str | None] = field(default_factory=dict["ModelKind", "str | None"])
+    described: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo])
+    seen: dict[str | None, ModelInfo] = field(default_factory=dict["str | None", ModelInfo])
+    doubted: Doubt | None = None
+    warned: set[str | None] = field(default_factory=set["str | None"])
+    runner: dict[str, dict[str, Any]] = field(default_factory=dict["str", "dict[str, Any]"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle holds: neither a key nor a secret header, and nothing that was learnt."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 
 from vessel_core.errors import InvalidConfig, VesselError
 from vessel_core.hosts import PoolHost, is_hosts_fault, may_be_hosts_fault
+from vessel_core.records import record
 from vessel_core.wire import Call
 
 logger: logging.Logger = logging.getLogger("vessel_core")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MovedCall(Call):
     """A call that failed with an error that may have been its own fault, at the hosts it has `tried`."""
 
@@ -30,7 +31,7 @@ def moved_from(call: Call, tried: frozenset[str]) -> Call:
     """Return a call that failed at these hosts."""
     if not tried:
         return call
-    return MovedCall(**{name: getattr(call, name) for name in Call.__slots__}, tried=tried)
+    return MovedCall(**{name: getattr(call, name) for name in (each.name for each in fields(Call))}, tried=tried)
 
 
 def retried(hosts: Sequence[PoolHost], tried: frozenset[str], error: VesselError) -> frozenset[str] | None:

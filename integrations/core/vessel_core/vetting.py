@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import mul
 
 from vessel_core.backends import COMPATIBLE, LLAMACPP, Backend
@@ -26,6 +25,7 @@ from vessel_core.errors import (
 )
 from vessel_core.hosts import Measure, PoolHost
 from vessel_core.pool import HostPool
+from vessel_core.records import record
 from vessel_core.target import Server, Target
 from vessel_core.types import ModelInfo, ModelKind
 from vessel_core.wire import Call, Reply
@@ -139,7 +139,7 @@ def _differ(one: ModelInfo, other: ModelInfo, fact: str) -> bool:
 # ------------------------------------------------------------ where what they say leaves it open
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OfFirst(Call):
     """A call for the host that the others are measured by."""
 

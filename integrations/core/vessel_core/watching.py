@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from vessel_core.errors import (
@@ -16,6 +15,7 @@ from vessel_core.errors import (
     StreamInterrupted,
     VesselError,
 )
+from vessel_core.records import record
 from vessel_core.retry import Wait
 from vessel_core.types import Progress
 from vessel_core.wire import Call, Reply
@@ -36,7 +36,7 @@ NOT_YET = (ModelLoading, NoServerFound, ServerBusy, ServerUnreachable, ServerTim
 """What may go wrong while a server starts."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Follow:
     """Make a call whose reply is a line of JSON for each step of the work; `read` turns one into progress, `last` is the
     status of the last one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, TypeVar
 
 from vessel_core.errors import (
@@ -16,6 +16,7 @@ from vessel_core.errors import (
     VesselError,
     did_you_mean,
 )
+from vessel_core.records import record
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
@@ -40,7 +41,7 @@ Evidence = Mapping[str, Any]
 its `Server` header."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Backend:
     """One kind of server.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from vessel_core.address import Address
+from vessel_core.records import record
 from vessel_core.types import Limits
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from vessel_core.transport.sync_shell import Transport
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Connection:
     """Where a server is, the headers it gets (a key among them), and how much of a reply is taken in."""
 

@@ -6,10 +6,11 @@ A dialect is a module with the names of `Dialect`; a stream of one reply is an o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Protocol
 
 from vessel_core.options import EmbedOptions
+from vessel_core.records import record
 from vessel_core.types import ChatRequest, Delta, Embeddings, Limits
 from vessel_core.wire.quirks import Quirks
 
@@ -18,7 +19,7 @@ __all__ = ["Call", "Dialect", "Quirks", "Reply", "ReplyStream"]
 MAX_LINE = Limits().line
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A request to make: `path` below the server's root, `body` to be sent as JSON (`None` for a GET).
 
@@ -35,19 +36,19 @@ class Call:
     picture: bool = False
     vectors: int = 0
     tops: int = 0
-    read: Callable[[bytes], Any] | None = field(default=None, repr=False, compare=False)
+    read: Callable[[bytes], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """A response as it came: `headers` by lower-case name, the whole `body`. `url` tells which one of several hosts sent it;
     `document` is what was made of the body already; what is still made of it may take `more` memory, in bytes, than is usual."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes = field(default=b"", repr=False)  # long, and some servers repeat the key
+    body: bytes = b""
     url: str | None = None
-    document: Any = field(default=None, repr=False)
+    document: Any = None
     more: int = 0
 
     def read(self, call: Call) -> Reply:

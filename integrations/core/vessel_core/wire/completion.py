@@ -7,12 +7,12 @@ Three servers, three forms: `/v1/completions` (`choices[].text`), llama.cpp's `/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, cast
 
 from vessel_core.counting import estimate_text, gap_overflow, overflow, was_cut
 from vessel_core.errors import InvalidRequest, StreamInterrupted, Unsupported
+from vessel_core.records import record
 from vessel_core.types import ChatOptions, Delta, Usage
 from vessel_core.wire import MAX_LINE, Call, Reply, ReplyStream
 from vessel_core.wire.failure_shapes import failure_alone, failure_in
@@ -37,7 +37,7 @@ from vessel_core.wire.reading import (
 from vessel_core.wire.turning import TurningStream
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompletionRequest:
     """A text to go on from; with `suffix`, a gap to fill between the two. `raw` keeps Ollama's template away."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
+from vessel_core.records import record
 from vessel_core.wire import Reply
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
@@ -19,7 +19,7 @@ from vessel_core.wire.reading import mapping
 MAX_TEXT = 500
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """What a server said went wrong: its words, its name for the kind, its numbers."""
 

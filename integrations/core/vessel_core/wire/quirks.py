@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Literal, get_type_hints
 
 from pydantic_core import ValidationError
 
 from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.records import record
 from vessel_core.wire.options import OLLAMA_ONLY, OPENAI
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quirks:
     """Where servers of one dialect differ. The defaults are what most OpenAI-compatible servers take.
 

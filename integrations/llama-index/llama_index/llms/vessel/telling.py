@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llama_index.core.base.llms.base import BaseLLM
@@ -33,6 +32,7 @@ from llama_index_instrumentation.dispatcher import Dispatcher
 from vessel_core import Delta
 from vessel_core.explaining import shortened
 from vessel_core.owned import owned
+from vessel_core.records import record
 
 #: Where core's own decorators send theirs, so that handlers find these too.
 dispatcher: Dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
@@ -40,7 +40,7 @@ dispatcher: Dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
 R = TypeVar("R", ChatResponse, CompletionResponse)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kind(Generic[R]):
     """What the two kinds of request call things."""
 
