@@ -62,7 +62,7 @@ import sys, vessel_core
 from dataclasses import is_dataclass
 modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "vessel_core"]
 classes = {each for module in modules for each in vars(module).values() if isinstance(each, type) and is_dataclass(each)}
-print(*(each.__name__ for each in classes if "__eq__" in vars(each)))
+print(*(each.__name__ for each in classes if "__eq__" in vars(each) and each.__module__.startswith("vessel_core")))
 """
     import vessel_core
 
