@@ -19,12 +19,11 @@ FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "llama_
 EXTRAS = {"xllamacpp", "numpy", "gguf", "tokenizers", "platformdirs", "typer", "ray", "pyarrow", "distributed", "PIL"}
 
 
-def imported_by(statement: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has after a statement."""
-    code = (
-        f"import sys, json\n{statement}\nprint(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))"
-    )
-    return set(json.loads(run([sys.executable, "-c", code]).splitlines()[-1]))
+def imported_by(statement: str, *, whole: bool = False) -> set[str]:
+    """The modules that a fresh interpreter has after a statement: their `whole` names, or the first part of each."""
+    code = f"import sys, json\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    names: list[str] = json.loads(run([sys.executable, "-c", code]).splitlines()[-1])
+    return set(names if whole else [name.partition(".")[0] for name in names])
 
 
 def names_imported(file: Path) -> set[str]:
@@ -85,6 +84,12 @@ def test_importing_a_face_does_not_import_the_other_framework_or_an_extra() -> N
 def test_importing_the_chat_model_does_not_import_what_others_of_the_face_need() -> None:
     assert "tenacity" not in imported_by("from langchain_vessel import ChatVessel")
     assert "tenacity" in imported_by("from langchain_vessel import VesselLLM")
+
+
+def test_importing_loads_nothing_that_only_some_calls_need() -> None:
+    loaded = imported_by("from vessel_core import AsyncClient, Client", whole=True)
+    assert not loaded & {"difflib", "vessel_core.local", "vessel_core.diagnosis", "vessel_core.transport.sync_shell"}
+    assert "langchain_core.tools.base" not in imported_by("from langchain_vessel import ChatVessel", whole=True)
 
 
 def test_every_public_name_of_the_langchain_face_is_there() -> None:

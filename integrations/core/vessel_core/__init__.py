@@ -7,7 +7,6 @@ from vessel_core.client import Client
 from vessel_core.discovery import adiscover, discover
 from vessel_core.errors import VesselError
 from vessel_core.hosts import HostStatus, Routing
-from vessel_core.local import LocalServer
 from vessel_core.media import audio_part, image_part
 from vessel_core.registry import Registry
 from vessel_core.shown import follow
@@ -31,6 +30,7 @@ from vessel_core.types import (
 
 if TYPE_CHECKING:
     from vessel_core.diagnosis import doctor
+    from vessel_core.local import LocalServer
 
 __all__ = [
     "AsyncClient",
@@ -65,9 +65,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the doctor when somebody calls it."""
+    """Import the doctor, or the embedded server, when somebody asks for it."""
     if name == "doctor":
         from vessel_core.diagnosis import doctor
 
         return doctor
+    if name == "LocalServer":
+        from vessel_core.local import LocalServer
+
+        return LocalServer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from typing import Any
 
@@ -100,4 +99,6 @@ def _nearest(target: Target, error: ModelNotFound, name: str) -> Flow[None]:
 
 
 def _distance(name: str, known: str) -> float:
+    import difflib  # only a wrong name needs it
+
     return -difflib.SequenceMatcher(None, name.lower(), known.lower()).ratio()

@@ -33,7 +33,6 @@ of the builtin exception that people already catch.
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -280,5 +279,7 @@ class ServerError(ResponseError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `: did you mean 'x'?` for the nearest known name, else a full stop."""
+    import difflib  # only a wrong name needs it
+
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f": did you mean {near[0]!r}?" if near else "."

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import is_typeddict
 from vessel_core.errors import InvalidRequest, did_you_mean
@@ -14,7 +13,10 @@ from vessel_core.written_schema import differs, written_schema
 
 from langchain_vessel.typed_dicts import typed_dict_schema
 
-ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+ToolLike: TypeAlias = "Mapping[str, Any] | type | Callable[..., Any] | BaseTool"
 """What LangChain takes for a tool: a tool, a function, a pydantic class or TypedDict, a JSON schema, a provider's dict."""
 
 _SAYS_PARAMETERS = frozenset({"function", "parameters", "input_schema", "inputSchema", "toolSpec", "properties"})
@@ -27,6 +29,8 @@ def to_tools(tools: Sequence[ToolLike] | None, strict: bool | None = None) -> li
 
 
 def _to_tool(tool: Any, strict: bool | None, where: str) -> Tool:
+    from langchain_core.tools import BaseTool  # who binds no tools does not wait for it
+
     if isinstance(tool, Mapping):
         tool = _of_responses(cast("Mapping[str, Any]", tool))
         if not _is_function(tool):

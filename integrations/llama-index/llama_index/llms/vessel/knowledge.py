@@ -7,13 +7,13 @@ import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from llama_index.core.base.llms.types import LLMMetadata
 from llama_index.core.constants import DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.vessel.options import OWN_NAMES, VesselOptions
-from pydantic import Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 from vessel_core import Delta, ModelInfo, Timeout, VesselError
 from vessel_core.backends.base import plain_name
 from vessel_core.errors import ServerTimeout
@@ -193,6 +193,8 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
 
 class ModelMetadata(LLMMetadata):
     """Metadata whose `context_window` and `is_function_calling_model` are found out when they are read."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     ask: Callable[[str], Any] | None = Field(default=None, exclude=True, repr=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from llama_index.core.base.llms.generic_utils import (
     astream_chat_to_completion_decorator,
@@ -26,7 +26,7 @@ from llama_index.core.types import Model, PydanticProgramMode
 from llama_index.llms.vessel.messages import conversation
 from llama_index.llms.vessel.tools import tool_spec
 from llama_index_instrumentation.dispatcher import DISPATCHER_SPAN_DECORATED_ATTR
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from vessel_core import ChatReply
 from vessel_core.errors import InvalidOutput
 from vessel_core.owned import owned
@@ -179,6 +179,8 @@ class VesselStructuredLLM(StructuredLLM):
     While one streams, the message holds the object so far as JSON, and `delta` what the model wrote: core's own class has
     neither deltas nor streamed completions, and loses messages that an iterator gives.
     """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     @in_cores_span
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
