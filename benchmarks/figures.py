@@ -67,14 +67,14 @@ def per_token() -> list[Row]:
     ]
 
 
-def fast() -> list[Row]:
-    """P1c: the same with the extra `fast`; delivered token by token, and with those together that arrive together."""
+def sharp() -> list[Row]:
+    """P1c: what async callers pay for a token, against sharper aims."""
     pairs = [
-        ("ChatVessel, fast, apart", "ChatOpenAI", 1 / 9),
-        ("ChatVessel, fast", "ChatOpenAI", 1 / 30),
-        ("Vessel, fast, apart", "OpenAILike", 1 / 8),
-        ("Vessel, fast", "OpenAILike", 1 / 30),
-        ("vessel_core, fast", "httpx + orjson", 1),
+        ("ChatVessel, apart", "ChatOpenAI", 1 / 9),
+        ("ChatVessel", "ChatOpenAI", 1 / 30),
+        ("Vessel, apart", "OpenAILike", 1 / 8),
+        ("Vessel", "OpenAILike", 1 / 30),
+        ("vessel_core", "httpx + orjson", 1),
     ]
     model = "text-2000"
     return [
@@ -110,8 +110,6 @@ def per_call() -> list[Row]:
     rows: list[Row] = []
     for figure, do, aim in (("P2", "first", 1 / 4), ("P3", "invoke", 1 / 3), ("P3", "ainvoke", 1 / 3)):
         pairs = [("ChatVessel", "ChatOpenAI"), ("Vessel", "OpenAILike")]
-        if do == "ainvoke":
-            pairs += [("ChatVessel, fast", "ChatOpenAI"), ("Vessel, fast", "OpenAILike")]
         pairs += [(floor, "ChatOpenAI") for floor in ("httpx + orjson", "httpx's transport + orjson", "langchain-core")]
         for ours, peer in pairs:
             mine, theirs = (chat(client, do, "text-8", 1, 40) for client in (ours, peer))
@@ -145,22 +143,14 @@ def concurrent(streams: int) -> list[Row]:
     tokens = streams * 100 / MICROSECONDS
     peer = "ChatOpenAI"
     rows = [
-        Row("P5", "µs a token", many("ChatVessel", "cpu", tokens), many(peer, "cpu", tokens), 1 / 3.5),
-        Row("P5", "µs a token", many("ChatVessel, fast", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
-        Row("P5", "µs a token", many("ChatVessel, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 3.5),
-        Row(
-            "P5", "µs a token", many("ChatVessel, fast, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8
-        ),
+        Row("P5", "µs a token", many("ChatVessel", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
+        Row("P5", "µs a token", many("ChatVessel, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
         Row("P5", "peak memory", many("ChatVessel", "memory"), many(peer, "memory"), 1, "MB"),
-        Row("P5", "peak memory", many("ChatVessel, fast", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("ChatVessel, 1,000 at once", "memory"), many(peer, "memory"), 1, "MB"),
-        Row("P5", "peak memory", many("ChatVessel, fast, 1,000 at once", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("vessel_core", "memory"), None, 100, "MB"),
-        Row("P5", "peak memory", many("vessel_core, fast", "memory"), None, 100, "MB"),
     ]
     done = f"answers that came whole, of {streams}"
-    more = ("ChatVessel, 1,000 at once", "ChatVessel, fast, 1,000 at once")
-    clients = ("ChatVessel", "ChatVessel, fast", *more, "Vessel", "vessel_core", "vessel_core, fast", peer)
+    clients = ("ChatVessel", "ChatVessel, 1,000 at once", "Vessel", "vessel_core", peer)
     return rows + [Row("P5", done, many(client, "done"), None, streams, "", least=True) for client in clients]
 
 
@@ -177,7 +167,7 @@ def growth(longest: int) -> list[Row]:
     return [
         grows("langchain-core", "stream", "text", text, 2.7, "P6"),
         grows("ChatVessel", "stream", "text", text, 2.7, "P6"),
-        grows("ChatVessel, fast", "astream", "text", text, 1.2, "P6"),
+        grows("ChatVessel", "astream", "text", text, 1.2, "P6"),
         grows("Vessel", "stream", "text", text, 1.3, "P6"),
         grows("langchain-core", "stream", "tool", tool, 1.5, "P6b"),
         grows("ChatVessel", "stream", "tool", tool, 1.5, "P6b"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -24,42 +23,32 @@ class Core(Chat):
         return self.of(model)[0].chat([{"role": "user", "content": PROMPT}]).text
 
 
-def _transport(*, fast: bool, at_once: int | None = None) -> None:
-    """Have the async clients of this process use aiohttp, or httpx's own connections; `at_once` is no option of theirs."""
-    os.environ["VESSEL_FAST"] = "1" if fast else "0"
-    if at_once is not None:
-        from vessel_core.transport import async_shell
-
-        async_shell.MOST_AT_ONCE = at_once
-
-
-def chat_vessel(
-    backend: str, *, fast: bool = False, at_once: int | None = None, **options: Any
-) -> Callable[[str], LangChain]:
+def chat_vessel(backend: str, *, at_once: int | None = None, **options: Any) -> Callable[[str], LangChain]:
     def make(url: str, model: str) -> Any:
         from langchain_vessel import ChatVessel
 
-        _transport(fast=fast, at_once=at_once)
+        if at_once is not None:  # which is no option of ours
+            from vessel_core.transport import async_shell
+
+            async_shell.MOST_AT_ONCE = at_once
         return ChatVessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LangChain(url, make)
 
 
-def vessel(backend: str, *, fast: bool = False, **options: Any) -> Callable[[str], LlamaIndex]:
+def vessel(backend: str, **options: Any) -> Callable[[str], LlamaIndex]:
     def make(url: str, model: str) -> Any:
         from llama_index.llms.vessel import Vessel
 
-        _transport(fast=fast)
         return Vessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LlamaIndex(url, make)
 
 
-def core(backend: str, *, fast: bool = False, **options: Any) -> Callable[[str], Core]:
+def core(backend: str, **options: Any) -> Callable[[str], Core]:
     def make(url: str, model: str) -> Any:
         from vessel_core import Client
 
-        _transport(fast=fast)
         client = Client(backend, base_url=url, model=model, **options)
         return client, client.to_async()
 

@@ -59,11 +59,11 @@ def _draw(axes: Axes, found: Mapping[str, tuple[float, bool]], title: str, unit:
 
 def tokens(lines: Lines) -> Figure:
     """Draw P1: what a streamed token costs."""
-    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 8), height_ratios=(3, 4))
+    figure, axes = plt.subplots(2, 1, figsize=(WIDTH, 8))
     for place, do in enumerate(("stream", "astream")):
         what = f"µs a token, {do}"
         found: dict[str, tuple[float, bool]] = {}
-        for row in ("P1c", "P1", "P1b", "P1d"):
+        for row in ("P1", "P1b", "P1d"):
             found |= _values(lines, row, what)
         _draw(axes[place], found, f"CPU a streamed token, {do}", "µs")
     figure.tight_layout()

@@ -15,7 +15,6 @@ from benchmarks.figures import Measure, Row
 
 PACKAGES = (
     "httpx",
-    "httpx-aiohttp",
     "pydantic",
     "langchain-core",
     "langchain-openai",

@@ -25,8 +25,7 @@ def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
     """Return rows that take turns, with the number of their rounds: fewer for what takes long."""
     few = max(1, rounds // 3)
     return [
-        (figures.per_token(), rounds),
-        (figures.fast(), rounds),
+        (figures.per_token() + figures.sharp(), rounds),
         (figures.paced(), few),
         (figures.per_call(), rounds),
         (figures.embeddings(), few),

@@ -1,4 +1,4 @@
-"""Bodies that plain connections bring: one read is one piece, however it is framed. Those of others come as they are."""
+"""Bodies that connections bring: one read is one piece, however it is framed. Those of others come as they are."""
 
 from __future__ import annotations
 
@@ -34,11 +34,6 @@ DONE = b"data: [DONE]\n\n"
 CHUNKS = b"".join(chunk(event) for event in (text("a"), text("b"), text("c"), FINISH, DONE))
 ANSWER = Response(raw=HEAD + CHUNKS + b"0\r\n\r\n")
 """An answer each of whose events is a chunk, all of them in one segment."""
-
-
-@pytest.fixture(autouse=True)
-def without_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VESSEL_FAST", "0")
 
 
 async def streamed(server: FakeServer, *, asked: bool, together: bool = True, times: int = 1) -> list[list[Delta]]:
@@ -77,6 +72,25 @@ async def test_a_chunk_for_each_short_token_or_three_of_them_are_no_chunks_of_no
     with llamacpp_server([*pieces, FINISH + DONE]) as server:
         (deltas,) = await streamed(server, asked=asked)
     assert "".join(delta.text for delta in deltas) == "a" * 1000
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("endless", [b"0" * 2**22, b"5;" + b"a" * 2**22], ids=["size", "extension"])
+@pytest.mark.parametrize("begun", [b"", chunk(text("Hello"))], ids=["at once", "after a token"])
+async def test_a_chunk_that_never_gets_to_its_content_is_given_up(begun: bytes, endless: bytes, asked: bool) -> None:
+    with llamacpp_server(Response(raw=HEAD + begun + endless)) as server:
+        with pytest.raises(StreamInterrupted) as caught:
+            await streamed(server, asked=asked)
+    assert (caught.value.partial.text if caught.value.partial else "") == ("Hello" if begun else "")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_large_chunks_and_many_small_ones_are_no_chunks_of_nothing(asked: bool) -> None:
+    many = chunk(b": aaa") + chunk(b"aaaaa") * 300_000 + chunk(b"aaa\n\n")
+    large = chunk(b": " + b"a" * 2**20 + b"\n\n")
+    with llamacpp_server(Response(raw=HEAD + many + large + CHUNKS + b"0\r\n\r\n")) as server:
+        (deltas,) = await streamed(server, asked=asked)
+    assert "".join(delta.text for delta in deltas) == "abc"
 
 
 @pytest.mark.parametrize("asked", [False, True])

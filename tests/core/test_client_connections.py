@@ -9,6 +9,8 @@ import json
 import multiprocessing
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -22,7 +24,6 @@ from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import outgoing
 from vessel_core.transport.connection import Connection
-from vessel_core.transport.fast import FastTransport
 
 from tests.core.driving import Connect, Tap
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server
@@ -169,12 +170,8 @@ def test_a_read_timeout_of_one_call_is_not_left_to_the_next(connect: Connect) ->
 # ---------------------------------------------------------------------------------------------- loops, threads, processes
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_one_async_client_lives_through_100_event_loops(
-    echoing: FakeServer, run: Callable[..., str], fast: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+def test_one_async_client_lives_through_100_event_loops(echoing: FakeServer, run: Callable[..., str]) -> None:
     client = async_client_of(echoing)
 
     async def ask(number: int) -> str:
@@ -315,20 +312,37 @@ def test_nothing_is_left_open(echoing: FakeServer) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
+DROPPED = """
+import asyncio, sys
+from vessel_core import AsyncClient
+client = AsyncClient("llamacpp", base_url=sys.argv[1], model="m")
+loop = asyncio.new_event_loop()
+print(loop.run_until_complete(client.chat([{"role": "user", "content": "Hello"}])).text)
+"""
+KEPT = """
+import os
+from vessel_core.transport import plain_async, plain_protocol
+loop.close()
+os.client, sys.kept = client, (os, plain_async, plain_protocol)  # it goes when its own modules are empty already
+"""
+
+
+@pytest.mark.parametrize("kept", ["", KEPT], ids=["dropped", "kept"])
+def test_a_loop_that_is_dropped_with_open_connections_leaves_no_word(kept: str, echoing: FakeServer) -> None:
+    arguments = [sys.executable, "-c", DROPPED + kept, echoing.base_url]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("Hello\n", "")
+
+
 def in_use(client: AsyncClient) -> tuple[int, int]:
     """Return how many connections of the running loop serve a call or are lost to one, and how many are kept."""
     session: Any = vars(client)["_session"]
     transport: Any = session._transport
     pool: Any = transport._pools[asyncio.get_running_loop()].pool
-    if isinstance(pool, FastTransport):
-        connector: Any = vars(pool)["_session"].connector
-        return len(connector._acquired), sum(len(kept) for kept in connector._conns.values())
     return len(pool._open) - len(pool._idle), len(pool._idle)
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
-async def test_1000_cancels_leave_no_dead_connection(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+async def test_1000_cancels_leave_no_dead_connection() -> None:
     never = threading.Event()
 
     def sometimes(request: Request) -> Response:
@@ -357,11 +371,7 @@ async def test_1000_calls_at_once_all_get_through(echoing: FakeServer) -> None:
     assert len(answers) == 1000
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
-async def test_a_loop_that_is_busy_for_longer_than_a_connection_may_take_loses_no_call(
-    echoing: FakeServer, fast: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+async def test_a_loop_that_is_busy_for_longer_than_a_connection_may_take_loses_no_call(echoing: FakeServer) -> None:
     async with async_client_of(echoing, timeout=Timeout(connect=0.1), max_retries=0) as client:
         calls = [asyncio.create_task(client.chat(say(f"say {number}"))) for number in range(20)]
         for _ in range(12):  # every turn of the loop takes half as long as a connection may

@@ -109,10 +109,7 @@ def test_a_key_shows_in_no_error_and_no_log(connect: Connect, caplog: pytest.Log
 
 
 @pytest.mark.parametrize("how", ["cancel", "timeout"])
-@pytest.mark.parametrize("fast", ["1", "0"])
-def test_a_key_shows_in_no_call_that_was_stopped(monkeypatch: pytest.MonkeyPatch, fast: str, how: str) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
-
+def test_a_key_shows_in_no_call_that_was_stopped(how: str) -> None:
     heard = threading.Event()
 
     def silent(_: Request) -> Response:
@@ -256,9 +253,7 @@ def test_no_half_of_a_key_stays_where_a_text_is_cut(connect: Connect, length: in
     assert "sk-" not in f"{caught.value} {said.text}"
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
-async def test_no_cookie_is_kept(monkeypatch: pytest.MonkeyPatch, fast: str) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+async def test_no_cookie_is_kept() -> None:
     headers = {"set-cookie": "a=b; Path=/", "content-type": "text/event-stream"}
     reply = Response(200, headers, transcript("llamacpp/text.sse"))
     with FakeServer(otherwise=lambda _: reply) as server:

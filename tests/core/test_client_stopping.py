@@ -15,6 +15,8 @@ from vessel_core import AsyncClient, Client, Delta, Message
 from vessel_core.local import LocalServer
 
 from tests.fake_server import FakeServer, Response, llamacpp_server
+from tests.faults.catalogue import endless as talks_for_ever
+from tests.faults.fault_server import FaultServer
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 FIRST = b'data: {"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": null}]}\n\n'
@@ -193,6 +195,15 @@ async def test_an_async_caller_that_stops_stops_the_server(stop: Stop) -> None:
         with endless() as server:
             took.append(await seen(server, AsyncClient("llamacpp", base_url=server.base_url, model="m"), stop))
     assert median(took) <= AT_ONCE
+
+
+async def test_the_server_hears_of_a_stop_before_the_loop_turns_again() -> None:
+    with FaultServer(talks_for_ever) as server:
+        async with AsyncClient("llamacpp", base_url=server.url, model="m") as client:
+            stream = client.stream(HELLO)
+            await anext(stream)
+            await stream.aclose()
+            assert server.deserted()  # nothing is awaited meanwhile
 
 
 @pytest.mark.parametrize("stop", [cancel_a_whole_chat, time_out])

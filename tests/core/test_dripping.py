@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from vessel_core import AsyncClient, Client, Timeout, discover
 from vessel_core.backends import LMSTUDIO
-from vessel_core.errors import ModelLoading
+from vessel_core.errors import ModelLoading, ServerTimeout
 
 from tests.core.driving import Connect
 from tests.core.test_discovery import at
@@ -75,6 +75,14 @@ def test_info_and_health_end_in_time_async(dripping: str) -> None:
             return (await client.info()).connected, await client.health()
 
     assert asyncio.run(asyncio.wait_for(ask(), 10)) == (False, False)
+
+
+def test_a_document_that_stops_in_the_middle_is_given_up(connect: Connect) -> None:
+    silent = {("GET", "/v1/models"): Response.stream(b"[", threading.Event(), content_type="application/json")}
+    with llamacpp_server(routes=silent) as server:
+        client = connect(base_url=server.base_url, timeout=Timeout(request=0.2), max_retries=0)
+        with pytest.raises(ServerTimeout):
+            client.models()
 
 
 def chat(client: Client) -> object:

@@ -97,7 +97,6 @@ async def test_of_addresses_that_all_fail_each_is_told_of(monkeypatch: pytest.Mo
 
 
 async def test_a_host_all_of_whose_addresses_refuse_is_said_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VESSEL_FAST", "0")
     Network(monkeypatch, "127.0.0.2", "127.0.0.3")
     async with listening() as port:
         base_url = f"http://several.local:{port}"
@@ -110,7 +109,6 @@ async def test_a_host_all_of_whose_addresses_refuse_is_said_to_refuse(monkeypatc
 async def test_addresses_that_say_nothing_are_given_up_in_time(
     addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VESSEL_FAST", "0")
     monkeypatch.setattr(happy_eyeballs, "AFTER", 0.01)
     network = Network(monkeypatch, *addresses, silent=addresses)
     options: dict[str, Any] = {"timeout": Timeout(connect=0.1), "max_retries": 0}
@@ -119,6 +117,17 @@ async def test_addresses_that_say_nothing_are_given_up_in_time(
             await client.chat([{"role": "user", "content": "Hello"}])
     await asyncio.sleep(0)
     assert [sock.fileno() for sock in network.opened] == [-1] * len(addresses)
+
+
+async def test_looking_a_name_up_counts_as_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look_for_ever(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_for_ever)
+    options: dict[str, Any] = {"timeout": Timeout(connect=0.1), "max_retries": 0}
+    async with AsyncClient("llamacpp", base_url="http://slow.local", model="m", **options) as client:
+        with pytest.raises(ConnectTimeout):
+            await client.chat([{"role": "user", "content": "Hello"}])
 
 
 async def test_whoever_is_cancelled_at_any_turn_of_the_loop_leaves_no_socket_open(

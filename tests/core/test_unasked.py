@@ -53,9 +53,7 @@ async def said(client: AsyncClient) -> str:
     return "".join([delta.text async for delta in client.stream(HELLO)])
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
-async def test_what_comes_with_an_answer_is_not_the_next_one(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+async def test_what_comes_with_an_answer_is_not_the_next_one() -> None:
     async with answering(answer(b"unasked")) as options, AsyncClient("llamacpp", **options) as client:
         assert [await said(client) for _ in range(3)] == ["asked"] * 3
 
@@ -69,23 +67,8 @@ async def test_what_comes_with_an_answer_is_not_the_next_one_without_a_loop() ->
         assert await asyncio.to_thread(all_said, options) == ["asked"] * 3
 
 
-async def test_what_comes_to_an_idle_connection_of_aiohttp_is_not_the_next_answer() -> None:
-    when = asyncio.Event()
-    async with answering(answer(b"unasked"), when) as options, AsyncClient("llamacpp", **options) as client:
-        assert await said(client) == "asked"
-        session: Any = vars(client)["_session"]
-        pool: Any = session._transport._pools[asyncio.get_running_loop()].pool
-        ((idle, _),) = next(iter(pool._session.connector._conns.values()))
-        when.set()
-        await asyncio.to_thread(until, lambda: len(idle) > 0)
-        assert await said(client) == "asked"
-
-
 @pytest.mark.parametrize("ends", [False, True])
-async def test_what_comes_to_an_idle_connection_of_our_own_is_not_the_next_answer(
-    ends: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("VESSEL_FAST", "0")
+async def test_what_comes_to_an_idle_connection_is_not_the_next_answer(ends: bool) -> None:
     when = asyncio.Event()
     async with answering(answer(b"unasked"), when, ends=ends) as options, AsyncClient("llamacpp", **options) as client:
         assert await said(client) == "asked"

@@ -135,7 +135,6 @@ def piece(data: bytes, extension: bytes = b"") -> bytes:
 
 
 def a_chunk_of_no_size(talk: Talk) -> None:
-    talk.pause(0.03)  # aiohttp hands on nothing of a read that ends so
     talk.say(b"zz\r\nlo\r\n")
     talk.hold()
 

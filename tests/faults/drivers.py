@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
-from unittest.mock import patch
 
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage
@@ -261,13 +259,6 @@ def _core_async(options: dict[str, Any]) -> Generator[Session]:
         runner.run(client.aclose())
 
 
-@contextmanager
-def _core_async_plain(options: dict[str, Any]) -> Generator[Session]:
-    """The other async drivers go over aiohttp, which is installed here."""
-    with patch.dict(os.environ, VESSEL_FAST="0"), _core_async(options) as session:
-        yield session
-
-
 # ------------------------------------------------------------------------------------------------------------ LangChain
 
 
@@ -417,7 +408,6 @@ def _llama_index_async(options: dict[str, Any]) -> Generator[Session]:
 DRIVERS = (
     Driver("core sync", VesselError, _core),
     Driver("core async", VesselError, _core_async),
-    Driver("core async, plain", VesselError, _core_async_plain),
     Driver("langchain sync", ModelError, _langchain),
     Driver("langchain async", ModelError, _langchain_async),
     Driver("llama_index sync", VesselError, _llama_index),

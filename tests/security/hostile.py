@@ -2,9 +2,8 @@
 
     python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0, "chat"]}'
 
-Each server is asked, sync and async (by aiohttp and over our own connections), and waited for so many seconds. `seconds` is
-the CPU time it took; `rss` is how far the peak of the resident memory rose meanwhile; the last line says what is `kept` of
-them all, both in MiB.
+Each server is asked, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how far the
+peak of the resident memory rose meanwhile; the last line says what is `kept` of them all, both in MiB.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import asyncio
 import ctypes
 import gc
 import json
-import os
 import signal
 import sys
 import time
@@ -47,8 +45,7 @@ ASKED: dict[str, Callable[[Any], Any]] = {
     "rerank": lambda client: client.rerank("a", ["b"]),
     "tokenize": lambda client: client.tokenize("a"),
 }
-WAYS: dict[str, str | None] = {"sync": None, "aiohttp": "1", "asyncio": "0"}
-"""How a server is asked, and what `VESSEL_FAST` is then."""
+WAYS = ("sync", "async")
 
 LONGEST = 20
 """Seconds after which a server is given up that nothing of ours did give up."""
@@ -62,9 +59,6 @@ def _status(name: str) -> int:
 
 def measured(backend: str, url: str, first_token: float, asked: str, *, way: str) -> dict[str, Any]:
     """Ask one server."""
-    fast = WAYS[way]
-    if fast is not None:
-        os.environ["VESSEL_FAST"] = fast
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what is free is not kept
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -74,7 +68,7 @@ def measured(backend: str, url: str, first_token: float, asked: str, *, way: str
     options["timeout"] = Timeout(first_token=first_token)
     signal.alarm(LONGEST)
     try:
-        if fast is not None:
+        if way == "async":
             asyncio.run(_ask(backend, options, asked))
         else:
             with Client(backend, **options) as client:

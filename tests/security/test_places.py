@@ -71,9 +71,7 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_login(proxy: str, monke
     assert "pw" not in str(caught.value)
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
-async def test_a_proxy_that_refuses_is_named(fast: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VESSEL_FAST", fast)
+async def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer() as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         async with AsyncClient("llamacpp", base_url="https://llm.example.com", model="m", api_key="canary") as client:

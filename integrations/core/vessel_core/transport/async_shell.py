@@ -15,7 +15,6 @@ import httpx
 from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
-from vessel_core.transport.fast import fast_transport
 from vessel_core.transport.faults import mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
@@ -88,8 +87,6 @@ class AsyncTransport:
 
     def _new_pool(self) -> httpx.AsyncBaseTransport:
         arguments = pool_arguments(self._connection)
-        if (fast := fast_transport(**arguments)) is not None:
-            return fast
         if arguments["proxy"] is not None:
             return httpx.AsyncHTTPTransport(**arguments)
         from vessel_core.transport.plain_async import AsyncPlainTransport  # h11 is loaded by the first call
