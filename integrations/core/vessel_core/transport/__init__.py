@@ -1,6 +1,6 @@
 """The network: the only package that names httpx, and the only I/O of the core. The first call loads httpx.
 
-- Connections are our own (`plain`, `plain_async`) or, through a proxy, httpx's; each is one of httpx's
+- Connections are our own (`plain`, `plain_async`) or, through a proxy, httpx's (async: `proxied_async`); each is one of httpx's
   transports, and so is what a user gives.
 - One pool of connections a process (a forked child makes its own), one an event loop, closed with the loop.
 - No redirects, no proxy for local hosts, no compression asked for, a TLS context for https only.

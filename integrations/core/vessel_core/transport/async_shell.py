@@ -88,7 +88,9 @@ class AsyncTransport:
     def _new_pool(self) -> httpx.AsyncBaseTransport:
         arguments = pool_arguments(self._connection)
         if arguments["proxy"] is not None:
-            return httpx.AsyncHTTPTransport(**arguments)
+            from vessel_core.transport.proxied_async import AsyncProxiedTransport
+
+            return AsyncProxiedTransport(**arguments)
         from vessel_core.transport.plain_async import AsyncPlainTransport  # h11 is loaded by the first call
 
         return AsyncPlainTransport(arguments["verify"], arguments["limits"])
