@@ -37,6 +37,8 @@ _HEAD = re.compile(
 )
 _BARE = (b"204", b"304")
 """What has no body, whatever its head says."""
+_FRAMING = (b"content-length", b"transfer-encoding", b"connection")
+"""The headers that tell where a reply ends, and whether another may follow."""
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"\r\n([0-9a-fA-F]{1,16})\r\n")
 """The end of the chunk before and the size of the next."""
@@ -145,64 +147,62 @@ class Exchange:
 
     def _understood(self, head: re.Match[bytes]) -> bool:
         """Take a head; tell whether it says nothing but what is usual."""
-        headers, lengths, codings, connection = list[tuple[bytes, bytes]](), list[bytes](), list[bytes](), list[bytes]()
-        said = {b"content-length": lengths, b"transfer-encoding": codings, b"connection": connection}
+        headers, framing = list[tuple[bytes, bytes]](), dict[bytes, bytes]()
         for line in head[2].split(b"\r\n")[:-1]:
             name, _, value = line.partition(b":")
             value = value.strip(b" \t")
-            if (values := said.get(name.lower())) is not None:
-                values.append(value.lower())
-                value = value.lower() if values is codings else value
+            if (key := name.lower()) in _FRAMING:
+                said = value.lower()
+                framing[key] = framing[key] + b", " + said if key in framing else said
+                value = said if key == b"transfer-encoding" else value
             headers.append((name, value))
-        chunked = codings == [b"chunked"] and not lengths
-        sized = len(lengths) == 1 and not codings and _LENGTH.fullmatch(lengths[0])
-        keeps = connection in ([], [b"keep-alive"])
+        length, coding = framing.get(b"content-length"), framing.get(b"transfer-encoding")
+        chunked = coding == b"chunked" and length is None
+        sized = coding is None and length is not None and _LENGTH.fullmatch(length)
+        connection = framing.get(b"connection", b"keep-alive")
         if (
             not (chunked or sized)
-            or not (keeps or connection == [b"close"])
+            or connection not in (b"keep-alive", b"close")
             or head[1] in _BARE
             or self._method == b"HEAD"
         ):
             return False
-        self.status, self.headers, self._keeps = int(head[1]), headers, keeps
-        self._chunked, self._left = chunked, 0 if chunked else int(lengths[0])
+        self.status, self.headers, self._keeps = int(head[1]), headers, connection == b"keep-alive"
+        self._chunked, self._left = chunked, int(length or 0)
         return True
 
     def _read_body(self, held: bytes) -> None:
         if self._chunked:
             self._read_chunks(held)
             return
-        at = self._take(held, 0)
+        if data := held[: self._left]:
+            self._pieces.append(data)
+            self._left -= len(data)
         if not self._left:
-            self._end(held[at:])
+            self._end(held[len(data) :])
 
     def _read_chunks(self, held: bytes) -> None:
         """Read chunks; what is held begins with the end of the one before, or in its middle."""
-        at = self._take(held, 0)
-        while not self._left:
-            size = _CHUNK.match(held, at)
-            if size is None:
-                if not _PART_OF_IT.fullmatch(held, at):
-                    self._leave_it_to_h11(held[at:])
-                    return
-                break
-            self._left = int(size[1], 16)
-            if not self._left:
-                rest = held[size.end() : size.end() + 2]
-                if rest == b"\r\n":
-                    self._end(held[size.end() + 2 :])
-                elif rest not in (b"", b"\r"):
-                    self._leave_it_to_h11(held[at:])
-                break
-            at = self._take(held, size.end())
-        self._held = held[at:]
-
-    def _take(self, held: bytes, at: int) -> int:
-        """Take what is there of the body, or of a chunk; return where it ends."""
-        if data := held[at : at + self._left]:
+        pieces, at, end, size = list[bytes](), 0, self._left, None
+        while end <= len(held) and (size := _CHUNK.match(held, end)) and (left := int(size[1], 16)):
+            pieces.append(held[at:end])
+            at = size.end()
+            end = at + left
+        pieces.append(held[at:end])
+        if data := b"".join(pieces):
             self._pieces.append(data)
-            self._left -= len(data)
-        return at + len(data)
+        self._left, self._held = max(0, end - len(held)), held[end:]
+        if self._left:
+            return
+        if size is None:
+            if not _PART_OF_IT.fullmatch(held, end):
+                self._leave_it_to_h11(held[end:])
+            return
+        rest = held[size.end() :]  # of the last chunk, which is empty
+        if rest.startswith(b"\r\n"):
+            self._end(rest[2:])
+        elif not b"\r\n".startswith(rest):
+            self._leave_it_to_h11(held[end:])
 
     def _leave_it_to_h11(self, held: bytes) -> None:
         """Have h11 read the reply from its beginning, or from its head and the chunk that begins here."""
