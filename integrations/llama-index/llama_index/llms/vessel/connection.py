@@ -133,18 +133,17 @@ class ServerConnection(BaseModel):
     @property
     def client(self) -> Client:
         """The core's client, which the sync methods use."""
-        self._settle()
-        return cast("Client", self._client)
+        return cast("Client", self._settled()["_client"])
 
     @property
     def async_client(self) -> AsyncClient:
         """The core's async client; what one of the two has found out of the server, the other knows."""
-        self._settle()
-        if self._async_client is None:
+        made = self._settled()
+        if made["_async_client"] is None:
             self._async_client = AsyncClient(
-                target=cast("Client", self._client).target, http_transport=self.async_http_transport
+                target=cast("Client", made["_client"]).target, http_transport=self.async_http_transport
             )
-        return self._async_client
+        return cast("AsyncClient", made["_async_client"])
 
     def close(self) -> None:
         """Close the connections of the sync methods; everything may be used again."""
@@ -156,43 +155,45 @@ class ServerConnection(BaseModel):
         if self._async_client is not None:
             await self._async_client.aclose()
 
-    def _settle(self) -> None:
-        """Make the clients anew if a field they were made of has changed."""
+    def _settled(self) -> dict[str, Any]:
+        """Return the private attributes, with the clients made anew if a field they were made of has changed."""
+        private: Any = self.__pydantic_private__  # by its name each takes longer than all else here
+        if private["_made_for"] == self._wanted():
+            return private
         self._hide()
-        key = self.api_key
-        if key is None and self.api_key_env:
-            key = SecretStr(os.environ.get(self.api_key_env, ""))
-        wanted = (
-            *(self.backend, self.base_url, self.routing, key, tuple(self.headers.items())),
-            *(self.timeout, self.max_retries),
-            *(
-                self.verify,
-                self.together,
-                self.fetch_image_urls,
-                repr(self.quirks),
-                self.limits,
-                id(self.http_transport),
-                id(self.async_http_transport),
-            ),
+        wanted = self._wanted()
+        if private["_made_for"] != wanted:
+            client = Client(
+                self.backend,
+                base_url=self.base_url,
+                routing=self.routing,
+                api_key=self._key(),
+                headers=self.headers,
+                timeout=self.timeout,
+                max_retries=self.max_retries,
+                verify=self.verify,
+                together=self.together,
+                fetch_image_urls=self.fetch_image_urls,
+                quirks=self.quirks,
+                limits=self.limits,
+                http_transport=self.http_transport,
+            )
+            self._client, self._async_client, self._made_for = client, None, wanted
+        return private
+
+    def _wanted(self) -> tuple[Any, ...]:
+        """Return what decides which clients are needed."""
+        urls = tuple(self.base_url) if isinstance(self.base_url, list) else self.base_url
+        return (
+            *(self.backend, urls, self.routing, self._key(), tuple(self.headers.items())),
+            *(self.timeout, self.max_retries, self.verify, self.together, self.fetch_image_urls),
+            *(repr(self.quirks), self.limits, id(self.http_transport), id(self.async_http_transport)),
         )
-        if wanted == self._made_for:
-            return
-        client = Client(
-            self.backend,
-            base_url=self.base_url,
-            routing=self.routing,
-            api_key=key,
-            headers=self.headers,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
-            verify=self.verify,
-            together=self.together,
-            fetch_image_urls=self.fetch_image_urls,
-            quirks=self.quirks,
-            limits=self.limits,
-            http_transport=self.http_transport,
-        )
-        self._client, self._async_client, self._made_for = client, None, wanted
+
+    def _key(self) -> str | SecretStr | None:
+        if self.api_key is None and self.api_key_env:
+            return SecretStr(os.environ.get(self.api_key_env, ""))
+        return self.api_key
 
     def _hide(self) -> None:
         """Make secrets of what was set as plain text, and a header of a login in the URL, which is shown and stored."""

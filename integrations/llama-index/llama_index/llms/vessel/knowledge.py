@@ -61,6 +61,12 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
         """Which model on which server is meant, as far as it was said."""
         return (self.backend, str(self.base_url or ""), self.model or "")
 
+    @property
+    def _info(self) -> ModelInfo | None:
+        """What the server told of the model."""
+        private: Any = self.__pydantic_private__  # by its name it takes ten times as long
+        return private["_learnt"].get(self._place)
+
     def connect(self) -> Self:
         """Find the server now and read what it says of the model; `metadata` tells it from then on.
 
@@ -83,12 +89,13 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def to_payload(self) -> dict[str, Any]:
         """Return what traces show of this object: no key, no header, no I/O."""
         payload = {"class_name": self.class_name(), **LLMMetadata(**self.known()).model_dump()}
-        options = {name: value for name in OWN_NAMES if (value := getattr(self, name)) is not None}
+        own = vars(self)
+        options = {name: value for name in OWN_NAMES if (value := own[name]) is not None}
         return {**payload, **options, "backend": self.backend, "base_url": self.base_url}
 
     def known(self) -> dict[str, Any]:
         """Return the fields of the metadata as they are known now."""
-        info = self._learnt.get(self._place)
+        info = self._info
         options = self.chat_fields({})
         tools = self.is_function_calling_model
         if tools is None:
@@ -122,7 +129,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
 
     def _warn_of_assumption(self) -> None:
         """Say that the context window is assumed, once, and what to do."""
-        info = self._learnt.get(self._place)
+        info = self._info
         if self._place in self._warned or self._window(info, self.chat_fields({})) is not None:
             return
         self._warned.add(self._place)
@@ -177,7 +184,8 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
     def _to_learn(self, call: Mapping[str, Any]) -> bool:
         """Tell whether a call may tell something new of the model."""
         given = self.context_window is not None and self.is_function_calling_model is not None
-        return not given and self._place not in self._answered and call.get("model") in (None, self.model)
+        private: Any = self.__pydantic_private__  # as in `_info`
+        return not given and self._place not in private["_answered"] and call.get("model") in (None, self.model)
 
     def _wants_look(self) -> bool:
         """Tell whether to ask, once the model answers: what was asked before it was loaded may have lacked its context.
@@ -187,7 +195,7 @@ class KnownModel(VesselOptions, FunctionCallingLLM):
         if self._place in self._answered:
             return False
         self._answered.add(self._place)
-        known = self._learnt.get(self._place)
+        known = self._info
         return known is None or (known.context_length is None and self.context_window is None)
 
 

@@ -126,7 +126,8 @@ class VesselOptions(ServerConnection):
 
         Raises `InvalidRequest` for an option that there isn't.
         """
-        fields: dict[str, Any] = {name: getattr(self, name) for name in OWN_NAMES}
+        own = vars(self)
+        fields: dict[str, Any] = {name: own[name] for name in OWN_NAMES}
         fields["extra_body"] = dict(self.extra_body)
         if self.json_mode:
             fields["response_format"] = {"type": "json_object"}
