@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from vessel_core.backends.base import Flow
 from vessel_core.drive import Clock, Tries, begun, log, tried
@@ -67,8 +68,8 @@ async def adeltas_of(
         while True:
             incoming = None
             try:
-                async with AsyncExitStack() as stack:
-                    opening = _Opening(begun(flow, retries), transport, retries.timeout, stack)
+                async with _Reading() as reading:
+                    opening = _Opening(begun(flow, retries), transport, retries.timeout, reading)
                     while (progress := await opening.progress()) is not None:
                         yield Delta(progress=progress)
                     reply, whole, incoming = opening.result()
@@ -108,20 +109,53 @@ def _begun_again(again: Anew | None, error: VesselError, *, begun: bool) -> Flow
     return again.after(error)
 
 
+class _Reading:
+    """Closes at its end the reply that is read, as `Reading`."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self) -> None:
+        self._reply: AbstractAsyncContextManager[Incoming] | None = None
+
+    async def begin(self, reply: AbstractAsyncContextManager[Incoming]) -> Incoming:
+        """Open a reply."""
+        incoming = await reply.__aenter__()
+        self._reply = reply
+        return incoming
+
+    async def end(self, error: VesselError | None = None) -> VesselError | None:
+        """Close the reply, because of an error; return that, or what closing makes of it."""
+        try:
+            await self.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        except VesselError as other:
+            return other
+        return error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            await reply.__aexit__(kind, error, trace)
+
+
 class _Opening:
-    """Makes calls until the reply of the last is good; `stack` closes it."""
+    """Makes calls until the reply of the last is good, which `reading` closes."""
 
     def __init__(
         self,
         tries: Tries[tuple[ReplyStream, Reply]],
         transport: AsyncTransport,
         timeout: Timeout,
-        stack: AsyncExitStack,
+        reading: _Reading,
     ) -> None:
         self._tries = tries
         self._transport = transport
         self._timeout = timeout
-        self._stack = stack
+        self._reading = reading
         self._wait: Wait | None = None
         self._incoming: Incoming | None = None
         self._result: tuple[ReplyStream, Reply] | None = None
@@ -148,13 +182,12 @@ class _Opening:
     async def _open(self, call: Call) -> Outcome:
         outcome: Outcome
         try:
-            async with AsyncExitStack() as opening:
-                incoming = self._incoming = await opening.enter_async_context(self._transport.open(call, self._timeout))
-                outcome = incoming.reply if incoming.streams else await self._transport.read(incoming)
-                if incoming.good:
-                    self._stack.push_async_exit(opening.pop_all())
+            incoming = self._incoming = await self._reading.begin(self._transport.open(call, self._timeout))
+            outcome = incoming.reply if incoming.streams else await self._transport.read(incoming)
+            if not incoming.good:
+                outcome = await self._reading.end() or outcome
         except VesselError as error:
-            outcome = error
+            outcome = await self._reading.end(error)
         return outcome
 
     def result(self) -> tuple[ReplyStream, Reply, Incoming]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from vessel_core.backends.base import Flow, followed
 from vessel_core.errors import VesselError
@@ -91,8 +92,8 @@ def deltas_of(
     while True:
         incoming = None
         try:
-            with ExitStack() as stack:
-                reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, stack)
+            with Reading() as reading:
+                reply, whole, incoming = yield from _opened(begun(flow, retries), transport, retries.timeout, reading)
                 if incoming.streams:
                     pieces, clock = transport.pieces(incoming), Clock(incoming.since)
                     incoming.body.whenever_grown(Keeping(received, *incoming.answer).join)
@@ -123,10 +124,43 @@ def deltas_of(
             flow = again.after(error)
 
 
+class Reading:
+    """Closes at its end the reply that is read, if one was begun."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self) -> None:
+        self._reply: AbstractContextManager[Incoming] | None = None
+
+    def begin(self, reply: AbstractContextManager[Incoming]) -> Incoming:
+        """Open a reply."""
+        incoming = reply.__enter__()
+        self._reply = reply
+        return incoming
+
+    def end(self, error: VesselError | None = None) -> VesselError | None:
+        """Close the reply, because of an error; return that, or what closing makes of it."""
+        try:
+            self.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        except VesselError as other:
+            return other
+        return error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            reply.__exit__(kind, error, trace)
+
+
 def _opened(
-    tries: Tries[tuple[ReplyStream, Reply]], transport: Transport, timeout: Timeout, stack: ExitStack
+    tries: Tries[tuple[ReplyStream, Reply]], transport: Transport, timeout: Timeout, reading: Reading
 ) -> Generator[Delta, None, tuple[ReplyStream, Reply, Incoming]]:
-    """Make calls until the reply of the last is good; `stack` closes it."""
+    """Make calls until the reply of the last is good, which `reading` closes."""
     outcome: Outcome = None
     failed: VesselError | None = None
     incoming: Incoming | None = None
@@ -140,13 +174,12 @@ def _opened(
                 outcome = _wait(step)
             elif isinstance(step, Open):
                 try:
-                    with ExitStack() as opening:
-                        incoming = opening.enter_context(transport.open(step.call, timeout))
-                        outcome = incoming.reply if incoming.streams else transport.read(incoming)
-                        if incoming.good:
-                            stack.push(opening.pop_all())
+                    incoming = reading.begin(transport.open(step.call, timeout))
+                    outcome = incoming.reply if incoming.streams else transport.read(incoming)
+                    if not incoming.good:
+                        outcome = reading.end() or outcome
                 except VesselError as error:
-                    outcome = error
+                    outcome = reading.end(error)
             else:
                 outcome = _send(step, transport, timeout)
             failed = outcome if isinstance(outcome, VesselError) else failed
