@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from vessel_core.backends.base import Flow
+from vessel_core.backends.base import Backend, Flow
 from vessel_core.checking import ends_in_form, is_bound, wants_json
 from vessel_core.choosing import choose, look_at
 from vessel_core.counting import estimate_chat
@@ -36,15 +36,15 @@ OTHERS = {
 }
 
 
-def prepared(target: Target, request: ChatRequest) -> Flow[ChatRequest]:
+def prepared(target: Target, request: ChatRequest, server: Backend, quirks: Quirks) -> Flow[ChatRequest]:
     """Choose the model, refuse what the server is known not to have, and put the turns as its template takes them."""
     if request.model is None:
         request = replace(request, model=(yield from choose(target, "chat")))
-    refuse_unsupported(request.options, target.server.backend.title, target.quirks)
+    refuse_unsupported(request.options, server.title, quirks)
     _refuse_two_grammars(request)
     _warn_of_lost_tools(target, request)
     _refuse_media(target, request)
-    if unusual(request.messages) and "apply_template" in target.server.backend.features:
+    if unusual(request.messages) and "apply_template" in server.features:
         yield from look_at(target, request.model)
     if target.fetch_image_urls:
         request = yield from with_pictures(request)
@@ -107,7 +107,7 @@ def chat(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]
 
 def _written(target: Target, request: ChatRequest) -> Flow[tuple[Call, ReplyStream]]:
     backend, quirks = target.server.backend, target.quirks
-    request = _capped((yield from prepared(target, request)), quirks)
+    request = _capped((yield from prepared(target, request, backend, quirks)), quirks)
     if "allocated" in backend.features and estimate_chat(request) > LONG_PROMPT:
         request = replace(request, context_length=(yield from allocated(target, request.model, request.options)))
     if not conflicts(request, quirks):

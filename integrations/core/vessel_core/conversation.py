@@ -34,7 +34,7 @@ def checked_messages(messages: list[Message]) -> list[Message]:
 
 
 def _checked_message(message: Message, where: str) -> Message:
-    if any(value is None and name != "content" for name, value in message.items()):
+    if None in message.values() and any(value is None and name != "content" for name, value in message.items()):
         message = cast("Message", {"content": message.get("content"), **said(message)})
     message = _with_reasoning(message)
     if calls := message.get("tool_calls"):

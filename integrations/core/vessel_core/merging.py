@@ -11,6 +11,8 @@ from vessel_core.errors import InvalidConfig
 def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return a body with the caller's own fields in it; those inside `options` or the template's variables stand beside
     ours, they don't replace them."""
+    if not extra:
+        return {**body}
     merged = {**body, **extra}
     for name in ("options", "chat_template_kwargs"):
         if isinstance(extra.get(name), Mapping):

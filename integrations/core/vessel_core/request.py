@@ -163,10 +163,12 @@ def checked_tool(tool: Tool, where: str = "tool") -> Tool:
 
 
 def _checked_choice(choice: str | Mapping[str, Any] | None, tools: Sequence[Tool]) -> str | None:
+    if choice is None:
+        return None
     if isinstance(choice, Mapping):
         choice = str(mapping(choice.get("function")).get("name", choice))
     names = [tool["function"]["name"] for tool in tools]
-    if choice is None or choice in ("auto", "none", "required") or choice in names:
+    if choice in ("auto", "none", "required") or choice in names:
         if choice == "required" and not tools:
             raise InvalidRequest("tool_choice is 'required', but no tools were given.", hint="Give `tools`.")
         return choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
@@ -122,8 +122,11 @@ def token_usage(usage: Usage | None) -> dict[str, int] | None:
     """Return the counts under OpenAI's names, where callbacks and older programs look for them."""
     if usage is None:
         return None
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    return {name: cast("int", getattr(usage, name)) for name in names}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
 
 
 def combined(outputs: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
