@@ -292,6 +292,15 @@ def test_the_servers_key_is_never_another_services(monkeypatch: pytest.MonkeyPat
         assert all("authorization" not in request.headers for request in server.requests)
 
 
+def test_a_host_that_is_added_to_the_list_counts_from_the_next_call_on() -> None:
+    hosts = ["http://a:1", "http://b:1"]
+    llm = Vessel(backend="llamacpp", base_url=hosts)
+    assert llm.client is llm.client
+    assert isinstance(llm.base_url, list)
+    llm.base_url.append("http://c:1")
+    assert [status.base_url for status in llm.client.hosts()] == [*hosts, "http://c:1"]
+
+
 def test_a_field_that_is_set_later_counts_from_the_next_call_on() -> None:
     with openai_server(answer("one")) as first, openai_server(answer("two")) as second:
         llm = Vessel(backend="openai", base_url=first.base_url, model="demo")
