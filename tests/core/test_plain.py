@@ -26,6 +26,7 @@ from vessel_core.hiding import chain
 from vessel_core.transport import plain, sync_shell
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.plain import PlainTransport, readable
+from vessel_core.transport.sync_shell import Transport
 from vessel_core.wire import Call
 
 from tests.core.hosting import until
@@ -465,6 +466,39 @@ def test_who_was_connecting_when_all_was_hung_up_sends_nothing(monkeypatch: pyte
         with pytest.raises(httpx.ReadError, match="closed at this end"):
             transport.handle_request(request(server.url))
         assert (server.posts, in_use(transport)) == (0, 0)
+
+
+def test_a_call_has_its_connections_whoever_closes_the_client_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultServer(ok) as server, Client("llamacpp", base_url=server.url, model="m") as client:
+        made = sync_shell.Networks
+
+        def meanwhile() -> Any:
+            client.close()
+            return made()
+
+        monkeypatch.setattr(sync_shell, "Networks", meanwhile)
+        assert client.chat(HELLO).text == "Hello"
+
+
+@pytest.mark.parametrize("how", [Transport.hang_up, Transport.close])
+def test_several_threads_may_hang_up_and_close_at_once(
+    how: Callable[[Transport], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transport_to() as pool:
+        left = [pool]
+
+        def look(_: Transport) -> PlainTransport | None:
+            return left.pop() if left else None  # who looks once more finds that another thread has closed it
+
+        def put(_: Transport, held: object) -> None:
+            assert held is None
+
+        monkeypatch.setattr(Transport, "_held", property(look, put), raising=False)
+        transport = Connection(parse_address("http://127.0.0.1:9"), {}).transport()
+        monkeypatch.setattr(transport, "_pid", os.getpid())
+        how(transport)
+        assert left == []
+        assert vars(pool)["_hang_ups"] == 1
 
 
 def test_a_forked_child_hangs_up_on_nobody() -> None:

@@ -100,31 +100,32 @@ class Transport:
         A new `era` begins: what was asked before it, and failed, is not asked again.
         """
         self.era = object()
+        held = self._held
         if self._pid == os.getpid():  # what a forked child has is its parent's
             self._networks.hang_up()
-            if isinstance(self._held, PlainTransport):
-                self._held.hang_up()
+            if isinstance(held, PlainTransport):
+                held.hang_up()
 
     def close(self) -> None:
         """Close all connections; calls that other threads have under way end."""
         self.hang_up()
-        if self._held is not None and self._pid == os.getpid():
-            self._held.close()
-        self._held = None
+        held, self._held = self._held, None
+        if held is not None and self._pid == os.getpid():
+            held.close()
 
     def __del__(self) -> None:
         with suppress(Exception):
             self.close()
 
     def _pool(self) -> httpx.BaseTransport:
-        held = self._held
+        held = self._held  # read once: another thread may close this meanwhile
         if held is None or self._pid != os.getpid():
             with _creating:
-                if self._held is None or self._pid != os.getpid():
-                    self._held = self._http_transport or _new_pool(self._connection)
+                held = self._held
+                if held is None or self._pid != os.getpid():
+                    self._held = held = self._http_transport or _new_pool(self._connection)
                     self._turns, self._networks = _turns(), Networks()
                     self._pid = os.getpid()
-                held = self._held
         return held
 
 
