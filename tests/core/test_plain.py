@@ -10,6 +10,8 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
@@ -305,6 +307,53 @@ def test_a_client_that_is_left_to_the_collector_leaves_no_socket_open(left: str)
             gc.collect()
         assert [str(warning.message) for warning in warned] == []
         until(lambda: not vars(server)["_open"])
+
+
+ENDING = """
+import atexit, sys, threading
+
+came = threading.Event()
+
+
+def last() -> None:
+    came.clear()
+    print("goes on:", came.wait(10))
+
+
+atexit.register(last)  # before there is a connection: what was registered later is done by then
+
+from vessel_core import Client
+
+client = Client("llamacpp", base_url=sys.argv[1], model="m", verify=sys.argv[2])
+hello = [{"role": "user", "content": "Hello"}]
+
+
+def read() -> None:
+    for _ in client.stream(hello):
+        came.set()
+
+
+threading.Thread(target=read, daemon=True).start()
+came.wait()
+stopped = client.stream(hello)
+next(stopped)
+client.chat(hello)  # whose connection is idle now
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_interpreter_that_ends_leaves_alone_what_daemon_threads_read_and_says_nothing(tls: bool) -> None:
+    def goes_on(talk: Talk) -> None:
+        talk.head()
+        while True:
+            talk.chunk(HEL)
+            talk.pause(0.01)
+
+    with FaultServer(goes_on, goes_on, ok, tls=tls) as server:
+        command = [sys.executable, "-X", "dev", "-c", ENDING, server.url, str(CERTIFICATE)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert (ended.stdout, ended.stderr) == ("goes on: True\n", "")
+        assert server.deserted()
 
 
 # ------------------------------------------------------------------------------------------------------------- sending

@@ -11,7 +11,7 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Self, TypeVar, cast
@@ -42,7 +42,8 @@ class PlainTransport(httpx.BaseTransport):
         self._in_use: set[_Connection] = set()
         self._hang_ups = 0
         # the collector ends what it finds together in any order: a socket that is held apart it leaves to this
-        weakref.finalize(self, _close, self._idle, self._in_use)
+        weakref.finalize(self, _close, self._idle)
+        weakref.finalize(self, _close, self._in_use).atexit = False  # daemon threads may read there to the end
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; return its response when its head has come, which may take as long as one read may."""
@@ -99,7 +100,7 @@ class PlainTransport(httpx.BaseTransport):
         """Close the connections; those that calls use are shut down, and keep none after."""
         self._most_idle = 0
         self.hang_up()
-        _close(self._idle, ())
+        _close(self._idle)
 
 
 class PlainStream(httpx.SyncByteStream):
@@ -259,12 +260,10 @@ def shut_down(held: socket.socket | None) -> None:
                 same.shutdown(socket.SHUT_RDWR)
 
 
-def _close(idle: deque[_Connection], in_use: Collection[_Connection]) -> None:
-    with suppress(IndexError):
+def _close(connections: deque[_Connection] | set[_Connection]) -> None:
+    with suppress(LookupError):
         while True:
-            idle.pop().close()
-    for connection in list(in_use):
-        connection.close()
+            connections.pop().close()
 
 
 def _untold(_event: str, _info: Mapping[str, Any]) -> None:
