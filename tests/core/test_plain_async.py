@@ -16,6 +16,7 @@ import uvloop
 from vessel_core.transport.plain import shut_down
 from vessel_core.transport.plain_async import AsyncPlainTransport
 from vessel_core.transport.plain_protocol import MOST_HELD
+from vessel_core.transport.unhurried import unhurried
 
 from tests.core.hosting import until
 from tests.core.test_plain import child_that_lives
@@ -469,6 +470,39 @@ async def test_all_connections_are_closed_those_in_use_too() -> None:
         broken = await asyncio.gather(*reading, return_exceptions=True)
         assert [type(each) for each in broken] == [httpx.ReadError] * 3
         assert not vars(asker.transport)["_open"]
+
+
+async def test_those_that_are_being_made_are_closed_too() -> None:
+    greeted, closed = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        while await reader.read(1000):
+            greeted.set()
+        closed.set()
+
+    async with serving(silent) as asker:
+        vars(asker)["_url"] = vars(asker)["_url"].replace("http:", "https:")
+        call = asyncio.create_task(asker.ask(connect=60.0))
+        await greeted.wait()
+        await asker.transport.aclose()
+        with pytest.raises(httpx.ReadError, match="closed at this end"):
+            await call
+        await closed.wait()
+
+
+async def test_a_wait_for_a_connection_is_ended_once() -> None:
+    loop, failures, limit = asyncio.get_running_loop(), list[Any](), unhurried(60)
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+
+    async def ended_twice() -> None:
+        async with limit:
+            limit.end()
+            loop.call_soon(limit.end)  # when it is over, and who waits doesn't know yet
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await ended_twice()
+    assert not failures
 
 
 # --------------------------------------------------------------------------------------------------------------- idle ones

@@ -33,10 +33,15 @@ async def arun(flow: Flow[T], transport: AsyncTransport, retries: Retries) -> T:
 
 async def _drive(tries: Tries[T], transport: AsyncTransport, timeout: Timeout) -> T:
     outcome: Outcome = None
+    failed: VesselError | None = None
+    era = transport.era
     try:
         while True:
             step = tries.send(outcome)
             outcome = await (_wait(step) if isinstance(step, Wait) else _send(step, transport, timeout))
+            failed = outcome if isinstance(outcome, VesselError) else failed
+            if failed is not None and transport.era is not era:
+                raise failed
     except StopIteration as stop:
         return stop.value
 
@@ -65,6 +70,7 @@ async def adeltas_of(
     """
     async with explained:
         flow, transport, retries = await begin()
+        era = transport.era
         while True:
             incoming = None
             try:
@@ -100,7 +106,7 @@ async def adeltas_of(
             except AskAgain as other:
                 flow = other.flow()
             except VesselError as error:
-                flow = _begun_again(again, error, begun=incoming is not None)
+                flow = _begun_again(again if transport.era is era else None, error, begun=incoming is not None)
 
 
 def _begun_again(again: Anew | None, error: VesselError, *, begun: bool) -> Flow[tuple[Call, ReplyStream]]:
@@ -156,6 +162,8 @@ class _Opening:
         self._transport = transport
         self._timeout = timeout
         self._reading = reading
+        self._era = transport.era
+        self._failed: VesselError | None = None
         self._wait: Wait | None = None
         self._incoming: Incoming | None = None
         self._result: tuple[ReplyStream, Reply] | None = None
@@ -175,6 +183,9 @@ class _Opening:
                 else:
                     self._wait = step
                     return step.progress
+                self._failed = outcome if isinstance(outcome, VesselError) else self._failed
+                if self._failed is not None and self._transport.era is not self._era:
+                    raise self._failed
         except StopIteration as stop:
             self._result = stop.value
             return None

@@ -43,6 +43,7 @@ class AsyncPooledTransport(AsyncTransport):
     def __init__(self, target: Target, pool: HostPool, http_transport: AsyncHTTPTransport | None = None) -> None:
         self.pool = pool
         self.target = target
+        self.era = object()
         self._http_transport = http_transport
         self.hosts: dict[PoolHost, AsyncTransport] = {
             host: target.connection(host.address).async_transport(http_transport) for host in pool.hosts
@@ -58,7 +59,8 @@ class AsyncPooledTransport(AsyncTransport):
         return _Placed(self, call, timeout)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
+        """Close the connections of the running loop; calls that it has under way end."""
+        self.era = object()
         for transport in self.hosts.values():
             await transport.aclose()
 

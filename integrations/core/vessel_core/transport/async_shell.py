@@ -15,7 +15,7 @@ import httpx
 from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
-from vessel_core.transport.faults import mapped, translated
+from vessel_core.transport.faults import HUNG_UP, mapped, translated
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
 from vessel_core.types import Limits, Timeout
@@ -32,6 +32,7 @@ class AsyncTransport:
         self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool] = weakref.WeakKeyDictionary()
+        self.era: object = object()
 
     async def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
@@ -67,9 +68,14 @@ class AsyncTransport:
         incoming.forget()
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
+        """Close the connections of the running loop; calls that it has under way end.
+
+        A new `era` begins: what was asked before it, and failed, is not asked again.
+        """
+        self.era = object()
         held = self._pools.pop(asyncio.get_running_loop(), None)
         if held is not None:
+            held.closed = True
             held.forsaken.detach()
             await held.life.aclose()
 
@@ -122,7 +128,7 @@ class _Exchange:
         self._turns = held.turns
         try:
             since = time.monotonic()
-            self._response = await self._begin(held.pool)
+            self._response = await self._begin(held)
         except BaseException:
             self._turns.release()
             raise
@@ -148,14 +154,20 @@ class _Exchange:
         except TimeoutError:
             raise no_turn(self._call) from None
 
-    async def _begin(self, pool: httpx.AsyncBaseTransport) -> httpx.Response:
+    async def _begin(self, held: _LoopPool) -> httpx.Response:
         watch = Watch()
         try:
             with mapped(lambda: head_stage(self._call), watch):
+                if held.closed:  # while it waited for its turn
+                    raise httpx.ReadError(HUNG_UP)
                 request = self._outgoing.request(self._call, self._timeout)
                 self._sent: int = request.extensions["sent"]
                 watch.follow(request.extensions, watch.atrace)
-                return await pool.handle_async_request(request)
+                response = await held.pool.handle_async_request(request)
+                if held.closed:  # while it connected: connections of httpx's are not closed then
+                    await response.aclose()
+                    raise httpx.ReadError(HUNG_UP)
+                return response
         finally:
             watch.forget()
 
@@ -192,6 +204,7 @@ class _LoopPool:
     def __init__(self, pool: httpx.AsyncBaseTransport, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
         self.pool = pool
         self.turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self.closed = False
         self.pid = os.getpid()
         self.life = _live(pool)
         self.forsaken = weakref.finalize(owner, _end, self.life, loop, self.pid)

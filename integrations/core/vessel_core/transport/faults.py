@@ -23,6 +23,9 @@ from vessel_core.errors import (
 )
 from vessel_core.hiding import chain
 
+HUNG_UP = "the connection was closed at this end"
+"""What httpx's error says if it was not the server."""
+
 Stage = Literal["call", "generation", "document", "stream", "answer"]
 """What is waited for: the head of a reply, the head of a generation; then the rest of a document, the first token of a
 stream, or its next one."""
@@ -98,8 +101,10 @@ def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None)
         return ProtocolError(
             f"What answers is no HTTP server, or its reply was cut: {error}.", hint="Check scheme and port."
         )
-    unreachable = ServerUnreachable(
-        "The server closed the connection before it answered.", hint="See the server's log."
+    unreachable = (
+        ServerUnreachable("The client was closed before the server answered.")
+        if str(error) == HUNG_UP
+        else ServerUnreachable("The server closed the connection before it answered.", hint="See the server's log.")
     )
     unreachable.reset, unreachable.stale = True, watch is not None and watch.reused()
     return unreachable

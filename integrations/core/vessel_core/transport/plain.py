@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, cast
 
 import httpx
 
+from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.http1 import Exchange
 
 T = TypeVar("T")
@@ -136,9 +137,6 @@ class PlainStream(httpx.SyncByteStream):
         connection, self._connection = self._connection, None
         if connection is not None:
             self._transport.give_back(connection, reusable=self._exchange.reusable)
-
-
-HUNG_UP = "the connection was closed at this end"
 
 
 class _Connection:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.happy_eyeballs import connect
 from vessel_core.transport.http1 import Exchange
 from vessel_core.transport.plain import MOST
@@ -28,6 +29,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         self._tls.set_alpn_protocols(["http/1.1"])
         self._most_idle = limits.max_keepalive_connections or 0
         self._keepalive = limits.keepalive_expiry or 0.0
+        self._connecting: set[unhurried] = set()
         self._open: set[PlainProtocol] = set()
         self._idle: deque[PlainProtocol] = deque()
         self._buffer = memoryview(bytearray(MOST))
@@ -64,7 +66,9 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
             self._idle.popleft().abort()
 
     async def aclose(self) -> None:
-        """Close all connections, those in use too."""
+        """Close all connections, those in use and those that are being made too."""
+        while self._connecting:
+            self._connecting.pop().end()
         for connection in list(self._open):
             connection.abort()
 
@@ -84,9 +88,10 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         options: dict[str, Any] = {}
         if secure:
             options = {"ssl": self._tls, "server_hostname": host, "ssl_handshake_timeout": LONGEST_HANDSHAKE}
-        connection = PlainProtocol(exchange, self._open, self._buffer)
+        connection, limit = PlainProtocol(exchange, self._open, self._buffer), unhurried(seconds)
+        self._connecting.add(limit)
         try:
-            async with unhurried(seconds):
+            async with limit:
                 opened = await connect(host, url.port or (443 if secure else 80))
                 try:
                     await asyncio.get_running_loop().create_connection(lambda: connection, sock=opened, **options)
@@ -95,9 +100,11 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
                     opened.close()
                     raise
         except TimeoutError:
-            raise httpx.ConnectTimeout("") from None
+            raise (httpx.ConnectTimeout("") if limit in self._connecting else httpx.ReadError(HUNG_UP)) from None
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
+        finally:
+            self._connecting.discard(limit)
         return connection
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.http1 import Exchange
 from vessel_core.transport.plain import readable, shut_down
 
@@ -164,7 +165,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
         """Have no reply waited for any longer."""
         if exc is None and self in self._open and self.exchange is not None:
             self.exchange.receive(b"")  # uvloop tells of no end before if TLS had none of its own
-        lost = exc or ConnectionAbortedError("the connection was closed at this end")
+        lost = exc or ConnectionAbortedError(HUNG_UP)
         self._lost = lost.with_traceback(None)  # frames of asyncio hold what was sent, the key in it
         self._open.discard(self)
         if self._alarm is not None:

@@ -38,6 +38,11 @@ class unhurried:  # noqa: N801 - used as a function
             self._due.cancel()
         await self._limit.__aexit__(kind, error, trace)
 
+    def end(self) -> None:
+        """Raise `TimeoutError` now."""
+        if not self._limit.expired():
+            self._limit.reschedule(self._loop.time())
+
     def _step(self) -> None:
         if self._length is None:
             return
@@ -45,4 +50,4 @@ class unhurried:  # noqa: N801 - used as a function
             self._left -= 1
             self._due = self._loop.call_later(self._length, self._step)
         else:
-            self._limit.reschedule(self._loop.time())
+            self.end()
