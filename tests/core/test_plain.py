@@ -27,6 +27,7 @@ from vessel_core.errors import InvalidRequest, ServerUnreachable, StreamInterrup
 from vessel_core.hiding import chain
 from vessel_core.transport import plain, sync_shell
 from vessel_core.transport.connection import Connection
+from vessel_core.transport.http1 import Exchange
 from vessel_core.transport.plain import PlainTransport, readable
 from vessel_core.transport.sync_shell import Transport
 from vessel_core.wire import Call
@@ -373,17 +374,108 @@ def test_a_server_that_answers_before_it_was_told_everything_is_heard() -> None:
         assert (idle(transport), in_use(transport)) == (0, 0)  # though the reply doesn't say so
 
 
-def test_a_server_that_takes_nothing_is_given_up() -> None:
+@contextmanager
+def reading_the_head(serve: Callable[[socket.socket], None], *, tls: bool) -> Generator[str]:
+    """Read no more of a request than its first bytes, then serve the connection by hand; hold it as long as the block lasts."""
     over = threading.Event()
 
-    def deaf(_: socket.socket) -> None:
-        over.wait(10)
+    def head(connection: socket.socket) -> None:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            connection = context.wrap_socket(connection, server_side=True)
+        with connection:
+            connection.recv(1000)
+            serve(connection)
+            over.wait(10)
 
-    with accepting(deaf) as url, transport_to() as transport:
+    with accepting(head) as url:
+        try:
+            yield url.replace("http:", "https:") if tls else url
+        finally:
+            over.set()
+
+
+LONG = bytes(64 * 1024 * 1024)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_refuses_a_request_and_takes_no_more_of_it_is_heard(tls: bool) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nmuch")
+
+    with reading_the_head(refuse, tls=tls) as url, transport_to() as transport:
+        response = transport.handle_request(request(url, LONG))
+        assert (response.status_code, read(response)) == (413, b"much")
+        assert (idle(transport), in_use(transport)) == (0, 0)  # though the reply doesn't say so
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_that_accepts_a_request_before_it_was_told_everything_is_told_the_rest(tls: bool) -> None:
+    left = len(LONG)
+
+    def accept(connection: socket.socket) -> None:
+        nonlocal left
+        connection.sendall(WHOLE)
+        while left and (data := connection.recv(1024 * 1024)):
+            left -= len(data)
+
+    with reading_the_head(accept, tls=tls) as url, transport_to() as transport:
+        sent = request(url, LONG)
+        left += len(Exchange(sent).outgoing) - len(LONG) - 1000
+        assert read(transport.handle_request(sent)) == b"ok"
+        assert (idle(transport), in_use(transport)) == (1, 0)
+        until(lambda: left == 0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"], ids=["silent", "drips"])
+def test_a_server_that_takes_nothing_is_given_up(said: bytes, tls: bool) -> None:
+    gone = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        for byte in said:
+            connection.sendall(b"%c" % byte)
+            gone.wait(0.02)
+
+    with reading_the_head(drip, tls=tls) as url, transport_to() as transport:
         with pytest.raises(httpx.WriteTimeout):
-            transport.handle_request(request(url, bytes(64 * 1024 * 1024), write=0.1))
+            transport.handle_request(request(url, LONG, write=0.1))
+        gone.set()
         assert (idle(transport), in_use(transport)) == (0, 0)
-        over.set()
+
+
+def test_a_reply_that_ends_before_it_began_ends_a_request() -> None:
+    def end(connection: socket.socket) -> None:
+        connection.shutdown(socket.SHUT_WR)
+
+    with reading_the_head(end, tls=False) as url, transport_to() as transport:
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            transport.handle_request(request(url, LONG))
+        assert (idle(transport), in_use(transport)) == (0, 0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_thread_that_sends_is_woken(tls: bool) -> None:
+    failures: list[Exception] = []
+    taken = threading.Event()
+
+    def ask(url: str) -> None:
+        try:
+            transport.handle_request(request(url, LONG, write=60.0))
+        except httpx.ReadError as error:
+            failures.append(error)
+
+    with reading_the_head(lambda _: taken.set(), tls=tls) as url, transport_to() as transport:
+        thread = threading.Thread(target=ask, args=[url])
+        thread.start()
+        assert taken.wait(10)
+        transport.hang_up()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert [str(error) for error in failures] == ["the connection was closed at this end"]
+        assert in_use(transport) == 0
 
 
 def test_a_head_that_drips_is_waited_for_as_long_as_for_one_read() -> None:
@@ -594,18 +686,20 @@ def test_ctrl_c_in_the_middle_of_a_call_closes_its_connection_and_shows_no_key(t
     assert KEY not in said
 
 
-def test_ctrl_c_while_a_request_is_sent_by_tls_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pressed(*_: object) -> int:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("text", ["Hello", "Hello" * 20_000], ids=["short", "long"])
+def test_ctrl_c_while_a_request_is_sent_by_tls_shows_no_key(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(held: ssl.SSLSocket) -> None:
+        if not held.server_side:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(ssl.SSLSocket, "send", pressed)
+    monkeypatch.setattr(ssl.SSLSocket, "_checkClosed", pressed)  # which what sends and what reads begin with
     with FaultServer(ok, tls=True) as server:
         with Client("llamacpp", base_url=server.url, model="m", api_key=KEY, verify=str(CERTIFICATE)) as client:
             with pytest.raises(KeyboardInterrupt) as caught:
-                client.chat(HELLO)
+                client.chat([{"role": "user", "content": text}])
         assert server.connections == 1
     said = everything_said(caught.value)
-    assert "sendall" in said
+    assert "data = <memory" in said
     assert KEY not in said
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import select
+import selectors
 import socket
 import ssl
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from time import monotonic
 from typing import Any, Self, TypeVar, cast
 
@@ -24,7 +26,11 @@ from vessel_core.transport.http1 import Exchange
 T = TypeVar("T")
 
 MOST = 64 * 1024
-"""How many bytes a read may bring, as with httpx."""
+"""How many bytes a read may bring, as with httpx; and how many of a request are sent in one step: the systems of both ends take
+so many, whether the server reads them or not."""
+
+Selector: type[BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""Waits for sockets. (`select` takes no file beyond the 1024th, and epoll opens one more.)"""
 
 
 class PlainTransport(httpx.BaseTransport):
@@ -164,15 +170,42 @@ class _Connection:
 
     def send(self, exchange: Exchange, seconds: float | None) -> None:
         """Send a request. That this breaks is no error: the server may have answered before it closed."""
-        self._wait(seconds)
+        # it holds the key, and frames are shown, those of ssl too: in them a view of it says nothing
+        rest = memoryview(exchange.outgoing)
         try:
-            # it holds the key, and frames are shown, those of ssl too: in them a view of it says nothing
-            self._socket.sendall(memoryview(exchange.outgoing))
+            if len(rest) <= MOST:
+                self._wait(seconds)
+                rest = rest[self._socket.send(rest) :]
+            if rest:
+                self._send_and_listen(rest, exchange, seconds)
         except TimeoutError as error:
             raise httpx.WriteTimeout("") from error
         except OSError:
             self.spent = True
         exchange.outgoing = b""
+
+    def _send_and_listen(self, rest: memoryview, exchange: Exchange, seconds: float | None) -> None:
+        """Send what is long. A server that refuses it may say so before it was sent, and take no more."""
+        self._wait(0.0)
+        since = monotonic()
+        with Selector() as looking:
+            looking.register(self._socket, EVENT_WRITE)
+            while rest and exchange.status < 300:
+                wanted = EVENT_WRITE if exchange.status else EVENT_READ | EVENT_WRITE
+                try:
+                    rest = rest[self._socket.send(rest[:MOST]) :]
+                    since = monotonic()
+                    continue
+                except ssl.SSLWantReadError:
+                    wanted = EVENT_READ
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    pass
+                looking.modify(self._socket, wanted)
+                if not looking.select(None if seconds is None else since + seconds - monotonic()):
+                    raise TimeoutError
+                with suppress(httpx.ReadTimeout):
+                    self.read(exchange, exchange.begun, 0.0)
+        self.spent = self.spent or bool(rest)
 
     def read(self, exchange: Exchange, enough: Callable[[], T], seconds: float | None) -> T:
         """Read until it is `enough`, which is returned; raise `httpx.ReadTimeout` once the time of a single read is over."""
@@ -191,7 +224,7 @@ class _Connection:
         self._wait(seconds)
         try:
             data = self._socket.recv(MOST)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as error:
             raise httpx.ReadTimeout("") from error
         except OSError as error:
             raise httpx.ReadError(str(error)) from error
