@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -200,6 +201,12 @@ def test_the_wait_is_three_seconds_unless_said_otherwise(
     assert (results["llamacpp"].connected, results["lmstudio"].connected) == (False, False)
     assert results["ollama"].connected
     assert "refused" in str(results["lmstudio"].error)
+
+
+def test_who_would_look_for_ever_finds_what_is_there(found: Found) -> None:
+    with ollama_server() as server:
+        (one,) = found(math.inf, [at(OLLAMA, server.base_url)])
+    assert one.connected
 
 
 def test_no_place_to_look_at_is_no_server(found: Found) -> None:

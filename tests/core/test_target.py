@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,10 @@ from vessel_core import AsyncClient, Client, Limits, Registry, Timeout
 from vessel_core.backends import BACKENDS, COMPATIBLE, find_backend
 from vessel_core.errors import InvalidConfig, NoServerFound
 from vessel_core.settings import make_target
+
+from tests.core.driving import Connect
+from tests.core.hosting import HELLO
+from tests.fake_server import llamacpp_server, nobody, transcript
 
 URL = "http://127.0.0.1:9"
 
@@ -73,6 +79,36 @@ def test_what_can_not_be_right_is_refused_at_construction(options: Any, what: st
 
 def test_a_wait_may_be_endless_and_a_load_not_waited_for() -> None:
     assert make_target(timeout=Timeout(first_token=None, load=0)).timeout.first_token is None
+
+
+ENDLESS = Timeout(None, None, None, None, None)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e300, 10**400, 9.3e9, 2.0**32 / 1000, 700_000])
+def test_what_no_system_counts_to_is_for_ever(seconds: float) -> None:
+    assert Timeout(seconds, seconds, seconds, seconds, seconds) == ENDLESS
+    assert replace(Timeout(), connect=math.inf).connect is None
+    assert make_target(timeout=seconds).timeout == Timeout(first_token=None, request=None)
+    assert make_target().within(seconds).timeout == Timeout(first_token=None, request=None)
+    assert Timeout(load=7 * 86400).load == 7 * 86400
+
+
+def test_who_waits_for_ever_gets_an_answer(connect: Connect) -> None:
+    inf = math.inf
+    with llamacpp_server(transcript("llamacpp/text.sse")) as server:
+        client = connect(base_url=server.base_url, model="m", timeout=Timeout(inf, inf, inf, inf, inf))
+        assert client.chat(HELLO).text
+        assert client.chat(HELLO, timeout=inf).text
+        assert client.embed(["Hello"], timeout=inf).vectors
+        assert next(client.wait_until_ready(inf)).status == "ready"
+    with nobody() as gone:
+        assert next(connect(base_url=gone).wait_until_ready(inf)).total is None
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -math.inf, 0])
+def test_no_time_at_all_is_refused(seconds: float) -> None:
+    with pytest.raises(InvalidConfig, match="is not above 0"):
+        make_target(timeout=seconds)
 
 
 def test_construction_does_no_io(monkeypatch: pytest.MonkeyPatch) -> None:

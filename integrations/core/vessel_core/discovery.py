@@ -32,7 +32,7 @@ from vessel_core.records import record
 from vessel_core.retry import Retries
 from vessel_core.shown import Servers
 from vessel_core.transport.connection import Connection
-from vessel_core.types import ServerInfo, Timeout
+from vessel_core.types import ServerInfo, Timeout, time_limit
 from vessel_core.wire import Call
 from vessel_core.wire.jsontext import loads
 
@@ -154,7 +154,7 @@ def discover(timeout: float = PROBE_TIMEOUT, places: Sequence[Candidate] | None 
         return Servers()
     pool = ThreadPoolExecutor(len(places), thread_name_prefix="vessel-discovery")
     probes = [pool.submit(_probe, place, timeout) for place in places]
-    wait(probes, timeout)
+    wait(probes, time_limit(timeout))
     pool.shutdown(wait=False, cancel_futures=True)
     return Servers(
         probe.result() if probe.done() else not_found(place, _too_slow(timeout))

@@ -8,7 +8,7 @@ can't drift apart. All of them are imported from here; `messages` and `replies` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from vessel_core.harmless import harmless
@@ -201,9 +201,18 @@ class Limits:
     answer: int = 4 * 1024 * 1024
 
 
+LONGEST = 7 * 24 * 3600.0
+"""Seconds that are waited for at most: systems don't count much further, each to its own number."""
+
+
+def time_limit(seconds: float | None) -> float | None:
+    """Return how long to wait; `None`, which is for ever, for `math.inf` and for more than a week."""
+    return None if isinstance(seconds, int | float) and seconds > LONGEST else seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """How long to wait, in seconds; `None` waits for ever.
+    """How long to wait, in seconds; `None` waits for ever, and so do `math.inf` and more than a week, which become `None`.
 
     `first_token` runs from sending to the first token of an answer (a local model may think about a long prompt for
     minutes), and anew whenever a server that was asked for it tells that it has read more of the prompt; `between_tokens` is
@@ -216,3 +225,7 @@ class Timeout:
     between_tokens: float | None = 60.0
     load: float | None = 300.0
     request: float | None = 120.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, time_limit(getattr(self, each.name)))

@@ -17,7 +17,7 @@ from vessel_core.errors import (
 )
 from vessel_core.records import record
 from vessel_core.retry import Wait
-from vessel_core.types import Progress
+from vessel_core.types import Progress, time_limit
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import check_health, error_from, json_body
 from vessel_core.wire.framing import Lines
@@ -108,7 +108,7 @@ class Waiting:
 
     def __init__(self, limit: float | None) -> None:
         self.pause: float = FIRST_PAUSE / 1.5
-        self._limit = limit
+        self._limit = time_limit(limit)
         self._waited = 0.0
 
     @property
