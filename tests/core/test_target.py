@@ -68,6 +68,18 @@ def test_an_unknown_backend_is_refused_and_the_known_ones_named(cls: Any) -> Non
         ({"api_key": "sk-schlüssel"}, "api_key holds characters"),
         ({"headers": {"X-Key": "a\r\nb"}}, r"headers\['X-Key'\] holds characters"),
         ({"headers": {"X Key": "a"}}, "'X Key' is no name of a header"),
+        (
+            {"headers": {"Transfer-Encoding": "chunked"}},
+            r"headers\['Transfer-Encoding'\] can't be given",
+        ),
+        ({"headers": {"content-length": "5"}}, r"headers\['content-length'\] can't be given"),
+        ({"headers": {"Upgrade": "h2c"}}, r"headers\['Upgrade'\] can't be given"),
+        ({"headers": {"TE": "trailers"}}, r"headers\['TE'\] can't be given"),
+        ({"headers": {"Trailer": "X-Sum"}}, r"headers\['Trailer'\] can't be given"),
+        (
+            {"headers": {"Connection": "keep-alive, Upgrade"}},
+            r"headers\['Connection'\] is neither 'close' nor 'keep-alive'",
+        ),
     ],
 )
 def test_what_can_not_be_right_is_refused_at_construction(options: Any, what: str) -> None:
@@ -75,6 +87,15 @@ def test_what_can_not_be_right_is_refused_at_construction(options: Any, what: st
         Client("llamacpp", base_url=URL, **options)
     assert "canary" not in str(caught.value)
     assert "schl" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", [("Host", "virtual"), ("Connection", "close"), ("connection", "Keep-Alive")])
+def test_the_host_and_the_end_of_a_connection_may_be_said(header: tuple[str, str], connect: Connect) -> None:
+    name, value = header
+    with llamacpp_server() as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", headers={name: value})
+        assert client.embed(["Hello"]).vectors
+        assert server.requests[0].headers[name.lower()] == value
 
 
 def test_a_wait_may_be_endless_and_a_load_not_waited_for() -> None:

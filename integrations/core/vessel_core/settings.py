@@ -20,6 +20,9 @@ from vessel_core.target import Target
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire.quirks import checked_quirks
 
+_FRAMING = frozenset({"content-length", "te", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that say how a message is framed, or that the connection becomes another: what is sent must be true of them."""
+
 
 class TargetOptions(TypedDict, total=False):
     """What a client takes by name; see `Client`. `headers` values are secret; `verify` may be a file of CA certificates.
@@ -121,6 +124,13 @@ def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
             raise InvalidConfig(f"{name!r} is no name of a header.")
         _check_header(f"headers[{name!r}]", value)
+        if name.lower() in _FRAMING:
+            raise InvalidConfig(
+                f"headers[{name!r}] can't be given: the client itself says how a request is framed.",
+                hint="Leave it out.",
+            )
+        if name.lower() == "connection" and value.get_secret_value().lower() not in ("close", "keep-alive"):
+            raise InvalidConfig(f"headers[{name!r}] is neither 'close' nor 'keep-alive'.", hint="Leave it out.")
     return headers
 
 
