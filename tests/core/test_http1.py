@@ -8,10 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from vessel_core.transport import http1
 from vessel_core.transport.http1 import Exchange
+from vessel_core.transport.outgoing import Request
 
 from tests.fuzz.targets import read_by_exchange, replies
 
-REQUEST = httpx.Request("POST", "http://here/v1", headers=[(b"Host", b"here")], content=b"{}")
+REQUEST = Request("POST", httpx.URL("http://here/v1"), [(b"Host", b"here")], b"{}")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -152,13 +153,13 @@ def test_a_request_that_http_forbids_is_not_written_and_its_error_shows_no_secre
     url: str, fields: list[tuple[bytes, bytes]]
 ) -> None:
     with pytest.raises(httpx.LocalProtocolError) as caught:
-        Exchange(httpx.Request("POST", url, headers=fields))
+        Exchange(Request("POST", httpx.URL(url), fields))
     assert "secret" not in repr(caught.value)
 
 
 def test_a_request_is_written_as_it_is() -> None:
     fields = [(b"Host", b"here"), (b"X", b""), (b"Authorization", b"Bearer \xc3\xa9 x"), (b"Content-Length", b"2")]
-    request = httpx.Request("POST", "http://here/v1/x?y=%20z", headers=fields, content=b"{}")
+    request = Request("POST", httpx.URL("http://here/v1/x?y=%20z"), fields, b"{}")
     assert Exchange(request).outgoing == (
         b"POST /v1/x?y=%20z HTTP/1.1\r\nHost: here\r\nX: \r\nAuthorization: Bearer \xc3\xa9 x\r\nContent-Length: 2\r\n\r\n{}"
     )

@@ -6,11 +6,11 @@ import gzip
 import json
 from typing import Any
 
-import httpx
 import pytest
 from vessel_core import Client, Limits, Timeout
 from vessel_core.backends.base import items
 from vessel_core.errors import ResponseTooLarge
+from vessel_core.transport import incoming
 from vessel_core.transport.incoming import Body, Incoming
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, ProgressLines, read_status
@@ -78,7 +78,7 @@ def test_log_probabilities_that_are_asked_for_are_taken_in() -> None:
 
 def test_each_vector_that_is_asked_for_may_take_256_kib_and_no_more() -> None:
     call = Call("POST", "/v1/embeddings", {}, vectors=2)
-    body = Incoming(httpx.Response(200), Timeout(), 0, Limits(document=1000), call).body
+    body = Incoming(incoming.Response(200, (), ()), Timeout(), 0, Limits(document=1000), call).body
     assert body.plain(bytes(1000 + 2 * 256 * 1024))
     with pytest.raises(ResponseTooLarge, match="longer than 525,288 bytes"):
         body.plain(b" ")

@@ -20,6 +20,7 @@ from vessel_core.discovery import Candidate, survey
 from vessel_core.errors import InvalidMedia, VesselError
 from vessel_core.media import audio_part, data_url_parts, image_part
 from vessel_core.transport.http1 import LONGEST_HEAD, Exchange
+from vessel_core.transport.outgoing import Request
 from vessel_core.types import ChatRequest, Delta
 from vessel_core.wire import Quirks, Reply, ReplyStream, ollama, openai
 from vessel_core.wire.arguments import argument_error, mended_arguments, parse_arguments
@@ -32,7 +33,7 @@ from vessel_core.wire.tools import ToolCallAssembler
 REQUEST = ChatRequest(messages=[{"role": "user", "content": "Hello"}], model="m")
 QUIRKS = (Quirks(), Quirks(text_calls=True, repair_arguments=True, cumulative_arguments=True, think_opened=True))
 HERE = parse_address("http://127.0.0.1:1")
-POST = httpx.Request("POST", "http://here/v1", headers=[(b"Host", b"here")], content=b"{}")
+POST = Request("POST", httpx.URL("http://here/v1"), [(b"Host", b"here")], b"{}")
 STATUSES = (200, 400, 404, 500, 503)
 T = TypeVar("T")
 

@@ -30,6 +30,7 @@ from vessel_core import Client
 from vessel_core.cli.app import app
 from vessel_core.errors import VesselError
 from vessel_core.transport import sync_shell
+from vessel_core.transport.through_httpx import ThroughHTTPX
 
 from tests.core.test_client_secrets import FAULTS as CORE_FAULTS
 from tests.core.test_client_secrets import KEY as CORE_KEY
@@ -185,8 +186,8 @@ def test_the_key_shows_in_no_link_of_an_errors_chain(face: Face, fault: str) -> 
         assert not holds_the_key(traceback.format_exception(error))
 
 
-def by_httpx(_: object) -> httpx.BaseTransport:
-    return httpx.HTTPTransport()
+def by_httpx(_: object) -> ThroughHTTPX:
+    return ThroughHTTPX(httpx.HTTPTransport())
 
 
 @pytest.mark.parametrize("fault", ["none", *CORE_FAULTS])

@@ -1,4 +1,4 @@
-"""The async shell around httpx: makes a call, or opens one whose reply is read as it comes."""
+"""The async shell: makes a call, or opens one whose reply is read as it comes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self
 
 import httpx
 
@@ -16,10 +16,16 @@ from vessel_core.errors import VesselError
 from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import HUNG_UP, mapped, translated
-from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.incoming import Incoming, Response
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
+from vessel_core.transport.through_httpx import AsyncThroughHTTPX
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
+
+if TYPE_CHECKING:
+    from vessel_core.transport.plain_async import AsyncPlainTransport
+
+    AsyncPool = AsyncPlainTransport | AsyncThroughHTTPX
 
 AsyncHTTPTransport = httpx.AsyncBaseTransport
 
@@ -86,17 +92,19 @@ class AsyncTransport:
             for other in [reference() for reference in self._pools.keyrefs()]:  # other threads add to it meanwhile
                 if other is not None and other.is_closed() and (ended := self._pools.pop(other, None)) is not None:
                     ended.forsaken.detach()
-            held = _LoopPool(self._http_transport or self._new_pool(), self, loop)
+            held = _LoopPool(self._new_pool(), self, loop)
             self._pools[loop] = held
             await anext(held.life)
         return held
 
-    def _new_pool(self) -> httpx.AsyncBaseTransport:
+    def _new_pool(self) -> AsyncPool:
+        if self._http_transport is not None:
+            return AsyncThroughHTTPX(self._http_transport)
         arguments = pool_arguments(self._connection)
         if arguments["proxy"] is not None:
             from vessel_core.transport.proxied_async import AsyncProxiedTransport
 
-            return AsyncProxiedTransport(**arguments)
+            return AsyncThroughHTTPX(AsyncProxiedTransport(**arguments))
         from vessel_core.transport.plain_async import AsyncPlainTransport  # h11 is loaded by the first call
 
         return AsyncPlainTransport(arguments["verify"], arguments["limits"])
@@ -140,7 +148,7 @@ class _Exchange:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            await self._response.aclose()
+            await self._response.stream.aclose()
         finally:
             self._turns.release()
 
@@ -154,22 +162,18 @@ class _Exchange:
         except TimeoutError:
             raise no_turn(self._call) from None
 
-    async def _begin(self, held: _LoopPool) -> httpx.Response:
+    async def _begin(self, held: _LoopPool) -> Response:
         watch = Watch()
-        try:
-            with mapped(lambda: head_stage(self._call), watch):
-                if held.closed:  # while it waited for its turn
-                    raise httpx.ReadError(HUNG_UP)
-                request = self._outgoing.request(self._call, self._timeout)
-                self._sent: int = request.extensions["sent"]
-                watch.follow(request.extensions, watch.atrace)
-                response = await held.pool.handle_async_request(request)
-                if held.closed:  # while it connected: connections of httpx's are not closed then
-                    await response.aclose()
-                    raise httpx.ReadError(HUNG_UP)
-                return response
-        finally:
-            watch.forget()
+        with mapped(lambda: head_stage(self._call), watch):
+            if held.closed:  # while it waited for its turn
+                raise httpx.ReadError(HUNG_UP)
+            request = self._outgoing.request(self._call, self._timeout, watch)
+            self._sent = len(request.content)
+            response = await held.pool.handle_async_request(request)
+            if held.closed:  # while it connected: connections of httpx's are not closed then
+                await response.stream.aclose()
+                raise httpx.ReadError(HUNG_UP)
+            return response
 
 
 class _Pieces:
@@ -178,7 +182,7 @@ class _Pieces:
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._take = incoming.taker()
-        self._stream = aiter(cast("httpx.AsyncByteStream", incoming.response.stream))
+        self._stream: AsyncIterator[bytes] = aiter(incoming.response.stream)
 
     def __aiter__(self) -> Self:
         return self
@@ -201,7 +205,7 @@ class _LoopPool:
     close anything itself: `forsaken` holds them apart from it, and closes them in the loop.
     """
 
-    def __init__(self, pool: httpx.AsyncBaseTransport, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: AsyncPool, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
         self.pool = pool
         self.turns = asyncio.Semaphore(MOST_AT_ONCE)
         self.closed = False
@@ -211,7 +215,7 @@ class _LoopPool:
         self.forsaken.atexit = False
 
 
-async def _live(pool: httpx.AsyncBaseTransport) -> AsyncGenerator[None]:
+async def _live(pool: AsyncPool) -> AsyncGenerator[None]:
     try:
         yield
     finally:

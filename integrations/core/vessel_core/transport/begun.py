@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from dataclasses import replace
+from itertools import chain
 
 import httpx
 
@@ -15,13 +16,12 @@ def begin_body(incoming: Incoming) -> bytes:
     """Return the first bytes once they are there, and leave them to be read."""
     if incoming.streams:
         incoming.wait_patiently()
-    body = cast("httpx.SyncByteStream", incoming.response.stream)
-    pieces = iter(body)
+    pieces: Iterator[bytes] = iter(incoming.response.stream)
     try:
         first = next(pieces, b"")
     except httpx.TransportError as error:
         raise translated(error, incoming.stage()) from error
-    incoming.response.stream = _Begun(first, pieces, body)
+    incoming.response = replace(incoming.response, stream=chain([first] if first else [], pieces))
     return first
 
 
@@ -29,38 +29,21 @@ async def abegin_body(incoming: Incoming) -> bytes:
     """Return the first bytes once they are there, and leave them to be read."""
     if incoming.streams:
         incoming.wait_patiently()
-    body = cast("httpx.AsyncByteStream", incoming.response.stream)
-    pieces = aiter(body)
+    pieces: AsyncIterator[bytes] = aiter(incoming.response.stream)
     try:
         first = await anext(pieces, b"")
     except httpx.TransportError as error:
         raise translated(error, incoming.stage()) from error
-    incoming.response.stream = _AsyncBegun(first, pieces, body)
+    incoming.response = replace(incoming.response, stream=_AsyncBegun(first, pieces))
     return first
 
 
-class _Begun(httpx.SyncByteStream):
-    def __init__(self, first: bytes, pieces: Iterator[bytes], body: httpx.SyncByteStream) -> None:
-        self._first = first
-        self._pieces = pieces
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._first:
-            yield self._first
-        yield from self._pieces
-
-    def close(self) -> None:
-        self._body.close()
-
-
-class _AsyncBegun(httpx.AsyncByteStream):
+class _AsyncBegun:
     """No generator: a loop that ends closes all of them at once, those in use by others too."""
 
-    def __init__(self, first: bytes, pieces: AsyncIterator[bytes], body: httpx.AsyncByteStream) -> None:
+    def __init__(self, first: bytes, pieces: AsyncIterator[bytes]) -> None:
         self._first = first
         self._pieces = pieces
-        self._body = body
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -70,6 +53,3 @@ class _AsyncBegun(httpx.AsyncByteStream):
             self._first = b""
             return first
         return await anext(self._pieces)
-
-    async def aclose(self) -> None:
-        await self._body.aclose()

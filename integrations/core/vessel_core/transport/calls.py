@@ -46,7 +46,8 @@ class Networks:
 
 
 class Watch:
-    """Tells, by the events that a transport reports, whether a call went over a connection that had served an earlier one.
+    """Tells whether a call went over a connection that had served an earlier one. Connections of ours say themselves how far
+    they are, transports of httpx's by the events they report.
 
     Nothing more is reported once the request is on its way: each event takes its time.
     """
@@ -64,6 +65,14 @@ class Watch:
         extensions["trace"] = trace
         self._extensions = extensions
 
+    def connecting(self) -> None:
+        """Take that a connection is made."""
+        self._connected = True
+
+    def sending(self) -> None:
+        """Take that the request is on its way."""
+        self._sent = True
+
     def reused(self) -> bool:
         """Whether a request was sent without connecting first."""
         return self._sent and not self._connected
@@ -71,10 +80,10 @@ class Watch:
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Take an event."""
         if event == "connection.connect_tcp.started":
-            self._connected = True
+            self.connecting()
         elif event == "http11.send_request_headers.started":
             if not info or info["request"].method != b"CONNECT":  # by which a proxy is asked to lead through
-                self._sent = True
+                self.sending()
                 self.forget()
         elif self._networks is not None and event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._networks.add(info["return_value"])

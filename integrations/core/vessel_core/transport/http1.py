@@ -13,6 +13,8 @@ import re
 import h11
 import httpx
 
+from vessel_core.transport.outgoing import Request
+
 LONGEST_HEAD = 100 * 1024
 """Bytes that a head may take, as with httpx."""
 
@@ -77,7 +79,7 @@ class Exchange:
         "status",
     )
 
-    def __init__(self, request: httpx.Request) -> None:
+    def __init__(self, request: Request) -> None:
         self._method = request.method.encode()
         self.outgoing: bytes = _written(self._method, request)
         self.status: int = 0
@@ -257,10 +259,10 @@ class Exchange:
         self._fault = self._fault or httpx.RemoteProtocolError(why)
 
 
-def _written(method: bytes, request: httpx.Request) -> bytes:
-    fields = request.headers.raw
+def _written(method: bytes, request: Request) -> bytes:
+    fields = request.fields
     lines = [b"%s: %s\r\n" % field for field in fields]
     head = b"%s %s HTTP/1.1\r\n%s\r\n" % (method, request.url.raw_path, b"".join(lines))
     if head.count(b"\n") != len(fields) + 2 or not _REQUEST.fullmatch(head):
         raise httpx.LocalProtocolError("HTTP forbids it")  # and not what it was: that may be a key
-    return head + request.read()
+    return head + request.content

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.records import record
 from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Delta, Limits, Timeout
 from vessel_core.wire import Call, Reply
@@ -138,6 +139,17 @@ class Patience:
         return None if self._first is None else max(self._since + self._first - time.monotonic(), 0.001)
 
 
+@record
+class Response:
+    """A response as connections give it: `fields` are its headers as they came, `stream` its body. `network` is httpx's own
+    connection, where it came over one."""
+
+    status: int
+    fields: Sequence[tuple[bytes, bytes]]
+    stream: Any
+    network: Any = None
+
+
 class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
@@ -149,14 +161,14 @@ class Incoming:
     heard: Callable[[], None] | None = None
 
     def __init__(
-        self, response: httpx.Response, timeout: Timeout, since: float, limits: Limits, call: Call, sent: int = 0
+        self, response: Response, timeout: Timeout, since: float, limits: Limits, call: Call, sent: int = 0
     ) -> None:
         self.response = response
         self.since = since
-        self.reply: Reply = Reply(response.status_code, _headers(response.headers.raw))
-        if 300 <= response.status_code < 400:
+        self.reply: Reply = Reply(response.status, _headers(response.fields))
+        if 300 <= response.status < 400:
             raise _sends_on(self.reply)
-        self.good: bool = response.status_code < 300
+        self.good: bool = response.status < 300
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
         document = limits.document + REPEATED * sent + call.vectors * VECTOR
@@ -197,11 +209,10 @@ class Incoming:
         A first token may take minutes where a second one may not. Connections of ours ask how long each read may take; httpx
         fixes it when a body begins: of those the connection's own `read` is wrapped.
         """
-        stream: Any = self.response.stream
+        stream, network = self.response.stream, self.response.network
         if hasattr(stream, "seconds"):
             stream.seconds = self.patience.seconds
             return
-        network: Any = self.response.extensions.get("network_stream")
         if network is None:
             return
         read = cast("Callable[..., Any]", type(network).read)  # pyright: ignore[reportUnknownMemberType]
@@ -215,7 +226,7 @@ class Incoming:
 
     def forget(self) -> None:
         """Give a connection of httpx's its own timeouts back."""
-        network: Any = self.response.extensions.get("network_stream")
+        network = self.response.network
         if network is not None:
             with suppress(AttributeError):
                 network.__dict__.pop("read", None)

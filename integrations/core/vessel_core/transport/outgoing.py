@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
@@ -13,6 +14,8 @@ import httpx
 
 from vessel_core.address import Address
 from vessel_core.errors import InvalidConfig, InvalidRequest
+from vessel_core.records import record
+from vessel_core.transport.calls import Watch
 from vessel_core.transport.connection import Connection
 from vessel_core.types import Timeout
 from vessel_core.version import VERSION
@@ -30,8 +33,26 @@ HEADERS = {
 """What every request says, by lower-case name."""
 
 
+@record
+class Request:
+    """A request as connections take it: `fields` are its headers, `content` its body. Connecting may take `connect` seconds, a
+    single read or write as many; `watch` is told of both.
+
+    httpx's own is made for httpx's transports alone: it takes as long as writing all of it.
+    """
+
+    method: str
+    url: httpx.URL
+    fields: Sequence[tuple[bytes, bytes]]
+    content: bytes = b""
+    connect: float | None = None
+    read: float | None = None
+    write: float | None = None
+    watch: Watch = field(default_factory=Watch)
+
+
 class Outgoing:
-    """Writes the requests of a connection. No client of httpx's is asked for them: that takes longer than the rest of a call."""
+    """Writes the requests of a connection."""
 
     __slots__ = ("_fields", "_root")
 
@@ -39,25 +60,16 @@ class Outgoing:
         self._root = connection.address.root
         self._fields = _header_fields(connection)
 
-    def request(self, call: Call, wait: Timeout) -> httpx.Request:
+    def request(self, call: Call, wait: Timeout, watch: Watch) -> Request:
         """Return the request of a call."""
-        content = None if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
+        content = b"" if call.body is None else _encoded(call.body)  # first: what it raises must not show the key
         url = _url(self._root + call.path)
         read = wait.first_token if call.stream else wait.request
         fields = {"host": (b"Host", url.netloc), **self._fields}
-        if content is not None:
+        if call.body is not None:
             fields["content-length"] = (b"Content-Length", b"%d" % len(content))
             fields["content-type"] = (b"Content-Type", b"application/json")
-        return httpx.Request(
-            call.method,
-            url,
-            headers=list(fields.values()),
-            stream=httpx.ByteStream(content or b""),
-            extensions={
-                "timeout": {"connect": wait.connect, "read": read, "write": read, "pool": None},
-                "sent": len(content or b""),
-            },
-        )
+        return Request(call.method, url, list(fields.values()), content, wait.connect, read, read, watch)
 
 
 def _header_fields(connection: Connection) -> dict[str, tuple[bytes, bytes]]:

@@ -1,6 +1,6 @@
 """Connections of our own to a server, by `socket` and `ssl`: a short call takes a fifth of what it does over httpx's.
 
-They stand behind httpx's interface for transports, so that everything above is the same, and raise its errors.
+They raise httpx's errors, so that everything above is the same whatever carries a call.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import socket
 import ssl
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from time import monotonic
-from typing import Any, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import httpx
 
 from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.http1 import Exchange
+from vessel_core.transport.incoming import Response
+from vessel_core.transport.outgoing import Request
 
 T = TypeVar("T")
 
@@ -33,7 +35,7 @@ Selector: type[BaseSelector] = getattr(selectors, "PollSelector", selectors.Sele
 """Waits for sockets. (`select` takes no file beyond the 1024th, and epoll opens one more.)"""
 
 
-class PlainTransport(httpx.BaseTransport):
+class PlainTransport:
     """The connections to one server, http or https without a proxy, for any number of threads.
 
     No lock guards them: the collector may end a call in the middle of anything. What is done to the two collections is one
@@ -52,29 +54,26 @@ class PlainTransport(httpx.BaseTransport):
         weakref.finalize(self, _close, self._idle)
         weakref.finalize(self, _close, self._in_use).atexit = False  # daemon threads may read there to the end
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Request) -> Response:
         """Send a request; return its response when its head has come, which may take as long as one read may."""
         exchange, hang_ups = Exchange(request), self._hang_ups
-        wait: Mapping[str, float | None] = request.extensions["timeout"]
-        trace: Callable[[str, Mapping[str, Any]], object] = request.extensions.get("trace", _untold)
         connection = self._kept()
         if connection is None:
-            trace("connection.connect_tcp.started", {})
-            connection = _Connection(_connected(request.url, wait["connect"]))
+            request.watch.connecting()
+            connection = _Connection(_connected(request.url, request.connect))
         self._in_use.add(connection)
         try:
             if hang_ups != self._hang_ups:  # while it connected
                 raise httpx.ReadError(HUNG_UP)
             if request.url.scheme == "https":
                 connection.secure(self._tls, request.url.raw_host.decode("ascii"))
-            trace("http11.send_request_headers.started", {})
-            connection.send(exchange, wait["write"])
-            connection.read(exchange, exchange.begun, wait["read"])
+            request.watch.sending()
+            connection.send(exchange, request.write)
+            connection.read(exchange, exchange.begun, request.read)
         except BaseException:
             self.give_back(connection, reusable=False)
             raise
-        stream = PlainStream(self, connection, exchange, wait["read"])
-        return httpx.Response(exchange.status, headers=exchange.headers, stream=stream)
+        return Response(exchange.status, exchange.headers, PlainStream(self, connection, exchange, request.read))
 
     def _kept(self) -> _Connection | None:
         """Return the idle connection that was used last; close those that were idle too long, and those that aren't idle."""
@@ -110,7 +109,7 @@ class PlainTransport(httpx.BaseTransport):
         _close(self._idle)
 
 
-class PlainStream(httpx.SyncByteStream):
+class PlainStream:
     """The body of a response, one piece a read; `seconds` says how long the next read may wait, `read_timeout` by default."""
 
     def __init__(
@@ -295,7 +294,3 @@ def _close(connections: deque[_Connection] | set[_Connection]) -> None:
     with suppress(LookupError):
         while True:
             connections.pop().close()
-
-
-def _untold(_event: str, _info: Mapping[str, Any]) -> None:
-    pass

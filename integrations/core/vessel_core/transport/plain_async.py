@@ -13,6 +13,8 @@ import httpx
 from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.happy_eyeballs import connect
 from vessel_core.transport.http1 import Exchange
+from vessel_core.transport.incoming import Response
+from vessel_core.transport.outgoing import Request
 from vessel_core.transport.plain import MOST
 from vessel_core.transport.plain_protocol import PlainProtocol
 from vessel_core.transport.unhurried import unhurried
@@ -21,7 +23,7 @@ LONGEST_HANDSHAKE = 86400.0
 """Seconds that asyncio gives a TLS handshake: the connect timeout is what ends one."""
 
 
-class AsyncPlainTransport(httpx.AsyncBaseTransport):
+class AsyncPlainTransport:
     """The connections of one event loop to one server, http or https without a proxy. Raises httpx's errors."""
 
     def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
@@ -34,25 +36,20 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         self._idle: deque[PlainProtocol] = deque()
         self._buffer = memoryview(bytearray(MOST))
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: Request) -> Response:
         """Send a request; return its response when its head has come."""
         exchange = Exchange(request)
-        wait = request.extensions["timeout"]
-        trace = request.extensions.get("trace")
         connection = self._kept()
         if connection is None:
-            if trace is not None:
-                await trace("connection.connect_tcp.started", {})
-            connection = await self._connected(request.url, exchange, wait["connect"])
+            request.watch.connecting()
+            connection = await self._connected(request.url, exchange, request.connect)
         try:
-            if trace is not None:
-                await trace("http11.send_request_headers.started", {})
-            await connection.begin(exchange, wait["write"], wait["read"])
+            request.watch.sending()
+            await connection.begin(exchange, request.write, request.read)
         except BaseException:
             connection.abort()
             raise
-        body = AsyncPlainStream(self, connection, exchange, wait["read"])
-        return httpx.Response(exchange.status, headers=exchange.headers, stream=body)
+        return Response(exchange.status, exchange.headers, AsyncPlainStream(self, connection, exchange, request.read))
 
     def release(self, connection: PlainProtocol, exchange: Exchange) -> None:
         """Keep the connection of an exchange for the next call if this one ended well, or close it."""
@@ -108,7 +105,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         return connection
 
 
-class AsyncPlainStream(httpx.AsyncByteStream):
+class AsyncPlainStream:
     """The body of a response, one piece a read; `seconds` says how long the next may take, `read_timeout` by default.
 
     No generator: a loop that ends closes all of them at once, those in use by others too.

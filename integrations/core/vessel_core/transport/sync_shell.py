@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
-from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Self, cast
+from typing import Self
 
 import httpx
 
@@ -26,13 +25,15 @@ from vessel_core.transport.calls import (
 )
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import mapped, translated
-from vessel_core.transport.incoming import Incoming
+from vessel_core.transport.incoming import Incoming, Response
 from vessel_core.transport.outgoing import Outgoing, pool_arguments
 from vessel_core.transport.plain import PlainTransport
+from vessel_core.transport.through_httpx import ThroughHTTPX
 from vessel_core.types import Limits, Timeout
 from vessel_core.wire import Call, Reply
 
 HTTPTransport = httpx.BaseTransport
+Pool = PlainTransport | ThroughHTTPX
 
 _creating = threading.Lock()
 """Held while a client is made, so that threads which start together share one; a forked child has its own."""
@@ -54,7 +55,7 @@ class Transport:
         self._connection = connection
         self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
-        self._held: httpx.BaseTransport | None = None
+        self._held: Pool | None = None
         self._turns: SimpleQueue[None] = SimpleQueue()
         self._networks = Networks()
         self._pid = 0
@@ -90,8 +91,8 @@ class Transport:
         """Read the last bytes of a complete answer if they are there already; what comes late closes the connection."""
         incoming.patience.last = LAST_BYTES
         with suppress(Exception):
-            for _ in islice(pieces, LAST_READS):
-                pass
+            for _ in range(LAST_READS):
+                next(pieces)
         incoming.forget()
 
     def hang_up(self) -> None:
@@ -117,22 +118,23 @@ class Transport:
         with suppress(Exception):
             self.close()
 
-    def _pool(self) -> httpx.BaseTransport:
+    def _pool(self) -> Pool:
         held = self._held  # read once: another thread may close this meanwhile
         if held is None or self._pid != os.getpid():
             with _creating:
                 held = self._held
                 if held is None or self._pid != os.getpid():
-                    self._held = held = self._http_transport or _new_pool(self._connection)
+                    theirs = self._http_transport
+                    self._held = held = _new_pool(self._connection) if theirs is None else ThroughHTTPX(theirs)
                     self._turns, self._networks = _turns(), Networks()
                     self._pid = os.getpid()
         return held
 
 
-def _new_pool(connection: Connection) -> httpx.BaseTransport:
+def _new_pool(connection: Connection) -> Pool:
     arguments = pool_arguments(connection)
     if arguments["proxy"] is not None:
-        return httpx.HTTPTransport(**arguments)
+        return ThroughHTTPX(httpx.HTTPTransport(**arguments))
     return PlainTransport(arguments["verify"], arguments["limits"])
 
 
@@ -151,7 +153,7 @@ class _Exchange:
 
     def __init__(
         self,
-        pool: httpx.BaseTransport,
+        pool: Pool,
         turns: SimpleQueue[None],
         watch: Watch,
         outgoing: Outgoing,
@@ -186,20 +188,15 @@ class _Exchange:
 
     def __exit__(self, *_: object) -> None:
         try:
-            cast("httpx.SyncByteStream", self._response.stream).close()
+            self._response.stream.close()
         finally:
             self._turns.put(None)
 
-    def _begin(self) -> httpx.Response:
-        watch = self._watch
-        try:
-            with mapped(lambda: head_stage(self._call), watch):
-                request = self._outgoing.request(self._call, self._timeout)
-                self._sent: int = request.extensions["sent"]
-                watch.follow(request.extensions, watch.trace)
-                return self._pool.handle_request(request)
-        finally:
-            watch.forget()
+    def _begin(self) -> Response:
+        with mapped(lambda: head_stage(self._call), self._watch):
+            request = self._outgoing.request(self._call, self._timeout, self._watch)
+            self._sent = len(request.content)
+            return self._pool.handle_request(request)
 
 
 class _Pieces:
@@ -210,7 +207,7 @@ class _Pieces:
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
         self._take = incoming.taker()
-        self._stream = iter(cast("httpx.SyncByteStream", incoming.response.stream))
+        self._stream: Iterator[bytes] = iter(incoming.response.stream)
 
     def __iter__(self) -> Self:
         return self
