@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nbformat
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_vessel import ChatVessel
 from run_notebook import kernel
 
@@ -47,6 +49,39 @@ def test_two_loops_at_once_in_two_threads_do_not_meet() -> None:
     with llamacpp_server(ANSWER) as server, ThreadPoolExecutor(4) as pool:
         chat = ChatVessel(base_url=server.base_url)
         assert list(pool.map(asked, range(8))) == [[SAID] * 3] * 8
+
+
+class Itself(ChatVessel):
+    """One that says what it is in the way of before."""
+
+    def dict(self, **_: Any) -> dict[str, Any]:
+        return {"itself": "a boat"}
+
+
+class Identified(BaseCallbackHandler):
+    """Keeps what a model says it is."""
+
+    said: Any = None
+
+    def on_chat_model_start(self, *_: Any, **kwargs: Any) -> None:
+        self.said = kwargs["invocation_params"]
+
+
+def test_a_call_leaves_the_warnings_of_all_threads_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    with llamacpp_server(ANSWER) as server:
+        chat, heard = ChatVessel(base_url=server.base_url, temperature=0.5), Identified()
+        chat.invoke("Hi")  # what is loaded once may
+        with monkeypatch.context() as without:
+            without.delattr(warnings, "catch_warnings")
+            assert chat.invoke("Hi", {"callbacks": [heard]}).text == SAID
+        assert (heard.said["temperature"], heard.said["_type"]) == (0.5, "vessel-chat")
+
+
+def test_a_subclass_that_says_itself_what_it_is_is_asked() -> None:
+    with llamacpp_server(ANSWER) as server:
+        heard = Identified()
+        Itself(base_url=server.base_url).invoke("Hi", {"callbacks": [heard]})
+        assert heard.said["itself"] == "a boat"
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

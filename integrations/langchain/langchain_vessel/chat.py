@@ -68,6 +68,13 @@ class ChatVessel(ToolBinding, ServerLimits):
     def _identifying_params(self) -> Mapping[str, Any]:
         return self.answer_settings()
 
+    def _dict_for_compat(self) -> dict[str, Any]:
+        """Return what identifies this model, of which LangChain asks at each call; of a subclass with a `dict` of its own that.
+
+        LangChain's own changes Python's warnings each time, for all threads, to silence that of `dict`.
+        """
+        return self.asdict() if type(self).dict is ChatVessel.dict else super()._dict_for_compat()
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         with langchain_errors():
             kwargs = call_options(kwargs)
