@@ -1,4 +1,4 @@
-"""Connections of our own to a server, by `socket` and `ssl`: a short call takes a fifth of what it does over httpx's.
+"""Connections of our own to a server, by `socket` and `ssl`: a short call takes a seventh of what it does over httpx's.
 
 They raise httpx's errors, so that everything above is the same whatever carries a call.
 """
