@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import os
 import select
-import selectors
 import socket
 import ssl
 import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
+from selectors import EVENT_READ, EVENT_WRITE
 from time import monotonic
 from typing import Self, TypeVar, cast
 
 import httpx
 
 from vessel_core.transport.faults import HUNG_UP
+from vessel_core.transport.happy_eyeballs import Selector, connect_blocking
 from vessel_core.transport.http1 import Exchange
 from vessel_core.transport.incoming import Response
 from vessel_core.transport.outgoing import Request
@@ -30,9 +30,6 @@ T = TypeVar("T")
 MOST = 64 * 1024
 """How many bytes a read may bring, as with httpx; and how many of a request are sent in one step: the systems of both ends take
 so many, whether the server reads them or not."""
-
-Selector: type[BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-"""Waits for sockets. (`select` takes no file beyond the 1024th, and epoll opens one more.)"""
 
 
 class PlainTransport:
@@ -255,10 +252,10 @@ class _Connection:
 
 
 def _connected(url: httpx.URL, seconds: float | None) -> socket.socket:
-    """Connect to the server of a URL; each of its addresses may take so many seconds."""
+    """Connect to the server of a URL within so many seconds."""
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        made = socket.create_connection((url.raw_host.decode("ascii"), port), seconds)
+        made = connect_blocking(url.raw_host.decode("ascii"), port, seconds)
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
