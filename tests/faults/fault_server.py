@@ -24,6 +24,8 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CERTIFICATE = Path(__file__).with_name("untrusted.pem")
 """A certificate for 127.0.0.1 that nobody has signed, and its key."""
+EXPIRED = CERTIFICATE.with_name("expired.pem")
+"""One that was for a day of 2020."""
 
 MODELS = {"object": "list", "data": [{"id": name, "owned_by": "llamacpp"} for name in ("demo-chat", "demo-small", "x")]}
 
@@ -121,9 +123,11 @@ Script = Callable[[Talk], None]
 
 
 class FaultServer:
-    """See the module. `posts` counts the requests, `gone` is set when a client hangs up in the middle of a reply."""
+    """See the module. `tls` may be a certificate. `posts` counts the requests, `gone` is set when a client hangs up in the
+    middle of a reply.
+    """
 
-    def __init__(self, *scripts: Script, tls: bool = False, health: Sequence[int] = (200,)) -> None:
+    def __init__(self, *scripts: Script, tls: bool | Path = False, health: Sequence[int] = (200,)) -> None:
         self.scripts = scripts
         self.posts = 0
         self.connections = 0
@@ -139,7 +143,7 @@ class FaultServer:
         self._tls: ssl.SSLContext | None = None
         if tls:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._tls.load_cert_chain(CERTIFICATE)
+            self._tls.load_cert_chain(CERTIFICATE if tls is True else tls)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"

@@ -14,7 +14,10 @@ IN_WORDS: Mapping[int, tuple[str, str]] = {
     4: ("nobody takes the connection", "`ConnectTimeout` after 3 s"),
     5: ("a name with two addresses, one of them right", "the answer, at once"),
     8: ("a kept connection that went stale", "the answer; the retry is not counted"),
-    12: ("a certificate nobody signed; https on a plain port", "`ServerUnreachable` that names `verify`, or http://"),
+    12: (
+        "a certificate nobody signed, of another name, expired; https on a plain port",
+        "`ServerUnreachable` that says which, or http://",
+    ),
     56: ("arguments of tools: split, cut off, deep, no index, no id", "calls that can run, and invalid ones; no error"),
     58: ("stopping: close, break, drop, failing, cancelling, a timeout, Ctrl-C", "the server hears of it at once"),
     59: ("1,000 calls for ten places, stopped at any moment", "all ten places are free"),

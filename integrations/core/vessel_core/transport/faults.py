@@ -124,12 +124,27 @@ def _timeout(stage: Stage) -> VesselError:
     return ServerTimeout("No answer in time.", hint="Raise `Timeout(request=…)`.")
 
 
+_OTHER_NAME = "Write the host of the URL as the certificate has it, or give the server one for this name."
+_CERTIFICATE_HINTS = {
+    9: "Is this machine's clock right?",
+    10: "Give the server a new one, or see whether this machine's clock is right.",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+"""What to do, by the `X509_V_ERR_…` of OpenSSL's x509_vfy.h: not yet valid, expired, another host, another address."""
+
+
 def _unreachable(error: httpx.ConnectError) -> ServerUnreachable:
     causes = [cause for cause in chain(error) if isinstance(cause, OSError)]
     if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
+        if isinstance(tls, ssl.SSLCertVerificationError):
+            what = tls.verify_message.rstrip(".")
+            hint = _CERTIFICATE_HINTS.get(
+                tls.verify_code, "No CA that is known here signed it. Name the file of its CA: `verify='ca.pem'`."
+            )
+            return ServerUnreachable(f"The server's TLS certificate is refused: {what}.", hint=hint)
         return ServerUnreachable(
-            f"No TLS connection: {tls.reason or tls}.",
-            hint="Use http:// if the server speaks no TLS, or `verify='ca.pem'` for a certificate of your own.",
+            f"No TLS connection: {tls.reason or tls}.", hint="Use http:// if the server speaks no TLS."
         )
     said = next((str(cause) for cause in causes if cause.errno), str(error))
     unreachable = ServerUnreachable(f"No connection: {said}.", hint="Is the server running, and is the URL right?")
