@@ -107,6 +107,26 @@ def test_what_is_wrong_is_said(came: list[bytes], said: str) -> None:
     assert said in read_by_exchange(came).fault
 
 
+@pytest.mark.parametrize("begins", [HEAD, b"HTTP/1.0 200 OK\r\n"], ids=["usual", "for h11"])
+@pytest.mark.parametrize("read", [1000, 16_000, 65_536, 1_000_000])
+def test_how_long_a_head_may_be_does_not_depend_on_how_it_comes(begins: bytes, read: int) -> None:
+    """One header or many; the body comes at once with the end of the head."""
+    rest = b"Content-Length: 5\r\n\r\nhello"
+    most = http1.LONGEST_HEAD
+    for field, taken, refused in ((b"x", most - 200, most), (b"\r\nX: x", most // 6 - 50, most // 6)):
+        for times, fault in ((taken, ""), (refused, "too long"), (most, "too long")):
+            reply = begins + b"X: " + field * times + b"\r\n" + rest
+            got = read_by_exchange([reply[at : at + read] for at in range(0, len(reply), read)])
+            assert fault in got.fault
+            assert got.body == (b"" if fault else b"hello")
+
+
+def test_a_head_that_comes_with_much_of_its_body_is_no_long_one() -> None:
+    whole = b"x" * 3 * http1.LONGEST_HEAD
+    reply = HEAD + b"Content-Length: %d\r\n\r\n" % len(whole) + whole
+    assert read_by_exchange([reply[:5], reply[5:]]).body == whole
+
+
 @pytest.mark.parametrize(("form", "limit"), [(b"1;a\r\nx\r\n", "MOST_UNUSUAL"), (b"1\r\nx\r\n", "LONGEST_FRAMING")])
 def test_a_body_in_chunks_of_next_to_nothing_is_given_up(
     form: bytes, limit: str, monkeypatch: pytest.MonkeyPatch

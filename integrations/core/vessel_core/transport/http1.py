@@ -15,8 +15,8 @@ import httpx
 
 from vessel_core.transport.outgoing import Request
 
-LONGEST_HEAD = 100 * 1024
-"""Bytes that a head may take, as with httpx."""
+LONGEST_HEAD = 64 * 1024
+"""Bytes that a head may take."""
 
 MOST_INTERIM = 100
 """How many replies of the kind of `103 Early Hints` may come before the one that counts."""
@@ -136,7 +136,7 @@ class Exchange:
         return data
 
     def _read_head(self, held: bytes) -> None:
-        head = _HEAD.match(held)
+        head = _HEAD.match(held, 0, LONGEST_HEAD)
         if head is not None and self._understood(head):
             self._head, self._held = head[0], b""
             self._read_body((b"\r\n" if self._chunked else b"") + held[head.end() :])
@@ -231,6 +231,9 @@ class Exchange:
                         self._fail(f"more than {MOST_INTERIM} interim replies")
                         return
                 elif isinstance(event, h11.Response):
+                    if sum(len(b": ".join(field)) + 2 for field in event.headers.raw_items()) > LONGEST_HEAD:
+                        self._fail("a head that is too long")  # of what comes at once h11 takes any length
+                        return
                     if not self.status:  # or it is known already
                         self.status, self.headers = event.status_code, list(event.headers.raw_items())
                 else:
