@@ -10,13 +10,20 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
-from vessel_core import AsyncClient
+from vessel_core import AsyncClient, Routing
+from vessel_core.address import parse_address
 from vessel_core.errors import ServerUnreachable, StreamInterrupted
 from vessel_core.transport import async_shell
+from vessel_core.transport.async_shell import AsyncTransport
+from vessel_core.transport.connection import Connection
 
 from tests.core.hosting import HELLO, until
 from tests.core.test_client_stopping import endless, silent
 from tests.fake_server import FakeServer, Request, Response
+
+
+def chats(server: FakeServer) -> list[Request]:
+    return server.asked("/v1/chat/completions")
 
 
 async def whole(client: AsyncClient) -> object:
@@ -35,8 +42,7 @@ async def closed_meanwhile(client: AsyncClient, calls: Sequence[Awaitable[Any]],
     """Close a client once a server has got a call, the only one that it gets; return how the calls ended."""
 
     def got() -> list[Request]:
-        paths = ("/v1/chat/completions", "/tokenize")
-        return [call for server in servers for path in paths for call in server.asked(path)]
+        return [call for server in servers for call in chats(server) + server.asked("/tokenize")]
 
     tasks = [asyncio.ensure_future(call) for call in calls]
     await asyncio.to_thread(until, lambda: bool(got()))
@@ -75,6 +81,34 @@ async def test_a_call_that_waits_for_its_turn_when_its_client_is_closed_is_not_m
         client = AsyncClient("llamacpp", base_url=server.base_url, model="m")
         ended = await closed_meanwhile(client, [client.chat(HELLO) for _ in range(3)], server)
     assert [type(error) for error in ended] == [ServerUnreachable] * 3
+
+
+async def test_a_call_that_waits_for_a_host_when_its_client_is_closed_is_not_made() -> None:
+    with silent() as one, silent() as other:
+        client = AsyncClient(
+            "llamacpp", base_url=[one.base_url, other.base_url], model="m", routing=Routing(slots=1, overcommit=1)
+        )
+        while {host.state for host in client.hosts()} != {"ready"}:
+            await client.models()
+        calls = [asyncio.create_task(client.chat(HELLO)) for _ in range(4)]
+        await asyncio.to_thread(until, lambda: bool(chats(one) and chats(other)))
+        await client.aclose()
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(error) for error in ended] == [ServerUnreachable] * 4
+        assert (len(chats(one)), len(chats(other))) == (1, 1)
+
+
+def test_a_close_in_one_loop_ends_nothing_in_another() -> None:
+    transport = AsyncTransport(Connection(parse_address("http://localhost:1")))
+
+    async def era() -> object:
+        return transport.era
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        before = one.run(era()), other.run(era())
+        one.run(transport.aclose())
+        assert one.run(era()) is not before[0]
+        assert other.run(era()) is before[1]
 
 
 async def test_a_reply_that_comes_when_its_client_is_closed_is_closed_too() -> None:

@@ -28,9 +28,10 @@ from vessel_core.pooled import (
     shown,
 )
 from vessel_core.target import Target
-from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport
+from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport, Eras
 from vessel_core.transport.begun import abegin_body
 from vessel_core.transport.calls import longest_queue
+from vessel_core.transport.faults import client_closed
 from vessel_core.transport.incoming import Incoming
 from vessel_core.types import Timeout
 from vessel_core.vetting import OfFirst, probe
@@ -43,7 +44,7 @@ class AsyncPooledTransport(AsyncTransport):
     def __init__(self, target: Target, pool: HostPool, http_transport: AsyncHTTPTransport | None = None) -> None:
         self.pool = pool
         self.target = target
-        self.era = object()
+        self._eras: Eras = weakref.WeakKeyDictionary()
         self._http_transport = http_transport
         self.hosts: dict[PoolHost, AsyncTransport] = {
             host: target.connection(host.address).async_transport(http_transport) for host in pool.hosts
@@ -60,7 +61,7 @@ class AsyncPooledTransport(AsyncTransport):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop; calls that it has under way end."""
-        self.era = object()
+        self._begin_era()
         for transport in self.hosts.values():
             await transport.aclose()
 
@@ -73,7 +74,10 @@ class AsyncPooledTransport(AsyncTransport):
         try:
             self._look_after(loop)
             if ticket.host is None:
+                era = self.era
                 await _in_time(woken, call, timeout)
+                if self.era is not era:
+                    raise client_closed()
             if ticket.error is not None:
                 raise ticket.error
         except BaseException:

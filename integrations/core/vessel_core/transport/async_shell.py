@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     AsyncPool = AsyncPlainTransport | AsyncThroughHTTPX
 
+Eras = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, object]
 AsyncHTTPTransport = httpx.AsyncBaseTransport
 
 
@@ -38,7 +39,7 @@ class AsyncTransport:
         self._outgoing = Outgoing(connection)
         self._http_transport = http_transport
         self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPool] = weakref.WeakKeyDictionary()
-        self.era: object = object()
+        self._eras: Eras = weakref.WeakKeyDictionary()
 
     async def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
@@ -74,16 +75,21 @@ class AsyncTransport:
         incoming.forget()
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop; calls that it has under way end.
-
-        A new `era` begins: what was asked before it, and failed, is not asked again.
-        """
-        self.era = object()
+        """Close the connections of the running loop; calls that it has under way end."""
+        self._begin_era()
         held = self._pools.pop(asyncio.get_running_loop(), None)
         if held is not None:
             held.closed = True
             held.forsaken.detach()
             await held.life.aclose()
+
+    @property
+    def era(self) -> object:
+        """Another after each close in the running loop: what was asked before it, and failed, is not asked again."""
+        return self._eras.get(asyncio.get_running_loop())
+
+    def _begin_era(self) -> None:
+        self._eras[asyncio.get_running_loop()] = object()
 
     async def _held(self) -> _LoopPool:
         loop = asyncio.get_running_loop()

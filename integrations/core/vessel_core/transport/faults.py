@@ -102,12 +102,17 @@ def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None)
             f"What answers is no HTTP server, or its reply was cut: {error}.", hint="Check scheme and port."
         )
     unreachable = (
-        ServerUnreachable("The client was closed before the server answered.")
+        client_closed()
         if str(error) == HUNG_UP
         else ServerUnreachable("The server closed the connection before it answered.", hint="See the server's log.")
     )
     unreachable.reset, unreachable.stale = True, watch is not None and watch.reused()
     return unreachable
+
+
+def client_closed() -> ServerUnreachable:
+    """Return the error of a call whose client was closed meanwhile."""
+    return ServerUnreachable("The client was closed before the server answered.")
 
 
 def _timeout(stage: Stage) -> VesselError:
