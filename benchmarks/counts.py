@@ -1,59 +1,86 @@
 """`make bench-check`: how many Python calls of ours a streamed token takes, against a stored baseline.
 
 Calls are counted, not timed, so the figures are the same on every machine and at every load. A generator that is resumed is
-a call as well: a layer more on a token's way shows. `python -m benchmarks.counts --write` stores what is counted now.
+a call as well: a layer more on a token's way shows. What is counted goes over connections of our own, as calls do by default;
+only the socket is a pair, whose other end plays what the stub server does: tokens one by one, each in its own read, or all in
+one, joined or apart. `python -m benchmarks.counts --write` stores what is counted now.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
-import httpx
 from langchain_vessel import ChatVessel
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.vessel import Vessel
 from vessel_core import AsyncClient, Client
+from vessel_core.transport import plain, plain_async
 
-from benchmarks import wire
+from benchmarks import stub
 
 BASELINE = Path(__file__).parent / "baseline.json"
-TOKEN, ANSWER = "token", "an answer, its tokens aside"
+TOKEN, ANSWER, WHOLE = "token", "an answer, its tokens aside", "a short answer, whole"
 SPARE = 1.05
 """What an answer may take more. A token may take no call more: counts are the same on every machine and at every load."""
 OURS = ("/vessel_core/", "/langchain_vessel/", "/llms/vessel/")
-FEW, MANY = 100, 300
-SERVER = {"base_url": "http://127.0.0.1:1", "model": "plain"}
+FEW, MANY = 50, 150
+"""Tokens of an answer: those that come at once fit into one read."""
+MESSAGES: list[Any] = [{"role": "user", "content": "?"}]
 
 
-class Played(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that comes event by event, out of no network."""
+class Played(socket.socket):
+    """Our end of a connection to a server that answers at once: it sends each segment as soon as the one before was read."""
 
-    def __init__(self, events: list[bytes]) -> None:
-        self._events = events
+    def __init__(self) -> None:
+        ours, self._other = socket.socketpair()
+        for end in (ours, self._other):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * plain.MOST)
+        self._other.setblocking(False)
+        super().__init__(ours.family, ours.type, ours.proto, fileno=ours.detach())
+        self._rest: list[bytes] = []
 
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._events)
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        head, _, content = bytes(data).partition(b"\r\n\r\n")
+        _, segments = stub.reply(head.split(b" ", 2)[1].decode(), json.loads(content or b"{}"))
+        self._rest = list(reversed(segments))
+        self._play()
+        return len(data)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for event in self._events:
-            yield event
+    def recv(self, most: int, flags: int = 0, /) -> bytes:
+        data = super().recv(most)
+        self._play()
+        return data
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        size = super().recv_into(buffer)
+        self._play()
+        return size
+
+    def _play(self) -> None:
+        if self._rest:
+            self._other.sendall(self._rest.pop())
+
+    def close(self) -> None:
+        self._other.close()
+        super().close()
 
 
-def played(events: list[bytes]) -> httpx.MockTransport:
-    """Return a transport that answers every chat with these events."""
+def _played(*_: object) -> socket.socket:
+    return Played()
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.method == "GET":
-            return httpx.Response(200, json={"data": [{"id": "plain"}]})
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Played(events))
 
-    return httpx.MockTransport(answer)
+async def _played_async(*_: object) -> socket.socket:
+    opened = Played()
+    opened.setblocking(False)
+    return opened
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -74,61 +101,106 @@ def calls(work: Callable[[], object]) -> int:
     return made
 
 
-def _core(backend: str, events: list[bytes]) -> Callable[[], object]:
-    client = Client(backend, http_transport=played(events), **SERVER)
-    return lambda: list(client.stream([{"role": "user", "content": "?"}]))
+def _core(**server: Any) -> Callable[[], object]:
+    client = Client(**server)
+    return lambda: list(client.stream(MESSAGES))
 
 
-def _core_async(backend: str, events: list[bytes]) -> Callable[[], object]:
-    client = AsyncClient(backend, http_transport=played(events), **SERVER)
+def _core_whole(**server: Any) -> Callable[[], object]:
+    client = Client(**server)
+    return lambda: client.chat(MESSAGES)
+
+
+def _core_async(**server: Any) -> Callable[[], object]:
+    client = AsyncClient(**server)
 
     async def work() -> None:
-        async for _ in client.stream([{"role": "user", "content": "?"}]):
+        async for _ in client.stream(MESSAGES):
             pass
 
     return lambda: asyncio.run(work())
 
 
-def _langchain(backend: str, events: list[bytes]) -> Callable[[], object]:
-    chat = ChatVessel(client=Client(backend, http_transport=played(events), **SERVER))
+def _core_async_whole(**server: Any) -> Callable[[], object]:
+    client = AsyncClient(**server)
+    return lambda: asyncio.run(client.chat(MESSAGES))
+
+
+def _langchain(**server: Any) -> Callable[[], object]:
+    chat = ChatVessel(**server)
     return lambda: list(chat.stream("?"))
 
 
-def _llama_index(backend: str, events: list[bytes]) -> Callable[[], object]:
-    llm = Vessel(backend=backend, http_transport=played(events), **SERVER).connect()
+def _langchain_whole(**server: Any) -> Callable[[], object]:
+    chat = ChatVessel(**server)
+    return lambda: chat.invoke("?")
+
+
+def _llama_index(**server: Any) -> Callable[[], object]:
+    llm = Vessel(**server).connect()
     return lambda: list(llm.stream_chat([ChatMessage("?")]))
 
 
-WAYS: dict[str, tuple[Callable[[str, list[bytes]], Callable[[], object]], str]] = {
+def _llama_index_whole(**server: Any) -> Callable[[], object]:
+    llm = Vessel(**server).connect()
+    return lambda: llm.chat([ChatMessage("?")])
+
+
+Way = Callable[..., Callable[[], object]]
+
+STREAMED: dict[str, tuple[Way, str]] = {
     "core": (_core, "llamacpp"),
     "core, Ollama": (_core, "ollama"),
     "core, async": (_core_async, "llamacpp"),
     "LangChain": (_langchain, "llamacpp"),
     "LlamaIndex": (_llama_index, "llamacpp"),
 }
-
-
-def events_of(backend: str, kind: str, tokens: int) -> list[bytes]:
-    """Return the events of an answer."""
-    if backend == "ollama":
-        return wire.ollama_text(tokens)
-    return wire.llamacpp_tool(2 * tokens) if kind == "tool" else wire.llamacpp_text(tokens)
+RETURNED_WHOLE: dict[str, Way] = {
+    "core": _core_whole,
+    "core, async": _core_async_whole,
+    "LangChain": _langchain_whole,
+    "LlamaIndex": _llama_index_whole,
+}
+ANSWERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "one by one: a text": ("text-{}-1", {}),
+    "one by one: a tool": ("tool-{}-1", {}),
+    "all at once, joined: a text": ("text-{}", {}),
+    "all at once, apart: a text": ("text-{}", {"together": False}),
+}
+"""How tokens come: the stub server's name for so many of them, and our options."""
 
 
 def measured() -> dict[str, float]:
-    """Return the calls a token and the calls a whole answer, for each way a token takes."""
+    """Return the calls a token and the calls a whole answer, for each way they take."""
+    with (
+        mock.patch.object(plain, "_connected", _played),
+        mock.patch.object(plain_async, "connect", _played_async),
+        mock.patch("time.monotonic", return_value=0.0),  # or it would hang on microseconds whether a timer is set anew
+    ):
+        return _streamed() | {
+            f"{name}: {WHOLE}": _counted(way, "llamacpp", "text-12") for name, way in RETURNED_WHOLE.items()
+        }
+
+
+def _streamed() -> dict[str, float]:
     figures: dict[str, float] = {}
-    for name, (way, backend) in WAYS.items():
-        for kind in ("text",) if backend == "ollama" else ("text", "tool"):
-            few, many = (events_of(backend, kind, tokens) for tokens in (FEW, MANY))
-            short, long = way(backend, few), way(backend, many)
-            short(), long()  # what is made once is no part of an answer
-            counted = calls(short)
-            per_token = (calls(long) - counted) / (len(many) - len(few))
-            figures[f"{name}: a {kind} {TOKEN}"] = round(per_token, 1)
-            if kind == "text":
-                figures[f"{name}: {ANSWER}"] = round(counted - per_token * len(few))
+    for name, (way, backend) in STREAMED.items():
+        for kind, (model, options) in ANSWERS.items():
+            if backend == "ollama" and "tool" in kind:
+                continue
+            size = 2 if "tool" in kind else 1  # characters of a token
+            few, many = (_counted(way, backend, model.format(size * tokens), **options) for tokens in (FEW, MANY))
+            per_token = (many - few) / (MANY - FEW)
+            figures[f"{name}, {kind} {TOKEN}"] = round(per_token, 1)
+            if "text" in kind:
+                figures[f"{name}, {kind.partition(':')[0]}: {ANSWER}"] = round(few - per_token * FEW)
     return figures
+
+
+def _counted(way: Way, backend: str, model: str, **options: Any) -> int:
+    work = way(backend=backend, model=model, base_url="http://127.0.0.1:1", **options)
+    work()  # what is made once is no part of an answer
+    return calls(work)
 
 
 def regressions(figures: dict[str, float], baseline: dict[str, float]) -> list[str]:

@@ -58,6 +58,16 @@ def document(path: str, count: int, model: str, form: str) -> bytes:
     return WHOLE % (b"Ollama" if path.startswith("/api/") else b"llama.cpp", len(body)) + body
 
 
+def reply(path: str, asked: dict[str, Any]) -> tuple[float, tuple[bytes, ...]]:
+    """Return what answers a request: the pause between segments in seconds, and the segments."""
+    model = str(asked.get("model", ""))
+    if path == "/api/chat" or (path == "/v1/chat/completions" and asked.get("stream")):
+        return segments(path, model)
+    texts = asked.get("input", ())
+    form = "ollama" if path == "/api/embed" else asked.get("encoding_format", "float")
+    return 0.0, (document(path, 1 if isinstance(texts, str) else len(texts), model, form),)
+
+
 ABOUT: dict[str, Any] = {
     "/health": {"status": "ok"},
     "/v1/models": {"object": "list", "data": [{"id": "plain.gguf", "owned_by": "llamacpp", "meta": {"n_ctx": 8192}}]},
@@ -118,13 +128,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, path: str, asked: dict[str, Any]) -> None:
         assert self._transport is not None
-        model = str(asked.get("model", ""))
-        if path != "/api/chat" and not (path == "/v1/chat/completions" and asked.get("stream")):
-            texts = asked.get("input", ())
-            form = "ollama" if path == "/api/embed" else asked.get("encoding_format", "float")
-            self._transport.write(document(path, 1 if isinstance(texts, str) else len(texts), model, form))
-            return
-        pause, pieces = segments(path, model)
+        pause, pieces = reply(path, asked)
         if not pause:
             self._transport.write(pieces[0])
             return

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+
+import pytest
+from vessel_core.merging import merged
+from vessel_core.transport import http1, plain, plain_protocol
+from vessel_core.types import Delta
+from vessel_core.wire.plain import Plain
 
 from benchmarks import counts
 
@@ -19,3 +26,39 @@ def test_a_call_more_for_each_token_is_a_regression() -> None:
     assert counts.regressions({**baseline, "core: an answer": 209.0}, baseline) == []
     worse = counts.regressions({**baseline, "core: a text token": 45.0}, baseline)
     assert worse == ["core: a text token: 45 calls, and 44 were enough."]
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "way"),
+    [
+        (http1.Exchange, "_read_chunks", "core, one by one"),
+        (plain._Connection, "_received", "core, one by one"),  # pyright: ignore[reportPrivateUsage]
+        (plain_protocol.PlainProtocol, "buffer_updated", "core, async, one by one"),
+        (Plain, "say", "LangChain, all at once, joined"),
+    ],
+)
+def test_a_call_more_on_a_tokens_way_from_the_socket_is_seen(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, way: str
+) -> None:
+    real = getattr(where, name)
+
+    def planted(*given: Any) -> Any:
+        merged({}, {})
+        return real(*given)
+
+    monkeypatch.setattr(where, name, planted)
+    worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
+    assert any(line.startswith(f"{way}: a text token: ") for line in worse)
+
+
+def test_tokens_that_are_no_longer_joined_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Plain.say
+
+    def apart(self: Plain, text: str, deltas: list[Delta]) -> None:
+        self.together = False
+        real(self, text, deltas)
+
+    monkeypatch.setattr(Plain, "say", apart)
+    worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
+    joined = [line.partition(",")[0] for line in worse if "all at once, joined: a text token" in line]
+    assert joined == ["core", "core", "core", "LangChain", "LlamaIndex"]
