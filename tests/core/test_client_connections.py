@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import pickle
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -149,6 +150,21 @@ def test_a_new_connection_that_breaks_is_not_replaced_without_retries(connect: C
         with pytest.raises(ConnectionError):
             client.chat(HELLO)
         assert len(server.requests) == 1
+
+
+def test_no_tls_context_is_made_for_http(echoing: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> ssl.SSLContext:
+        raise AssertionError("it takes milliseconds, and nobody needs it")
+
+    monkeypatch.setattr(ssl.SSLContext, "__new__", refused)
+    with client_of(echoing) as client:
+        assert client.chat(say("sync")).text == "sync"
+
+    async def ask() -> str:
+        async with async_client_of(echoing) as client:
+            return (await client.chat(say("async"))).text
+
+    assert asyncio.run(ask()) == "async"
 
 
 def test_a_read_timeout_of_one_call_is_not_left_to_the_next(connect: Connect) -> None:

@@ -417,21 +417,46 @@ def test_a_server_that_refuses_a_request_and_takes_no_more_of_it_is_heard(tls: b
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_server_that_accepts_a_request_before_it_was_told_everything_is_told_the_rest(tls: bool) -> None:
+def test_a_server_that_begins_its_reply_before_it_was_told_everything_is_told_the_rest(tls: bool) -> None:
     left = len(LONG)
 
     def accept(connection: socket.socket) -> None:
         nonlocal left
-        connection.sendall(WHOLE)
+        connection.sendall(WHOLE[:-1])
         while left and (data := connection.recv(1024 * 1024)):
             left -= len(data)
+        connection.sendall(WHOLE[-1:])
 
     with reading_the_head(accept, tls=tls) as url, transport_to() as transport:
         sent = request(url, LONG)
         left += len(Exchange(sent).outgoing) - len(LONG) - 1000
         assert read(transport.handle_request(sent)) == b"ok"
         assert (idle(transport), in_use(transport)) == (1, 0)
-        until(lambda: left == 0)
+        assert left == 0
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_whole_reply_is_had_though_the_server_takes_no_more_of_the_request(tls: bool) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(WHOLE[:-1])
+        connection.sendall(WHOLE[-1:])
+
+    with reading_the_head(answer, tls=tls) as url, transport_to() as transport:
+        assert read(transport.handle_request(request(url, LONG))) == b"ok"
+        assert (idle(transport), in_use(transport)) == (0, 0)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_reply_that_is_cut_while_the_request_is_sent_ends_the_call(tls: bool) -> None:
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(WHOLE[:-1])
+        connection.shutdown(socket.SHUT_WR)
+
+    with reading_the_head(cut, tls=tls) as url, transport_to() as transport:
+        response = transport.handle_request(request(url, LONG))
+        with pytest.raises(httpx.RemoteProtocolError, match="middle of the body"):
+            read(response)
+        assert (idle(transport), in_use(transport)) == (0, 0)
 
 
 @pytest.mark.parametrize("tls", [False, True])

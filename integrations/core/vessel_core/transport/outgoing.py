@@ -85,9 +85,8 @@ def _header_fields(connection: Connection) -> dict[str, tuple[bytes, bytes]]:
 
 def pool_arguments(connection: Connection) -> dict[str, Any]:
     """Return the arguments of `httpx.HTTPTransport` and `httpx.AsyncHTTPTransport`."""
-    secure = connection.address.secure
     return {
-        "verify": _tls(connection.verify) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        "verify": _tls(connection.verify) if connection.address.secure else None,
         # httpx scans a bounded pool for each request and release: no bound, the caller's concurrency is the bound
         "limits": httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=KEEPALIVE),
         "proxy": _proxy(connection.address),

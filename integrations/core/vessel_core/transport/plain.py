@@ -39,9 +39,10 @@ class PlainTransport:
     step each.
     """
 
-    def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, verify: ssl.SSLContext | None, limits: httpx.Limits) -> None:
         self._tls = verify
-        self._tls.set_alpn_protocols(["http/1.1"])
+        if verify is not None:
+            verify.set_alpn_protocols(["http/1.1"])
         self._most_idle = limits.max_keepalive_connections or 0
         self._keepalive = limits.keepalive_expiry or 0.0
         self._idle: deque[_Connection] = deque()
@@ -63,7 +64,7 @@ class PlainTransport:
             if hang_ups != self._hang_ups:  # while it connected
                 raise httpx.ReadError(HUNG_UP)
             if request.url.scheme == "https":
-                connection.secure(self._tls, request.url.raw_host.decode("ascii"))
+                connection.secure(cast("ssl.SSLContext", self._tls), request.url.raw_host.decode("ascii"))
             request.watch.sending()
             connection.send(exchange, request.write)
             connection.read(exchange, exchange.begun, request.read)
@@ -183,11 +184,11 @@ class _Connection:
     def _send_and_listen(self, rest: memoryview, exchange: Exchange, seconds: float | None) -> None:
         """Send what is long. A server that refuses it may say so before it was sent, and take no more."""
         self._wait(0.0)
-        since = monotonic()
+        since, came = monotonic(), 0
         with Selector() as looking:
             looking.register(self._socket, EVENT_WRITE)
-            while rest and exchange.status < 300:
-                wanted = EVENT_WRITE if exchange.status else EVENT_READ | EVENT_WRITE
+            while rest and not (exchange.begun() and (exchange.status >= 300 or exchange.ended)):
+                wanted = EVENT_READ | EVENT_WRITE if came < MOST else EVENT_WRITE
                 try:
                     rest = rest[self._socket.send(rest[:MOST]) :]
                     since = monotonic()
@@ -199,8 +200,12 @@ class _Connection:
                 looking.modify(self._socket, wanted)
                 if not looking.select(None if seconds is None else since + seconds - monotonic()):
                     raise TimeoutError
-                with suppress(httpx.ReadTimeout):
-                    self.read(exchange, exchange.begun, 0.0)
+                if wanted & EVENT_READ:
+                    with suppress(httpx.ReadTimeout):
+                        exchange.receive(data := self._received(0.0))
+                        came += len(data)
+                        if not data:
+                            break
         self.spent = self.spent or bool(rest)
 
     def read(self, exchange: Exchange, enough: Callable[[], T], seconds: float | None) -> T:

@@ -26,9 +26,10 @@ LONGEST_HANDSHAKE = 86400.0
 class AsyncPlainTransport:
     """The connections of one event loop to one server, http or https without a proxy. Raises httpx's errors."""
 
-    def __init__(self, verify: ssl.SSLContext, limits: httpx.Limits) -> None:
+    def __init__(self, verify: ssl.SSLContext | None, limits: httpx.Limits) -> None:
         self._tls = verify
-        self._tls.set_alpn_protocols(["http/1.1"])
+        if verify is not None:
+            verify.set_alpn_protocols(["http/1.1"])
         self._most_idle = limits.max_keepalive_connections or 0
         self._keepalive = limits.keepalive_expiry or 0.0
         self._connecting: set[unhurried] = set()

@@ -11,7 +11,7 @@ import httpx
 
 from vessel_core.transport.faults import HUNG_UP
 from vessel_core.transport.http1 import Exchange
-from vessel_core.transport.plain import readable, shut_down
+from vessel_core.transport.plain import MOST, readable, shut_down
 
 MOST_HELD = 256 * 1024
 """Bytes that may have come and not been read: reading stops until they are."""
@@ -26,7 +26,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
 
     __slots__ = (
         *("_alarm", "_buffer", "_full", "_held", "_late", "_loop", "_lost", "_open", "_paused", "_pid", "_rings"),
-        *("_since", "_transport", "_until", "_waiting", "exchange"),
+        *("_since", "_transport", "_unknown", "_until", "_waiting", "exchange"),
     )
 
     def __init__(self, exchange: Exchange, among: set[PlainProtocol], buffer: memoryview) -> None:
@@ -37,6 +37,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None  # asyncio's, once there is one
         self._lost: Exception | None = None
+        self._unknown = False  # whether a request went out whole: of the buffer of TLS asyncio tells nothing
         self._held = 0
         self._paused = self._full = False
         self._waiting: asyncio.Future[None] | None = None
@@ -49,6 +50,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
     async def begin(self, exchange: Exchange, write: float | None, read: float | None) -> None:
         """Send a request; return when the head of its reply has come, within so many seconds for each."""
         self.exchange = exchange
+        self._unknown = len(exchange.outgoing) > MOST and self._transport.get_extra_info("sslcontext") is not None
         self._transport.write(exchange.outgoing)  # whose value is no variable: frames are shown, and it holds the key
         exchange.outgoing = b""
         if self._full:
@@ -81,7 +83,7 @@ class PlainProtocol(asyncio.BufferedProtocol):
         self.exchange = None
         self._since = self._loop.time()
         self._go_on_reading()
-        return not (self._is_closed() or self._transport.get_write_buffer_size())
+        return not (self._is_closed() or self._unknown or self._transport.get_write_buffer_size())
 
     def is_idle_for(self, seconds: float) -> bool:
         """Tell whether it has been idle for so long."""
