@@ -52,7 +52,7 @@ def openai_embeddings(url: str) -> Embedding:
         from langchain_openai import OpenAIEmbeddings
 
         return OpenAIEmbeddings(
-            base_url=url + "/v1", api_key=KEY, model=model, chunk_size=2048, check_embedding_ctx_length=False
+            base_url=url + "/v1", api_key=KEY, model=model, chunk_size=128, check_embedding_ctx_length=False
         )
 
     return Embedding(url, make, lambda made, texts: made.embed_documents(texts))
