@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from selectors import SelectSelector
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import uvloop
@@ -270,3 +271,15 @@ def test_a_host_that_takes_nobody_has_one_error_sync_and_async(
     kinds = {type(sync.value), type(asynchronous.value)}
     assert kinds == {ConnectTimeout if silent else ServerUnreachable}
     assert sync.value.refused == asynchronous.value.refused == (not silent)
+
+
+async def test_a_name_without_any_address_is_said_to_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def looked_up(*_: Any, **__: Any) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", looked_up)
+    with pytest.raises(OSError, match="the name has no address"):
+        await connect("nowhere.local", 80)
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(return_value=[]))
+    with pytest.raises(OSError, match="the name has no address"):
+        connect_blocking("nowhere.local", 80, 1.0)

@@ -1,14 +1,16 @@
-"""Async calls through a proxy, which go over httpx's own connections: what holds of ours holds of them."""
+"""Calls through a proxy, which go over httpx's own connections: what holds of ours holds of them."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from vessel_core import AsyncClient, Message, Timeout
+from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import (
     AuthFailed,
     FirstTokenTimeout,
@@ -98,4 +100,20 @@ async def test_a_call_that_is_cancelled_before_its_head_shows_no_key(monkeypatch
             await asked
     said = everything_said(caught.value)
     assert "CancelledError" in said
+    assert KEY not in said
+
+
+def test_ctrl_c_before_the_head_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressing(talk: Talk) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        talk.hold()
+
+    with FaultServer(pressing) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        with Client("llamacpp", base_url="http://llm.example.com/v1", model="m", **SECRETS) as client:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                client.chat(HELLO)
+            assert proxy.deserted()
+    said = everything_said(caught.value)
+    assert "handle_request" in said
     assert KEY not in said

@@ -108,7 +108,7 @@ class AsyncTransport:
             return AsyncThroughHTTPX(self._http_transport)
         arguments = pool_arguments(self._connection)
         if arguments["proxy"] is not None:
-            from vessel_core.transport.proxied_async import AsyncProxiedTransport
+            from vessel_core.transport.proxied import AsyncProxiedTransport
 
             return AsyncThroughHTTPX(AsyncProxiedTransport(**arguments))
         from vessel_core.transport.plain_async import AsyncPlainTransport  # h11 is loaded by the first call

@@ -114,8 +114,8 @@ def _failed(failures: list[Exception]) -> Exception:
     """Return the error of a host that no attempt reached."""
     if len(failures) == 1:
         return failures[0]
-    error = OSError("no address answers")
-    error.__cause__ = ExceptionGroup("the addresses", failures)
+    error = OSError("no address answers" if failures else "the name has no address")
+    error.__cause__ = ExceptionGroup("the addresses", failures) if failures else None
     return error
 
 

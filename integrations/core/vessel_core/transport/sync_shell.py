@@ -134,7 +134,9 @@ class Transport:
 def _new_pool(connection: Connection) -> Pool:
     arguments = pool_arguments(connection)
     if arguments["proxy"] is not None:
-        return ThroughHTTPX(httpx.HTTPTransport(**arguments))
+        from vessel_core.transport.proxied import ProxiedTransport
+
+        return ThroughHTTPX(ProxiedTransport(**arguments))
     return PlainTransport(arguments["verify"], arguments["limits"])
 
 
