@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import socket
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.packaging.distributions import CORE, CORE_SOURCES, FACE_SOURCES, ROOT, project, run, sources
+from tests.packaging.distributions import CORE_SOURCES, FACE_SOURCES, ROOT, run, sources
 
 FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "llama_index_instrumentation", "workflows"}
 #: What only an extra brings. (rich is not among them: frameworks import httpx, which imports it where it is installed.)
@@ -42,13 +41,6 @@ def names_imported(file: Path) -> set[str]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             found |= {str(part.value).partition(".")[0] for part in node.args if isinstance(part, ast.Constant)}
     return found
-
-
-def test_what_the_core_imports_by_name_it_declares() -> None:
-    """What an extra brings is imported where it is used, rich and tqdm where they are installed."""
-    imported = {name for file in sources(CORE_SOURCES) for name in names_imported(file) if "." not in name}
-    needed = imported - sys.stdlib_module_names - EXTRAS - {"vessel_core", "vessel_demo_model", "rich", "tqdm"}
-    assert needed == {re.split("[<>=]", name)[0].replace("-", "_") for name in project(CORE)["dependencies"]}
 
 
 def test_importing_the_core_imports_no_framework_and_no_extra() -> None:
