@@ -80,12 +80,12 @@ GOALS: dict[str, tuple[str, str, str]] = {
         "33 MB, 0.8 s of CPU at most, of {hostile} servers, sync and async, beside what a token of an answer takes",
         "tests/security/test_hostile.py",
     ),
-    "R13": ("errors say where, why, what next", "every one", "tests/docs/error_catalogue.py"),
+    "R13": ("errors say where, why, what next", "every one", "tests/docs/test_errors_page.py"),
     "R14": ("a soak leaks and loses nothing", "{soak}", "tests/security/soak.py"),
     "R15": (
         "a prompt that Ollama cut is noticed",
         "each time: `truncated`, or `ContextOverflow` with `strict`",
-        "tests/core/wire/test_ollama.py",
+        "tests/core/wire/test_ollama.py, tests/core/test_context.py",
     ),
     "S1": ("the key in none of 12 places × 3", "0 of 36", "tests/security/test_secrets.py"),
     "S2": (
