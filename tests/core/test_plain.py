@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import select
-import signal
 import socket
 import ssl
 import struct
@@ -36,7 +35,7 @@ from vessel_core.wire import Call
 
 from tests.core.hosting import until
 from tests.core.test_client_secrets import KEY, everything_said
-from tests.faults.catalogue import HEL, endless, ok
+from tests.faults.catalogue import HEL, endless, ok, presses_ctrl_c
 from tests.faults.fault_server import CERTIFICATE, FaultServer, Talk
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
@@ -702,11 +701,7 @@ def test_a_server_hears_of_a_stop_while_a_forked_child_lives() -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_ctrl_c_in_the_middle_of_a_call_closes_its_connection_and_shows_no_key(tls: bool) -> None:
-    def pressing(talk: Talk) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        talk.hold()
-
-    with FaultServer(pressing, tls=tls) as server:
+    with FaultServer(presses_ctrl_c, tls=tls) as server:
         with Client("llamacpp", base_url=server.url, model="m", api_key=KEY, verify=str(CERTIFICATE)) as client:
             with pytest.raises(KeyboardInterrupt) as caught:
                 client.chat(HELLO)

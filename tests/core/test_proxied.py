@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,7 +21,7 @@ from vessel_core.errors import (
 
 from tests.core.hosting import until
 from tests.core.test_client_secrets import KEY, SECRETS, everything_said
-from tests.faults.catalogue import HEL, begins, endless, interim_for_ever, raw, says, slow_first_token
+from tests.faults.catalogue import HEL, begins, endless, interim_for_ever, presses_ctrl_c, raw, says, slow_first_token
 from tests.faults.fault_server import FaultServer, Script, Talk
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
@@ -104,11 +102,7 @@ async def test_a_call_that_is_cancelled_before_its_head_shows_no_key(monkeypatch
 
 
 def test_ctrl_c_before_the_head_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pressing(talk: Talk) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        talk.hold()
-
-    with FaultServer(pressing) as proxy:
+    with FaultServer(presses_ctrl_c) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         with Client("llamacpp", base_url="http://llm.example.com/v1", model="m", **SECRETS) as client:
             with pytest.raises(KeyboardInterrupt) as caught:

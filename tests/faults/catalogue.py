@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -107,6 +109,12 @@ def raw(*pieces: bytes) -> Script:
         talk.fin()
 
     return script
+
+
+def presses_ctrl_c(talk: Talk) -> None:
+    """Have the process that asks interrupted, once the request is there; say nothing."""
+    os.kill(os.getpid(), signal.SIGINT)
+    talk.hold()
 
 
 def begins(*pieces: bytes, then: Callable[[Talk], None], kind: str = SSE) -> Script:
