@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import ours, peers
-from benchmarks.floors import Httpx, HttpxTransport, LangChainFloor, Lists
+from benchmarks.floors import Bare, Httpx, HttpxTransport, Lists
+from benchmarks.frameworks import LangChainFloor, LlamaIndexFloor, on_socket
 
 CLIENTS: dict[str, Callable[[str], Any]] = {
     "ChatVessel": ours.chat_vessel("llamacpp"),
@@ -30,7 +31,11 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "httpx + orjson": lambda url: Httpx(url, "/v1/chat/completions"),
     "httpx + orjson on Ollama": lambda url: Httpx(url, "/api/chat"),
     "httpx's transport + orjson": lambda url: HttpxTransport(url, "/v1/chat/completions"),
+    "socket + orjson": lambda url: Bare(url, "/v1/chat/completions"),
     "langchain-core": LangChainFloor,
+    "langchain-core on a socket": lambda url: LangChainFloor(url, on_socket(url)),
+    "llama-index-core": LlamaIndexFloor,
+    "llama-index-core on a socket": lambda url: LlamaIndexFloor(url, on_socket(url)),
     "lists of floats": Lists,
     "ChatOpenAI": peers.chat_openai,
     "ChatOllama": peers.chat_ollama,

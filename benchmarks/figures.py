@@ -93,8 +93,11 @@ def paced() -> list[Row]:
     """P1 at a GPU's rhythm: each event in its own segment, 1 ms apart; wake-ups are most of it. The aims are those of P1."""
     pairs = [
         ("ChatVessel", "ChatOpenAI", (1 / 6, 1 / 7)),
+        ("langchain-core on a socket", "ChatOpenAI", (1 / 6, 1 / 7)),
         ("Vessel", "OpenAILike", (1 / 5, 1 / 5)),
+        ("llama-index-core on a socket", "OpenAILike", (1 / 5, 1 / 5)),
         ("vessel_core", "httpx + orjson", (1.5, 1.5)),
+        ("socket + orjson", "httpx + orjson", (1.5, 1.5)),
     ]
     return [
         Row(
@@ -172,6 +175,7 @@ def growth(longest: int) -> list[Row]:
     return [
         grows("langchain-core", "stream", "text", text, 2.7, "P6"),
         *(grows("ChatVessel, apart", do, "text", text, 2.7, "P6") for do in ("stream", "astream")),
+        grows("llama-index-core", "stream", "text", text, 1.3, "P6"),
         *(grows("Vessel, apart", do, "text", text, 1.3, "P6") for do in ("stream", "astream")),
         *(
             grows(client, do, "text", text, 1.2, "P6")

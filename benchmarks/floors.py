@@ -1,29 +1,27 @@
-"""What no client can go below: httpx with a parser, langchain-core without any call, lists without any request."""
+"""What no client can go below: a socket or httpx with a parser, lists without any request."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
-from benchmarks.kinds import PROMPT, LangChain
-from benchmarks.wire import arguments, words
+from benchmarks.kinds import PROMPT
 
 
-class Httpx:
-    """httpx and orjson and nothing else: what any client on httpx pays."""
+class Parsed:
+    """An answer read by orjson and nothing else."""
 
     def __init__(self, url: str, path: str) -> None:
-        import httpx
         import orjson
 
         self._loads = orjson.loads
         self._url = url + path
         self._native = path == "/api/chat"
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._client = httpx.Client(limits=limits, timeout=600)
-        self._async_client = httpx.AsyncClient(limits=limits, timeout=600)
 
     def _body(self, model: str) -> bytes:
         return json.dumps({"model": model, "messages": [{"role": "user", "content": PROMPT}], "stream": True}).encode()
@@ -38,6 +36,18 @@ class Httpx:
                 choices = self._loads(line[6:])["choices"]
                 texts.append((choices and choices[0]["delta"].get("content")) or "")
         return held, texts
+
+
+class Httpx(Parsed):
+    """httpx and orjson and nothing else: what any client on httpx pays."""
+
+    def __init__(self, url: str, path: str) -> None:
+        import httpx
+
+        super().__init__(url, path)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._client = httpx.Client(limits=limits, timeout=600)
+        self._async_client = httpx.AsyncClient(limits=limits, timeout=600)
 
     def stream(self, model: str) -> Iterator[str]:
         held = b""
@@ -95,6 +105,80 @@ class HttpxTransport(Httpx):
         await response.aclose()
 
 
+class Bare(Parsed):
+    """A socket, or a transport of asyncio's: what any client pays for being woken."""
+
+    END = b"0\r\n\r\n"
+
+    def __init__(self, url: str, path: str) -> None:
+        super().__init__(url, path)
+        self._at = urlsplit(self._url)
+        self._socket: socket.socket | None = None
+        self._protocol: _Arrivals | None = None
+
+    def _request(self, model: str) -> bytes:
+        body = self._body(model)
+        return b"POST %b HTTP/1.1\r\nHost: server\r\nContent-Length: %d\r\n\r\n%b" % (
+            self._at.path.encode(),
+            len(body),
+            body,
+        )
+
+    def stream(self, model: str) -> Iterator[str]:
+        if self._socket is None:
+            self._socket = socket.create_connection((self._at.hostname or "", self._at.port or 80), timeout=60)
+        self._socket.sendall(self._request(model))
+        held, data = b"", b""
+        while not data.endswith(self.END):
+            data = self._socket.recv(65536)
+            held, texts = self._texts(held, data)
+            yield from texts
+
+    async def astream(self, model: str) -> AsyncIterator[str]:
+        if self._protocol is None:
+            loop = asyncio.get_running_loop()
+            _, self._protocol = await loop.create_connection(_Arrivals, self._at.hostname, self._at.port or 80)
+        self._protocol.transport.write(self._request(model))
+        held, data = b"", b""
+        while not data.endswith(self.END):
+            data = await self._protocol.read()
+            held, texts = self._texts(held, data)
+            for text in texts:
+                yield text
+
+    def invoke(self, model: str) -> str:
+        return "".join(self.stream(model))
+
+    async def ainvoke(self, model: str) -> str:
+        return "".join([text async for text in self.astream(model)])
+
+
+class _Arrivals(asyncio.Protocol):
+    """Wakes who reads when something comes."""
+
+    transport: asyncio.WriteTransport
+
+    def __init__(self) -> None:
+        self._came = bytearray()
+        self._waiting: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._came += data
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def read(self) -> bytes:
+        if not self._came:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        data = bytes(self._came)
+        self._came.clear()
+        return data
+
+
 class Lists:
     """The least that vectors take as the lists of floats that LangChain wants: they are made, and nothing is asked."""
 
@@ -103,42 +187,3 @@ class Lists:
 
     def embed(self, model: str, texts: list[str]) -> list[list[float]]:
         return [self._row.tolist() for _ in texts]
-
-
-class LangChainFloor(LangChain):
-    """What langchain-core itself costs: a model that yields chunks as they are, and asks nobody."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, self._floor)
-
-    @staticmethod
-    def _floor(_: str, model: str) -> Any:
-        from langchain_core.language_models.chat_models import BaseChatModel
-        from langchain_core.messages import AIMessage, AIMessageChunk
-        from langchain_core.messages.tool import tool_call_chunk
-        from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-
-        kind, size = model.split("-")[:2]
-        text = arguments(int(size)) if kind == "tool" else ""
-        pieces = [text[at : at + 2] for at in range(0, len(text), 2)]
-
-        class Floor(BaseChatModel):
-            @property
-            def _llm_type(self) -> str:
-                return "floor"
-
-            def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
-                for token in words(int(size)) if kind == "text" else ():
-                    yield ChatGenerationChunk(message=AIMessageChunk(content=token))
-                for at, piece in enumerate(pieces):
-                    name, call_id = ("write", "call_1") if at == 0 else (None, None)
-                    call = tool_call_chunk(name=name, args=piece, id=call_id, index=0)
-                    yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[call]))
-
-            def _generate(self, *_: Any, **__: Any) -> ChatResult:
-                return ChatResult(generations=[ChatGeneration(message=AIMessage(content="".join(words(int(size)))))])
-
-            async def _agenerate(self, *_: Any, **__: Any) -> ChatResult:
-                return self._generate()
-
-        return Floor()
