@@ -3,7 +3,8 @@
 Calls are counted, not timed, so the figures are the same on every machine and at every load. A generator that is resumed is
 a call as well: a layer more on a token's way shows. What is counted goes over connections of our own, as calls do by default;
 only the socket is a pair, whose other end plays what the stub server does: tokens one by one, each in its own read, or all in
-one, joined or apart. `python -m benchmarks.counts --write` stores what is counted now.
+one, joined or apart. Constructing a model object is counted as well. `python -m benchmarks.counts --write` stores what is
+counted now.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks import stub
 
 BASELINE = Path(__file__).parent / "baseline.json"
 TOKEN, ANSWER, WHOLE = "token", "an answer, its tokens aside", "a short answer, whole"
+CONSTRUCTED = "a model object"
 SPARE = 1.05
 """What an answer may take more. A token may take no call more: counts are the same on every machine and at every load."""
 OURS = ("/vessel_core/", "/langchain_vessel/", "/llms/vessel/")
@@ -161,6 +163,7 @@ RETURNED_WHOLE: dict[str, Way] = {
     "LangChain": _langchain_whole,
     "LlamaIndex": _llama_index_whole,
 }
+FACES: dict[str, Callable[..., Any]] = {"LangChain": ChatVessel, "LlamaIndex": Vessel}
 ANSWERS: dict[str, tuple[str, dict[str, Any]]] = {
     "one by one: a text": ("text-{}-1", {}),
     "one by one: a tool": ("tool-{}-1", {}),
@@ -177,9 +180,8 @@ def measured() -> dict[str, float]:
         mock.patch.object(plain_async, "connect", _played_async),
         mock.patch("time.monotonic", return_value=0.0),  # or it would hang on microseconds whether a timer is set anew
     ):
-        return _streamed() | {
-            f"{name}: {WHOLE}": _counted(way, "llamacpp", "text-12") for name, way in RETURNED_WHOLE.items()
-        }
+        whole = {f"{name}: {WHOLE}": _counted(way, "llamacpp", "text-12") for name, way in RETURNED_WHOLE.items()}
+        return _streamed() | whole | {f"{name}: {CONSTRUCTED}": _constructed(face) for name, face in FACES.items()}
 
 
 def _streamed() -> dict[str, float]:
@@ -195,6 +197,14 @@ def _streamed() -> dict[str, float]:
             if "text" in kind:
                 figures[f"{name}, {kind.partition(':')[0]}: {ANSWER}"] = round(few - per_token * FEW)
     return figures
+
+
+def _constructed(face: Callable[..., Any]) -> int:
+    def work() -> Any:
+        return face(backend="llamacpp", model="text-12", base_url="http://127.0.0.1:1")
+
+    work()
+    return calls(work)
 
 
 def _counted(way: Way, backend: str, model: str, **options: Any) -> int:

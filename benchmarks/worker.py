@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.clients import CLIENTS
+from benchmarks.wire import words
 
 Figures = dict[str, float]
 
@@ -92,16 +93,17 @@ class Worker:
         return timed(lambda: self._loop.run_until_complete(all_of_it()))
 
     def many(self, model: str, streams: int) -> Figures:
-        """Run streams at once on one loop; `done` counts those that came to their end."""
+        """Run streams at once on one loop; `done` counts those of which every character came."""
         self._loop.run_until_complete(self._whole("text-2"))
         before = peak_memory()
+        whole = len("".join(words(int(model.split("-")[1]))))
 
         async def one() -> int:
-            return sum([1 async for _ in self._client.astream(model)])
+            return sum([len(text) async for text in self._client.astream(model)])
 
         async def all_of_them() -> int:
             ended = await asyncio.gather(*(one() for _ in range(streams)), return_exceptions=True)
-            return sum(isinstance(end, int) for end in ended)
+            return ended.count(whole)
 
         figures = timed(lambda: self._loop.run_until_complete(all_of_them()))
         figures["done"] = figures.pop("pieces")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from vessel_core import settings
 from vessel_core.merging import merged
 from vessel_core.transport import http1, plain, plain_protocol
 from vessel_core.types import Delta
@@ -62,3 +63,17 @@ def test_tokens_that_are_no_longer_joined_are_seen(monkeypatch: pytest.MonkeyPat
     worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
     joined = [line.partition(",")[0] for line in worse if "all at once, joined: a text token" in line]
     assert joined == ["core", "core", "core", "LangChain", "LlamaIndex"]
+
+
+@pytest.mark.parametrize("face", ["LangChain", "LlamaIndex"])
+def test_a_model_object_that_takes_more_to_make_is_seen(monkeypatch: pytest.MonkeyPatch, face: str) -> None:
+    real = settings.parse_address
+
+    def planted(*given: Any, **options: Any) -> Any:
+        for _ in range(5):
+            merged({}, {})
+        return real(*given, **options)
+
+    monkeypatch.setattr(settings, "parse_address", planted)
+    worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
+    assert any(line.startswith(f"{face}: a model object: ") for line in worse)

@@ -36,6 +36,13 @@ def test_an_unknown_switch_is_refused_with_the_nearest() -> None:
             made("llamacpp", quirks={"think_open": True})
 
 
+def test_quirks_are_shown_by_what_differs() -> None:
+    assert repr(Quirks()) == "Quirks()"
+    assert (
+        repr(Quirks(cumulative_arguments=True, system="first")) == "Quirks(system='first', cumulative_arguments=True)"
+    )
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"think_opened": "yes"}, {"text_calls": 1}, {"thinking": "loud"}, {"refused": "num_ctx"}, {"reasoning_field": 7}],

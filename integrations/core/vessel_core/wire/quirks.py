@@ -76,6 +76,11 @@ class Quirks:
     repair_arguments: bool = False
     cumulative_arguments: bool = False
 
+    def __repr__(self) -> str:
+        usual = Quirks()
+        switched = [f"{name}={value!r}" for name in NAMES if (value := getattr(self, name)) != getattr(usual, name)]
+        return f"Quirks({', '.join(switched)})"
+
 
 NAMES = tuple(field.name for field in fields(Quirks))
 
