@@ -13,7 +13,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from vessel_core.types import Delta, ToolCallDelta
-from vessel_core.wire.tools import parse_arguments
+from vessel_core.wire.arguments import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.building import built

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from vessel_core.types import Delta, ToolCallDelta
-from vessel_core.wire.tools import parse_arguments
+from vessel_core.wire.arguments import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
 from langchain_vessel.replies import Ending, response_metadata, usage_metadata

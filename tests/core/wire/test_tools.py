@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from vessel_core import Client
 from vessel_core.errors import InvalidRequest, ResponseTooLarge, StreamInterrupted
 from vessel_core.types import ChatReply, Delta, Message, ToolCallDelta
-from vessel_core.wire import Quirks, openai, tools
+from vessel_core.wire import Quirks, open_call, openai, tools
 from vessel_core.wire.arguments import RawBreaks, argument_error, parse_arguments
 from vessel_core.wire.openai import encode_chat
 from vessel_core.wire.schemas import inline_refs
+from vessel_core.wire.tool_choice import assembler
 from vessel_core.wire.tools import ToolCallAssembler
 
 from tests.core.wire.play import HELLO, WEATHER, ask, body_of, chunk, event, last, line, play, said, told, tool
@@ -500,7 +501,7 @@ def test_endless_arguments_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_chinese_characters_a_token_may_be_written_as_escapes() -> None:
     text = json.dumps({"a": "\N{CJK UNIFIED IDEOGRAPH-4F60}" * 16_000})
-    calls = tools.assembler(ask(options={"max_tokens": 8192}), Quirks())
+    calls = assembler(ask(options={"max_tokens": 8192}), Quirks())
     assert calls.feed([piece(0, "0", "f", text)])[0].arguments == text
 
 
@@ -536,7 +537,7 @@ def test_lists_in_arguments_that_come_as_a_string_are_counted() -> None:
 
 
 def test_where_a_call_ends_is_not_looked_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "MAX_ARGUMENTS", 1000)
+    monkeypatch.setattr(open_call, "MAX_ARGUMENTS", 1000)
     assembler = ToolCallAssembler()
     with pytest.raises(ResponseTooLarge, match="'f' comes again and again"):
         assembler.feed([piece(0, "", "f", '{"a": "' + "x" * 400), *[piece(0, "", "f", "}")] * 100])

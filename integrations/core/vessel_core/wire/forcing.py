@@ -16,7 +16,8 @@ from vessel_core.wire.holding import Held
 from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping
 from vessel_core.wire.schemas import inline_refs, misfit
-from vessel_core.wire.tools import ToolCallAssembler, assembler, forced_tool, one_a_call
+from vessel_core.wire.tool_choice import assembler, forced_tool
+from vessel_core.wire.tools import ToolCallAssembler, one_a_call
 from vessel_core.wire.turning import TurningStream
 
 PREAMBLE = 200

@@ -28,7 +28,8 @@ from vessel_core.wire.reading import (
 )
 from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
-from vessel_core.wire.tools import assembler, one_a_call
+from vessel_core.wire.tool_choice import assembler
+from vessel_core.wire.tools import one_a_call
 from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]

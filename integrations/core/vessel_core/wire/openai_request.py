@@ -15,7 +15,7 @@ from vessel_core.wire.arguments import arguments_text
 from vessel_core.wire.forcing import call_schema, forced_tools
 from vessel_core.wire.options import embed_options, written
 from vessel_core.wire.patterns import spelled_patterns
-from vessel_core.wire.tools import forced_tool
+from vessel_core.wire.tool_choice import forced_tool
 
 
 def encode_chat(request: ChatRequest, quirks: Quirks) -> Call:

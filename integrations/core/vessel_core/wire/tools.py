@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
-from vessel_core.types import ChatReply, ChatRequest, InvalidToolCall, Tool, ToolCallDelta
+from vessel_core.types import ChatReply, InvalidToolCall, ToolCallDelta
 from vessel_core.wire.arguments import (
     RawBreaks,
     argument_error,
@@ -20,22 +20,14 @@ from vessel_core.wire.arguments import (
     whole_escapes,
     without_texts,
 )
-from vessel_core.wire.quirks import Quirks
+from vessel_core.wire.open_call import MAX_ARGUMENTS, OpenCall
 from vessel_core.wire.reading import place
 
-MAX_ARGUMENTS = 512 * 1024
-"""Characters that the arguments of a reply's calls may have together, if the tokens of an answer aren't bounded."""
 MAX_CALLS = 512
 MAX_LISTS = 100_000
 """Lists and objects that the arguments of a reply's calls may hold together: LangChain and LlamaIndex take 5 µs for each."""
 STEP = 8
 """Once an eighth more brackets have come, lists are counted again, without what stands in texts."""
-LOOKS = 24
-"""How many times the longest arguments may be looked at to find where the next call begins."""
-PIECE = 4
-"""Characters that take as long to look at as it takes to join a piece."""
-CHARACTERS_A_TOKEN = 12
-"""More than any language has, or two Chinese characters as escapes; arguments are bounded by it where the answer's tokens are."""
 _BETWEEN = re.compile(r"[\W_]+")  # what servers change in names: quirk 69
 _COUNTED = re.compile(r"(call|tool|functions?)?[\W_]?\d{1,3}", re.IGNORECASE)
 """An id that is no more than the place of a call in its reply, so that the next reply has it too: quirk 55."""
@@ -43,41 +35,6 @@ ENDED = frozenset({"stop", "tool_calls", "function_call", "eos"})
 """Finish reasons of a model that came to its own end; after any other a call may have been cut off."""
 SHORTEST_REPEAT = 3
 """A piece that begins with fewer characters than this may do so by chance."""
-
-
-class _OpenCall:
-    """A call whose pieces are still coming."""
-
-    __slots__ = (
-        *("announced", "arguments", "breaks", "escape", "held", "id"),
-        *("index", "looked", "name", "said", "server_index"),
-    )
-
-    def __init__(self, index: int, server_index: int | None) -> None:
-        self.index = index
-        self.server_index = server_index
-        self.id = ""
-        self.name = ""
-        self.announced = False
-        self.breaks: RawBreaks | None = None
-        self.held = False
-        self.said = False
-        self.arguments: list[str] = []
-        self.looked = 0
-        self.escape = ""  # the beginning of one, at the end of what has come
-
-    def complete(self) -> bool:
-        """Tell whether the arguments so far are a JSON document."""
-        if not (self.arguments and self.arguments[-1].rstrip().endswith(("}", '"'))):
-            return False
-        text = "".join(self.arguments)
-        self.looked += len(text) + PIECE * len(self.arguments)
-        if self.looked > LOOKS * MAX_ARGUMENTS:
-            raise ResponseTooLarge(
-                f"The name of tool {self.name!r} comes again and again with its arguments.",
-                hint="See the server's log.",
-            )
-        return parse_arguments(text) is not None
 
 
 class ToolCallAssembler:
@@ -114,7 +71,7 @@ class ToolCallAssembler:
         self._limit = MAX_ARGUMENTS if limit is None else limit
         self._size = self._brackets = 0
         self._due = MAX_LISTS
-        self._calls: list[_OpenCall] = []
+        self._calls: list[OpenCall] = []
         self._ids = set(used)
         self._callable = callable_
 
@@ -182,7 +139,7 @@ class ToolCallAssembler:
         if arguments:
             self._arguments(call, arguments, deltas)
 
-    def _arguments(self, call: _OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
+    def _arguments(self, call: OpenCall, arguments: str, deltas: list[ToolCallDelta]) -> None:
         if self._cumulative and arguments.startswith(said := "".join(call.arguments)) and len(said) >= SHORTEST_REPEAT:
             arguments, call.escape = arguments[len(said) :], ""  # quirk 61
         self._bound(call, arguments)
@@ -207,7 +164,7 @@ class ToolCallAssembler:
         elif arguments and not call.held:
             deltas.append(ToolCallDelta(call.index, arguments=arguments))
 
-    def _bound(self, call: _OpenCall, arguments: str) -> None:
+    def _bound(self, call: OpenCall, arguments: str) -> None:
         self._size += len(arguments)
         self._brackets += arguments.count("[") + arguments.count("{")
         if self._size > self._limit:
@@ -217,7 +174,7 @@ class ToolCallAssembler:
                 "or quirks={'max_structured': …}.",
             )
 
-    def _bound_lists(self, call: _OpenCall) -> None:
+    def _bound_lists(self, call: OpenCall) -> None:
         self._due = self._brackets + self._brackets // STEP
         texts = (("".join(each.arguments), each.held) for each in self._calls)
         if sum(lists_in(text if held else without_texts(text)) for text, held in texts) > MAX_LISTS:
@@ -226,10 +183,10 @@ class ToolCallAssembler:
                 hint="See the server's log.",
             )
 
-    def _named(self, call: _OpenCall) -> str:
+    def _named(self, call: OpenCall) -> str:
         return f"tool {call.name!r}" if len(self._calls) == 1 else f"{len(self._calls)} tool calls"
 
-    def _allowed(self) -> list[_OpenCall]:
+    def _allowed(self) -> list[OpenCall]:
         if self._parallel:
             return self._calls
         may_run = (at for at, call in enumerate(self._calls, 1) if self._may_run(self._declared_name(call.name)))
@@ -241,7 +198,7 @@ class ToolCallAssembler:
     def _declared_name(self, name: str) -> str:
         return name if name in self._names else self._declared.get(_loose(name), name)
 
-    def _which(self, index: int | None, call_id: str, name: str, arguments: str) -> _OpenCall:
+    def _which(self, index: int | None, call_id: str, name: str, arguments: str) -> OpenCall:
         """Return the call a piece belongs to, a new one if it starts one."""
         same = [call for call in self._calls if call.server_index == index] if index is not None else self._calls
         if not same:
@@ -254,7 +211,7 @@ class ToolCallAssembler:
             return self._open(index)
         return call
 
-    def _starts_over(self, call: _OpenCall, name: str, arguments: str) -> bool:
+    def _starts_over(self, call: OpenCall, name: str, arguments: str) -> bool:
         """Tell whether a second name begins another call: after complete arguments (quirk 51), or if both are tools."""
         if name == call.name:
             repeats = self._cumulative and arguments.startswith("".join(call.arguments))
@@ -262,16 +219,16 @@ class ToolCallAssembler:
         both_are_tools = not call.arguments and _loose(call.name) in self._declared and _loose(name) in self._declared
         return both_are_tools or call.complete()
 
-    def _open(self, index: int | None) -> _OpenCall:
+    def _open(self, index: int | None) -> OpenCall:
         if len(self._calls) >= MAX_CALLS:
             raise ResponseTooLarge(
                 f"The reply makes more than {MAX_CALLS} tool calls.", hint="See the model's template."
             )
-        call = _OpenCall(len(self._calls), index)
+        call = OpenCall(len(self._calls), index)
         self._calls.append(call)
         return call
 
-    def _announce(self, call: _OpenCall) -> ToolCallDelta:
+    def _announce(self, call: OpenCall) -> ToolCallDelta:
         call.announced = True
         call.name = self._declared_name(call.name)
         taken = not call.id or call.id in self._ids or _COUNTED.fullmatch(call.id)
@@ -306,36 +263,3 @@ def unfinished(reply: ChatReply) -> ChatReply:
 
 def _loose(name: str) -> str:
     return _BETWEEN.sub("", name.lower())
-
-
-def assembler(request: ChatRequest, quirks: Quirks) -> ToolCallAssembler:
-    """Return what puts together the calls of the reply to a request."""
-    return ToolCallAssembler(
-        [tool["function"]["name"] for tool in request.tools],
-        parallel=request.parallel_tool_calls is not False,
-        repair=quirks.repair_arguments,
-        cumulative=quirks.cumulative_arguments,
-        limit=_longest(request, quirks),
-        used=(call["id"] for message in request.messages for call in message.get("tool_calls") or ()),
-        callable_=_callable(request),
-    )
-
-
-def _longest(request: ChatRequest, quirks: Quirks) -> int | None:
-    """Return how many characters of arguments the tokens of an answer can make, `None` if it may have any number of them."""
-    tokens = request.options.get("max_tokens")
-    if tokens is None or tokens < 0 or quirks.max_structured is None:
-        return None
-    return max(tokens, quirks.max_structured) * CHARACTERS_A_TOKEN
-
-
-def _callable(request: ChatRequest) -> Collection[str] | None:
-    """Return the tools that may be called, `None` if any may: what becomes of a tool there isn't is told by who runs them."""
-    if request.tool_choice == "none":
-        return ()
-    return None if request.tool_choice in (None, "auto", "required") else (request.tool_choice,)
-
-
-def forced_tool(tools: Sequence[Tool], tool_choice: str | None) -> Tool | None:
-    """Return the tool that `tool_choice` names, if it names one."""
-    return next((tool for tool in tools if tool["function"]["name"] == tool_choice), None)

@@ -30,8 +30,8 @@ from llama_index.llms.vessel.partial import Arguments
 from vessel_core import Delta, Timings, Usage
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
+from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.reading import mappings, number
-from vessel_core.wire.tools import parse_arguments
 
 ASSISTANT = MessageRole.ASSISTANT
 TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
