@@ -1,4 +1,4 @@
-"""The ways in which a caller stops a stream: each begins one, has its first piece, stops, and returns when that was."""
+"""The ways in which a caller stops a stream: each begins one, has its first piece, stops, and returns when it began to."""
 
 from __future__ import annotations
 
@@ -29,44 +29,58 @@ def close(begin: Begin) -> float:
 
 def leave(begin: Begin) -> float:
     """Break out of the loop."""
+    since = 0.0
     for _ in begin():
+        since = time.monotonic()
         break
-    return time.monotonic()
+    return since
 
 
 def drop(begin: Begin) -> float:
     """Drop the stream."""
     stream = begin()
     next(stream)
+    since = time.monotonic()
     del stream
-    return time.monotonic()
+    return since
 
 
 def fail(begin: Begin) -> float:
     """Fail at what was read."""
 
+    since = 0.0
+
     def use(stream: Iterator[Any]) -> None:
+        nonlocal since
         for _ in stream:
+            since = time.monotonic()
             raise LookupError("a fault of the reader")
 
     with pytest.raises(LookupError):
         use(begin())
-    return time.monotonic()
+    return since
 
 
 def interrupt(begin: Begin) -> float:
     """Press Ctrl-C while the next piece is waited for."""
     stream = begin()
     next(stream)
-    _press_soon()
+    pressed = _press_soon()
     with pytest.raises(KeyboardInterrupt):
         next(stream)
-    return time.monotonic()
+    return pressed[0]
 
 
-def _press_soon() -> None:
-    """Press Ctrl-C once this thread waits."""
-    threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGINT)).start()
+def _press_soon() -> list[float]:
+    """Press Ctrl-C once this thread waits; return where it is noted when that was."""
+    pressed: list[float] = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Timer(0.03, press).start()
+    return pressed
 
 
 def aclose(begin: Begin, runner: asyncio.Runner) -> float:
@@ -86,9 +100,10 @@ def aleave(begin: Begin, runner: asyncio.Runner) -> float:
     """Break out of the loop, and go on with something else."""
 
     async def left() -> float:
+        since = 0.0
         async for _ in await opened(begin()):
+            since = time.monotonic()
             break
-        since = time.monotonic()
         await _others()
         return since
 
@@ -101,8 +116,8 @@ def adrop(begin: Begin, runner: asyncio.Runner) -> float:
     async def dropped() -> float:
         stream = await opened(begin())
         await anext(stream)
-        del stream
         since = time.monotonic()
+        del stream
         await _others()
         return since
 
@@ -164,13 +179,16 @@ def time_out(begin: Begin, runner: asyncio.Runner) -> float:
 def ainterrupt(begin: Begin, runner: asyncio.Runner) -> float:
     """Press Ctrl-C, which `asyncio.run` makes a cancellation."""
 
+    pressed: list[float] = []
+
     async def interrupted() -> None:
+        nonlocal pressed
         async for _ in await opened(begin()):
-            _press_soon()
+            pressed = _press_soon()
 
     with pytest.raises(KeyboardInterrupt):
         runner.run(interrupted())
-    return time.monotonic()
+    return pressed[0]
 
 
 WAYS: tuple[How, ...] = (close, leave, drop, fail, interrupt)

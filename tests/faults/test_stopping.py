@@ -20,8 +20,8 @@ from tests.faults.drivers import DRIVERS, EVENTS, Driver, How, Outcome, answered
 from tests.faults.fault_server import FaultServer, Talk
 from tests.faults.stopping import ASYNC_WAYS, WAYS, close
 
-AT_ONCE = 0.25
-"""Seconds that stopping may take on a machine that others use too; what it takes on a quiet one is measured."""
+AT_ONCE = 0.1
+"""Seconds within which a server hears that nobody reads on (R7); `make measure` says how long it takes."""
 
 
 def is_async(driver: Driver) -> bool:
@@ -35,8 +35,8 @@ STOPS = [(driver, way) for driver in (*DRIVERS, EVENTS) for way in (ASYNC_WAYS i
 def test_58_who_stops_stops_the_server(driver: Driver, how: How) -> None:
     with FaultServer(endless) as server, driver.session(server.url) as session:
         since = session.stop(how)
-        assert time.monotonic() - since <= AT_ONCE
         assert server.deserted()  # by now: no later turn of a loop, no collector was needed
+        assert time.monotonic() - since <= AT_ONCE
         assert server.gone.wait(5)
 
 
