@@ -47,10 +47,16 @@ async def closed_meanwhile(client: AsyncClient, calls: Sequence[Awaitable[Any]],
     tasks = [asyncio.ensure_future(call) for call in calls]
     await asyncio.to_thread(until, lambda: bool(got()))
     await client.aclose()
-    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    ended = await ends(tasks)
     (call,) = got()
     assert await asyncio.to_thread(call.disconnected.wait, 5)
     return ended
+
+
+async def ends(calls: Sequence[Awaitable[Any]]) -> list[Any]:
+    """Return how calls end that end soon."""
+    async with asyncio.timeout(10):
+        return await asyncio.gather(*calls, return_exceptions=True)
 
 
 @pytest.mark.parametrize("ask", [whole, streamed, counted])
@@ -93,8 +99,7 @@ async def test_a_call_that_waits_for_a_host_when_its_client_is_closed_is_not_mad
         calls = [asyncio.create_task(client.chat(HELLO)) for _ in range(4)]
         await asyncio.to_thread(until, lambda: bool(chats(one) and chats(other)))
         await client.aclose()
-        ended = await asyncio.gather(*calls, return_exceptions=True)
-        assert [type(error) for error in ended] == [ServerUnreachable] * 4
+        assert [type(error) for error in await ends(calls)] == [ServerUnreachable] * 4
         assert (len(chats(one)), len(chats(other))) == (1, 1)
 
 

@@ -452,7 +452,7 @@ def test_a_reply_that_is_cut_while_the_request_is_sent_ends_the_call(tls: bool) 
         connection.shutdown(socket.SHUT_WR)
 
     with reading_the_head(cut, tls=tls) as url, transport_to() as transport:
-        response = transport.handle_request(request(url, LONG))
+        response = transport.handle_request(request(url, LONG, write=5.0))
         with pytest.raises(httpx.RemoteProtocolError, match="middle of the body"):
             read(response)
         assert (idle(transport), in_use(transport)) == (0, 0)

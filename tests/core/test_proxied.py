@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -101,13 +102,25 @@ async def test_a_call_that_is_cancelled_before_its_head_shows_no_key(monkeypatch
     assert KEY not in said
 
 
-def test_ctrl_c_before_the_head_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FaultServer(presses_ctrl_c) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        with Client("llamacpp", base_url="http://llm.example.com/v1", model="m", **SECRETS) as client:
-            with pytest.raises(KeyboardInterrupt) as caught:
-                client.chat(HELLO)
-            assert proxy.deserted()
+class Ended(BaseException):
+    """What a library may end a thread with."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Ended])
+def test_ctrl_c_before_the_head_shows_no_key(stop: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> None:
+        raise stop
+
+    usual = signal.signal(signal.SIGINT, pressed)
+    try:
+        with FaultServer(presses_ctrl_c) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            with Client("llamacpp", base_url="http://llm.example.com/v1", model="m", **SECRETS) as client:
+                with pytest.raises(stop) as caught:
+                    client.chat(HELLO)
+                assert proxy.deserted()
+    finally:
+        signal.signal(signal.SIGINT, usual)
     said = everything_said(caught.value)
     assert "handle_request" in said
     assert KEY not in said

@@ -1,11 +1,12 @@
 """`make audit`: known advisories on what is locked, and the bill of materials of the core.
 
-It fails on an advisory and on nothing else: where the advisory service can't be reached, it says so and goes on.
+It fails on an advisory, and where the audit itself fails. Where the advisory service can't be reached, it says so and goes on.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,22 +15,29 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LOCKS = ("core", "dev")
 SBOM = ROOT / "dist" / "vessel-core.cdx.json"
+UNREACHED = re.compile(r"Could not connect to|not redirecting properly|ConnectionError|Timeout|ProxyError|SSLError")
+"""What pip-audit says, by itself or in a traceback of requests, if the service does not answer."""
 
 
 def advisories(lock: str) -> list[str] | None:
-    """Return the advisories on one lock file, `None` if nobody could be asked."""
+    """Return the advisories on one lock file, or why there are none to be had; `None` if nobody could be asked."""
     options = ["--require-hashes", "--disable-pip", "--format", "json", "--progress-spinner", "off"]
     command = [sys.executable, "-m", "pip_audit", *options, "-r", str(ROOT / "requirements" / f"{lock}.txt")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     try:
         report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        reasons = done.stderr.strip().splitlines() or ["no word"]
-        print(f"{lock}.txt: the advisory service can't be reached, so nothing is known of it: {reasons[-1][:200]}")
+        reason = (done.stderr.strip().splitlines() or ["no word"])[-1][:200]
+        if not UNREACHED.search(done.stderr):
+            return [f"{lock}.txt: pip-audit failed, so nothing is known of it: {reason}"]
+        print(f"{lock}.txt: the advisory service can't be reached, so nothing is known of it: {reason}")
         return None
     packages: list[dict[str, Any]] = report["dependencies"]
-    asked = [package for package in packages if "vulns" in package]  # the others have a `skip_reason`
+    asked = [package for package in packages if "vulns" in package]
     print(f"{lock}.txt: the advisory service knows {len(asked)} of {len(packages)} packages")
+    for package in packages:
+        if package not in asked:
+            print(f"  not {package['name']}: {package['skip_reason']}")
     if not asked:
         return None
     return [

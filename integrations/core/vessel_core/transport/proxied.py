@@ -15,7 +15,9 @@ class ProxiedTransport(httpx.HTTPTransport):
         """Send a request; return its response when its head has come."""
         try:
             return super().handle_request(request)
-        except (KeyboardInterrupt, SystemExit) as stopped:
+        except Exception:
+            raise
+        except BaseException as stopped:  # noqa: BLE001 - Ctrl-C, or what another library ends a thread with
             failure = _without_frames(stopped)
         raise failure
 
