@@ -447,12 +447,18 @@ def test_a_whole_reply_is_had_though_the_server_takes_no_more_of_the_request(tls
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_reply_that_is_cut_while_the_request_is_sent_ends_the_call(tls: bool) -> None:
+    told, hung_up = threading.Event(), threading.Event()
+
     def cut(connection: socket.socket) -> None:
         connection.sendall(WHOLE[:-1])
         connection.shutdown(socket.SHUT_WR)
+        if not told.wait(5):
+            hung_up.set()
 
     with reading_the_head(cut, tls=tls) as url, transport_to() as transport:
-        response = transport.handle_request(request(url, LONG, write=5.0))
+        response = transport.handle_request(request(url, LONG))
+        told.set()
+        assert not hung_up.is_set()
         with pytest.raises(httpx.RemoteProtocolError, match="middle of the body"):
             read(response)
         assert (idle(transport), in_use(transport)) == (0, 0)
