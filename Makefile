@@ -116,7 +116,7 @@ bench-check: $(READY) ## compare the calls a token takes with the stored baselin
 fuzz: .venv-fuzz/.ready ## fuzz what reads others' bytes, SECONDS=60 or RUNS=1000000 for each target (TARGETS="events lines")
 	.venv-fuzz/bin/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS),--seconds $(or $(SECONDS),60)) $(TARGETS)
 
-measure: $(READY) ## measure the reliability figures again, and write docs/reliability.md (FIGURES="stops cancels retries loads matrix")
+measure: $(READY) ## measure the reliability figures again, and write docs/reliability.md (FIGURES="stops cancels retries loads hostile matrix")
 	$(RUN)/python -m tests.faults.measure $(FIGURES)
 
 audit: .venv-audit/.ready ## known advisories on what is locked, and the core's bill of materials

@@ -33,6 +33,8 @@ from tests.faults.fault_server import LOADING, FaultServer, Talk
 from tests.faults.stopping import ASYNC_WAYS, WAYS
 from tests.faults.test_stopping import POOL, is_async, sometimes_endless, storm
 from tests.security.goals import PAGE, measured, page, remember
+from tests.security.hostile_servers import HOSTILE
+from tests.security.test_hostile import ask_all
 
 HERE = Path(__file__).parent
 CORE = DRIVERS[:2]
@@ -124,11 +126,19 @@ def loads() -> dict[str, Any]:
     return {"survived": survived, "of": len(DRIVERS)}
 
 
+def hostile() -> dict[str, Any]:
+    """Ask each hostile server, and note what the dearest cost."""
+    found, _ = ask_all(HOSTILE)
+    most = {name: max(one[name] for one in found) for name in ("rss", "seconds", "wall")}
+    return {"servers": len(HOSTILE), **most, "machine": busy()}
+
+
 MEASURES: dict[str, Callable[[], dict[str, Any]]] = {
     "stops": stops,
     "cancels": cancels,
     "retries": retries,
     "loads": loads,
+    "hostile": hostile,
     "matrix": matrix,
 }
 

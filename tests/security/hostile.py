@@ -2,8 +2,8 @@
 
     python -m tests.security.hostile '{"gzip bomb": ["openai", "http://127.0.0.1:4711", 3.0, "chat"]}'
 
-Each server is asked, sync and async, and waited for so many seconds. `seconds` is the CPU time it took; `rss` is how far the
-peak of the resident memory rose meanwhile; the last line says what is `kept` of them all, both in MiB.
+Each server is asked, sync and async, and waited for so many seconds. `seconds` is the CPU time it took, `wall` what a clock
+said; `rss` is how far the peak of the resident memory rose meanwhile; the last line says what is `kept` of them all, both in MiB.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def measured(backend: str, url: str, first_token: float, asked: str, *, way: str
     ctypes.CDLL(None).malloc_trim(0)  # what is free is not kept
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     here = _status("VmRSS")
-    began, error = time.process_time(), "none"
+    began, since, error = time.process_time(), time.monotonic(), "none"
     options: dict[str, Any] = {"base_url": url, "model": "m", "max_retries": 0}
     options["timeout"] = Timeout(first_token=first_token)
     signal.alarm(LONGEST)
@@ -79,9 +79,9 @@ def measured(backend: str, url: str, first_token: float, asked: str, *, way: str
     except Exception as caught:  # the very thing that must not come
         error = f"RAW {type(caught).__name__}: {caught}"[:200]
     signal.alarm(0)
-    seconds = time.process_time() - began
+    seconds, wall = time.process_time() - began, time.monotonic() - since
     rss = _status("VmHWM") - here
-    return {"error": error, "seconds": round(seconds, 3), "rss": round(rss / 1024, 1)}
+    return {"error": error, "seconds": round(seconds, 3), "wall": round(wall, 3), "rss": round(rss / 1024, 1)}
 
 
 async def _ask(backend: str, options: dict[str, Any], asked: str) -> None:
