@@ -6,6 +6,7 @@ import tomllib
 
 from tests.packaging.distributions import ROOT
 from tests.security.goals import GOALS, PAGE, measured, page
+from tests.security.hostile_servers import HOSTILE
 from tests.security.injections import INJECTIONS
 
 
@@ -19,6 +20,19 @@ def test_each_cell_of_the_fault_matrix_was_as_expected_when_it_was_measured() ->
     cells = measured()["matrix"]["cells"]
     assert sorted(map(int, cells)) == list(range(1, 65))
     assert [ways for ways in cells.values() if not all(0 < total == passed for passed, total in ways.values())] == []
+
+
+def test_what_was_measured_is_within_the_goals() -> None:
+    figures = measured()
+    assert figures["matrix"]["good"] == figures["matrix"]["of"] == 64 * 6
+    assert figures["matrix"]["seconds"] <= 90
+    assert figures["retries"]["requests"] <= 1.1 * figures["retries"]["calls"]
+    assert figures["loads"]["survived"] == figures["loads"]["of"]
+    assert figures["stops"]["p99"] <= 100
+    assert figures["cancels"]["dead"] == 0
+    assert figures["hostile"]["servers"] == len(HOSTILE)
+    assert figures["hostile"]["rss"] <= 40
+    assert max(figures["hostile"]["wall"], figures["hostile"]["seconds"]) <= 1
 
 
 def test_each_goal_is_measured_where_it_says() -> None:
