@@ -15,8 +15,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LOCKS = ("core", "dev")
 SBOM = ROOT / "dist" / "vessel-core.cdx.json"
-UNREACHED = re.compile(r"Could not connect to|not redirecting properly|ConnectionError|Timeout|ProxyError|SSLError")
-"""What pip-audit says, by itself or in a traceback of requests, if the service does not answer."""
+UNREACHED = re.compile(
+    r"^.*(?:Could not connect to|not redirecting properly).*|^[\w.]*(?:ConnectionError|Timeout|ProxyError|SSLError): .*",
+    re.MULTILINE,
+)
+"""The line of pip-audit's, or the end of a traceback of requests', that says that the service does not answer."""
 
 
 def advisories(lock: str) -> list[str] | None:
@@ -27,10 +30,10 @@ def advisories(lock: str) -> list[str] | None:
     try:
         report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        reason = (done.stderr.strip().splitlines() or ["no word"])[-1][:200]
-        if not UNREACHED.search(done.stderr):
-            return [f"{lock}.txt: pip-audit failed, so nothing is known of it: {reason}"]
-        print(f"{lock}.txt: the advisory service can't be reached, so nothing is known of it: {reason}")
+        said = done.stderr.strip() or "no word"
+        if (away := UNREACHED.search(said)) is None:
+            return [f"{lock}.txt: pip-audit failed, so nothing is known of it: {said[-4000:]}"]
+        print(f"{lock}.txt: the advisory service can't be reached, so nothing is known of it: {away[0][:200]}")
         return None
     packages: list[dict[str, Any]] = report["dependencies"]
     asked = [package for package in packages if "vulns" in package]

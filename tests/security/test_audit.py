@@ -13,6 +13,9 @@ from tests.security import audit
 CLEAN: dict[str, Any] = {"name": "httpx", "version": "0.28.1", "vulns": []}
 SKIPPED: dict[str, Any] = {"name": "vessel-core", "skip_reason": "not on the index"}
 AWAY = "Traceback\nConnectionError: no route\n"
+BLOCKED = "ERROR:pip_audit._cli:Could not connect to PyPI's feed\nERROR:pip_audit._cli:Tip: try another\n"
+HASHLESS = "ERROR:pip_audit._cli:requirement httpx==0.28.1 does not contain a hash\n"
+BROKEN = "Traceback\n    except ReadTimeout: raise\nKeyError: 'vulnerabilities'\n"
 FOUND: dict[str, Any] = {"name": "idna", "version": "3.1", "vulns": [{"id": "PYSEC-2024-60", "fix_versions": ["3.7"]}]}
 
 
@@ -58,16 +61,16 @@ def test_no_advisory_is_told_of_the_files_that_could_be_asked_for(
 def test_a_service_that_cannot_be_reached_is_told_and_fails_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert audited(monkeypatch, AWAY, AWAY) == 0
+    assert audited(monkeypatch, AWAY, BLOCKED) == 0
     said = capsys.readouterr().out
-    assert (
-        "core.txt: the advisory service can't be reached, so nothing is known of it: ConnectionError: no route" in said
-    )
+    unknown = "the advisory service can't be reached, so nothing is known of it"
+    assert f"core.txt: {unknown}: ConnectionError: no route\n" in said
+    assert f"dev.txt: {unknown}: ERROR:pip_audit._cli:Could not connect to PyPI's feed\n" in said
     assert "Nothing is known" in said
     assert "No advisory" not in said
 
 
-@pytest.mark.parametrize("said", ["ERROR:pip_audit._cli:requirement httpx==0.28.1 does not contain a hash\n", ""])
+@pytest.mark.parametrize("said", [HASHLESS, BROKEN, ""])
 def test_an_audit_that_fails_itself_is_no_outage(
     said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
