@@ -19,6 +19,7 @@ from vessel_core.errors import (
     StreamStalled,
     VesselError,
 )
+from vessel_core.transport.calls import Watch
 
 from tests.core.hosting import until
 from tests.core.test_client_secrets import KEY, SECRETS, everything_said
@@ -104,6 +105,21 @@ async def test_a_call_that_is_cancelled_before_its_head_shows_no_key(monkeypatch
 
 class Ended(BaseException):
     """What a library may end a thread with."""
+
+
+async def test_an_end_inside_of_httpx_shows_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ends(_: Watch, event: str, __: object) -> None:
+        if event == "http11.receive_response_headers.started":
+            raise Ended
+
+    monkeypatch.setattr(Watch, "atrace", ends)
+    async with proxied(monkeypatch, Talk.hold) as (proxy, client):
+        with pytest.raises(Ended) as caught:
+            await client.chat(HELLO)
+        assert proxy.deserted()
+    said = everything_said(caught.value)
+    assert "handle_async_request" in said
+    assert KEY not in said
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, Ended])

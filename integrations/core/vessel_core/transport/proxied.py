@@ -33,7 +33,9 @@ class AsyncProxiedTransport(httpx.AsyncHTTPTransport):
                 return await super().handle_async_request(request)
         except TimeoutError:
             failure = httpx.ReadTimeout("")
-        except asyncio.CancelledError as stopped:
+        except Exception:
+            raise
+        except BaseException as stopped:  # noqa: BLE001 - a cancellation, or as above
             failure = _without_frames(stopped)
         raise failure
 
