@@ -78,7 +78,7 @@ def stops() -> dict[str, Any]:
                 with FaultServer(endless) as server, driver.session(server.url) as session:
                     since = session.stop(how)
                     assert server.gone.wait(5)
-                    took.append(max(0.0, time.monotonic() - since) * 1000)
+                    took.append((time.monotonic() - since) * 1000)
     cuts = quantiles(took, n=100)
     return {"stops": len(took), "p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "machine": busy()}
 

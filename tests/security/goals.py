@@ -76,8 +76,8 @@ GOALS: dict[str, tuple[str, str, str]] = {
     "R11": ("fuzzers find nothing", "{fuzz}", "tests/fuzz"),
     "R12": (
         "a hostile reply costs ≤ 40 MB and ≤ 1 s",
-        "{hostile[rss]} MB, {hostile[wall]} s, {hostile[seconds]} s of them CPU, at most, of {hostile[servers]} servers, "
-        "sync and async, beside what a token of an answer takes; on {hostile[machine]}",
+        "at most {hostile[rss]} MB, {hostile[wall]} s by the clock, {hostile[seconds]} s of CPU, of {hostile[servers]} "
+        "servers, sync and async, beside what a token of an answer takes; on {hostile[machine]}",
         "tests/security/test_hostile.py",
     ),
     "R13": ("errors say where, why, what next", "every one", "tests/docs/test_errors_page.py"),
@@ -134,12 +134,7 @@ def remember(name: str, found: Any) -> None:
 
 def table(figures: Mapping[str, Any]) -> str:
     """Return the table of the goals."""
-    counted = {
-        **figures,
-        "cost": figures["hostile"],
-        "injections": len(INJECTIONS),
-        "escapes": len(ESCAPES),
-    }
+    counted = {**figures, "injections": len(INJECTIONS), "escapes": len(ESCAPES)}
     rows = [
         f"| {name} | {goal} | {figure.format(**counted)} | {_code(where)} |\n"
         for name, (goal, figure, where) in GOALS.items()
