@@ -36,6 +36,20 @@ def test_a_matrix_is_float32_in_the_order_of_the_inputs(sent: object) -> None:
     assert matrix.tolist() == [NUMBERS, [0.0, 0.0, 1.0]]
 
 
+def test_every_sign_of_base64_is_read() -> None:
+    numbers = [number / 8 for number in range(-4096, 4096)]
+    sent = packed(*numbers)
+    assert {"+", "/", "A", "z", "0"} < set(sent)
+    assert list(decode_vector(sent)) == numbers
+
+
+@pytest.mark.parametrize("sent", ["AAAA AAA", "AAAAAA==\n", "AAAAA", "AA==AAAA", "ÄAAAAA==", "AAAA", "AAAAAAA=A"])
+def test_what_is_no_base64_of_floats_is_named(sent: str) -> None:
+    with pytest.raises(ProtocolError, match="no base64 of floats") as caught:
+        decode_vector(sent)
+    assert repr(sent) in str(caught.value)
+
+
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
 def test_an_array_that_holds_no_number_is_an_error(odd: float) -> None:
     with pytest.raises(ProtocolError, match="NaN"):

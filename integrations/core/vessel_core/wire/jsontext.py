@@ -35,9 +35,12 @@ WIDE = 4
 
 _COSTS = ((b",", NUMBER), (b"{", 60), (b"[", 60), (b":", 100), (b'"', 30))
 _TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
-_DEEPER = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_BETWEEN = re.compile(rb'(?:[^"]{0,512}+"[^"]{0,512}+")*+')
+"""What may stand between long texts, shorter ones included."""
+
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _LEVEL = b"0123456789+-.eE,: "
 """What neither begins a level or a text nor stands behind the backslash of an escape."""
@@ -90,15 +93,16 @@ def _outside(data: bytes) -> bytes:
 
     Vectors in base64 are read in half the time so.
     """
-    if _LONG * max(data.count(b'"'), data.count(b",")) > len(data) or b"\\" in data:
+    if b"\\" in data:
         return data
-    parts, at = list[bytes](), 0
-    while (begin := data.find(b'"', at)) >= 0:
-        parts.append(data[at:begin])
-        at = data.find(b'"', begin + 1) + 1
-        if not at:
-            return b'""'.join([*parts, b""])
-    return b'""'.join([*parts, data[at:]])
+    spans, at, inside = list[tuple[int, int]](), 0, 0
+    while (between := _BETWEEN.match(data, at)) and (begin := data.find(b'"', between.end())) >= 0:
+        spans.append((at, begin))
+        at = data.find(b'"', begin + 1) + 1 or len(data)
+        inside += at - begin
+    if 2 * inside < len(data):
+        return data
+    return b'""'.join([*(data[start:end] for start, end in spans), data[at:]])
 
 
 def _weigh(data: bytes, outside: bytes, most: int) -> None:
@@ -180,8 +184,9 @@ def _refuse_depth(data: bytes | str) -> None:
     data = data.translate(
         None, _LEVEL
     )  # millions of numbers: to step over each sign of them takes longer than to parse them
-    depth = 0
-    for found in _BRACKETS.finditer(data):
-        depth += _DEEPER.get(data[found.start()], 0)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")
+    levels = _TEXTS.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
+    levels += b"]" * (levels.count(b"[") - levels.count(b"]"))  # of what was cut off
+    for _ in range(MAX_DEPTH):
+        levels = levels.replace(b"[]", b"")  # the innermost that is left
+    if levels:
+        raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")
