@@ -11,7 +11,7 @@ from vessel_core import operations
 from vessel_core.async_session import AsyncSession
 from vessel_core.chatting import chat
 from vessel_core.checking import check_of
-from vessel_core.embedding import Blank, batches, embed_request, fitted, joined
+from vessel_core.embedding import Blank, Joining, batches, embed_request, fitted
 from vessel_core.errors import VesselError
 from vessel_core.explaining import shortened
 from vessel_core.hosts import HostStatus
@@ -130,8 +130,11 @@ class AsyncClient:
         if not request.texts:
             return Embeddings([])
         request = await self._session.run(fitted(self.target, request), model, timeout=timeout)
-        flows = batches(self.target, request)
-        return joined(await self._session.run_all(flows, request.concurrency or 1, model, timeout))
+        joining = Joining()
+        await self._session.run_all(
+            batches(self.target, request), request.concurrency or 1, model, timeout, joining.add
+        )
+        return joining.whole()
 
     async def rerank(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -53,18 +54,25 @@ class AsyncSession:
             return await arun(flow, transport, self.target.patience(patient, timeout))
 
     async def run_all(
-        self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
-    ) -> list[T]:
-        """Drive flows to their results, `at_once` at a time, in order; the first error, in their order too, ends it."""
+        self,
+        flows: Sequence[Flow[T]],
+        at_once: int,
+        model: str | None,
+        timeout: Timeout | float | None,
+        take: Callable[[T], None],
+    ) -> None:
+        """Drive flows, `at_once` at a time, and have their results taken in order; the first error, in order too, ends it."""
         room = asyncio.Semaphore(max(1, at_once))
 
         async def one(flow: Flow[T]) -> T:
             async with room:
                 return await self.run(flow, model, timeout=timeout)
 
-        tasks = [asyncio.ensure_future(one(flow)) for flow in flows]
+        tasks = deque(asyncio.ensure_future(one(flow)) for flow in flows)
         try:
-            return [await task for task in tasks]
+            while tasks:
+                take(await tasks[0])
+                tasks.popleft()
         finally:
             for task in tasks:
                 task.cancel()

@@ -13,7 +13,7 @@ from vessel_core import operations
 from vessel_core.async_client import AsyncClient
 from vessel_core.chatting import chat
 from vessel_core.checking import check_of
-from vessel_core.embedding import Blank, batches, embed_request, fitted, joined
+from vessel_core.embedding import Blank, Joining, batches, embed_request, fitted
 from vessel_core.errors import VesselError
 from vessel_core.explaining import shortened
 from vessel_core.hosts import HostStatus
@@ -133,8 +133,9 @@ class Client:
         if not request.texts:
             return Embeddings([])
         request = self._session.run(fitted(self.target, request), model, timeout=timeout)
-        flows = batches(self.target, request)
-        return joined(self._session.run_all(flows, request.concurrency or 1, model, timeout))
+        joining = Joining()
+        self._session.run_all(batches(self.target, request), request.concurrency or 1, model, timeout, joining.add)
+        return joining.whole()
 
     def rerank(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, Literal, SupportsIndex, cast
 from vessel_core.backends.base import Flow
 from vessel_core.choosing import choose, look_at
 from vessel_core.errors import ContextOverflow, InputTooLarge, InvalidRequest, ProtocolError
+from vessel_core.matrix import Matrix
 from vessel_core.options import EmbedOptions
 from vessel_core.records import record
 from vessel_core.request import checked_options, refuse_unsupported
@@ -143,14 +145,63 @@ def _each(found: Sequence[Embeddings | InputTooLarge]) -> list[Embeddings | Inpu
     return apart
 
 
-def joined(parts: Sequence[Embeddings]) -> Embeddings:
+def joined(parts: Iterable[Embeddings]) -> Embeddings:
     """Return the vectors of several batches as one."""
-    used = [part.usage for part in parts if part.usage]
-    usage = Usage(sum(one.prompt_tokens for one in used), 0, sum(one.total_tokens for one in used)) if used else None
-    rows = [vector for part in parts for vector in part.rows]
-    if len(widths := {len(row) for row in rows}) > 1:
-        raise ProtocolError(
-            f"The vectors are of more than one model: they have {' and '.join(map(str, sorted(widths)))} numbers.",
-            hint="Was the server started with another model meanwhile? Embed all texts with one.",
+    joining = Joining()
+    for part in parts:
+        joining.add(part)
+    return joining.whole()
+
+
+class Joining:
+    """Makes the vectors of several batches one as they come, so that no batch need be kept; float32 arrays become a matrix."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+        self._model: str | None = None
+        self._used: list[Usage] = []
+        self._widths: set[int] = set()
+        self._rows: Matrix | list[Sequence[float]] = []
+
+    def add(self, part: Embeddings) -> None:
+        """Take the next batch."""
+        if not self._parts:
+            self._model = part.model
+        self._parts += 1
+        self._used += [part.usage] if part.usage else []
+        rows = together(part.rows)
+        self._widths.update([rows.width] if isinstance(rows, Matrix) else map(len, rows))
+        if self._parts == 1:
+            self._rows = rows
+        elif isinstance(self._rows, Matrix) and isinstance(rows, Matrix) and len(self._widths) == 1:
+            self._rows.numbers.extend(rows.numbers)
+        else:
+            self._rows = self._rows if isinstance(self._rows, list) else list(self._rows)
+            self._rows += rows
+
+    def whole(self) -> Embeddings:
+        """Return all vectors; raise `ProtocolError` if their lengths differ."""
+        used = self._used
+        usage = (
+            Usage(sum(one.prompt_tokens for one in used), 0, sum(one.total_tokens for one in used)) if used else None
         )
-    return Embeddings(rows, parts[0].model if parts else None, usage)
+        if len(self._widths) > 1:
+            raise ProtocolError(
+                f"The vectors are of more than one model: they have {' and '.join(map(str, sorted(self._widths)))} numbers.",
+                hint="Was the server started with another model meanwhile? Embed all texts with one.",
+            )
+        return Embeddings(self._rows, self._model, usage)
+
+
+def together(rows: Sequence[Sequence[float]]) -> Matrix | list[Sequence[float]]:
+    """Return float32 arrays of one length in one piece of memory, others as they are."""
+    if isinstance(rows, Matrix):
+        return rows
+    rows = list(rows)
+    arrays = [row for row in rows if isinstance(row, array)]
+    if not arrays or len(arrays) < len(rows) or len(set(map(len, arrays))) > 1:
+        return rows
+    numbers = array("f")
+    for row in arrays:
+        numbers.extend(row)
+    return Matrix(numbers, len(arrays[0]))

@@ -60,17 +60,25 @@ class Session:
             return run(flow, transport, self.target.patience(patient, timeout))
 
     def run_all(
-        self, flows: Sequence[Flow[T]], at_once: int, model: str | None, timeout: Timeout | float | None
-    ) -> list[T]:
-        """Drive flows to their results, `at_once` at a time, in order; the first error, in their order too, ends it."""
+        self,
+        flows: Sequence[Flow[T]],
+        at_once: int,
+        model: str | None,
+        timeout: Timeout | float | None,
+        take: Callable[[T], None],
+    ) -> None:
+        """Drive flows, `at_once` at a time, and have their results taken in order; the first error, in order too, ends it."""
         if len(flows) <= 1 or at_once == 1:
-            return [self.run(flow, model, timeout=timeout) for flow in flows]
+            for flow in flows:
+                take(self.run(flow, model, timeout=timeout))
+            return
 
         def one(flow: Flow[T]) -> T:
             return self.run(flow, model, timeout=timeout)
 
         with Abreast(min(max(1, at_once), len(flows)), self.hang_up) as pool:
-            return list(pool.map(one, flows))
+            for result in pool.map(one, flows):
+                take(result)
 
     def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> Generator[Progress]:
         """Hand on how far something slow is; if it is `waiting`, the server needn't be there yet."""

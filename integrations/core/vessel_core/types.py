@@ -7,11 +7,13 @@ can't drift apart. All of them are imported from here; `messages` and `replies` 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from vessel_core.harmless import harmless
+from vessel_core.matrix import Matrix
 from vessel_core.messages import AudioData as AudioData
 from vessel_core.messages import AudioPart as AudioPart
 from vessel_core.messages import ChatRequest as ChatRequest
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 class Embeddings:
     """Vectors in the order of the inputs: `vectors[i]` is a list of floats for input `i`, `array()` a numpy matrix of all.
 
-    `rows` are as they came: lists, or float32 arrays of a sixth of their size until `vectors` is first asked for.
+    `rows` are as they came: lists, or float32 arrays of a tenth of their size until `vectors` is first asked for.
     """
 
     rows: Sequence[Sequence[float]]
@@ -60,13 +62,18 @@ class Embeddings:
         if not all(isinstance(row, list) for row in self.rows):
             self.rows = rows = list(self.rows)
             for at, row in enumerate(rows):
-                rows[at] = list(row)  # one by one: the arrays go as the lists come
+                rows[at] = row.tolist() if isinstance(row, array) else list(row)  # one by one: the arrays go as the lists come
         return cast("list[list[float]]", self.rows)
 
     def array(self) -> NDArray[float32]:
-        """Return the vectors as the rows of one float32 matrix; needs numpy."""
+        """Return the vectors as the rows of one float32 matrix; needs numpy.
+
+        Vectors that came as float32 are in this very memory: whoever changes the matrix changes them. Of lists it is made anew.
+        """
         import numpy as np
 
+        if isinstance(self.rows, Matrix):
+            return np.frombuffer(self.rows.numbers, np.float32).reshape(len(self.rows), self.rows.width)
         return np.array([np.asarray(row, np.float32) for row in self.rows], np.float32)
 
 
