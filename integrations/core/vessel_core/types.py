@@ -62,7 +62,9 @@ class Embeddings:
         if not all(isinstance(row, list) for row in self.rows):
             self.rows = rows = list(self.rows)
             for at, row in enumerate(rows):
-                rows[at] = row.tolist() if isinstance(row, array) else list(row)  # one by one: the arrays go as the lists come
+                rows[at] = (
+                    row.tolist() if isinstance(row, array) else list(row)
+                )  # one by one: the arrays go as the lists come
         return cast("list[list[float]]", self.rows)
 
     def array(self) -> NDArray[float32]:

@@ -42,7 +42,8 @@ _BETWEEN = re.compile(rb'(?:[^"]{0,512}+"[^"]{0,512}+")*+')
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
-_LEVEL = b"0123456789+-.eE,: "
+_NUMERALS = b"0123456789+-.eE "
+_LEVEL = _NUMERALS + b",:"
 """What neither begins a level or a text nor stands behind the backslash of an escape."""
 
 _LONG = 64
@@ -79,7 +80,7 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
         document = json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
     else:
         flat = size <= 2 * MAX_DEPTH or (
-            isinstance(outside, bytes) and outside.count(b"{") + outside.count(b"[") <= MAX_DEPTH
+            size <= SMALL and isinstance(data, bytes) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
         )
         if not flat:
             _refuse_depth(outside)
@@ -116,7 +117,8 @@ def _weigh(data: bytes, outside: bytes, most: int) -> None:
 
 def _dearer(most: int, data: bytes) -> bool:
     """Tell whether the values of a document take more bytes of memory, about. What stands in long texts is none of them."""
-    cost = _cost(data, 0, len(data))
+    signs = data.translate(None, _NUMERALS)  # of millions of numbers a tenth is left to count in
+    cost = _cost(signs, 0, len(signs))
     texts = _TEXTS.finditer(data) if cost > most else ()
     for start, end in (text.span() for text in texts):
         if end - start > _LONG:
@@ -179,11 +181,9 @@ def cut_off(data: bytes) -> bool:
 
 def _refuse_depth(data: bytes | str) -> None:
     data = _utf8(data) if isinstance(data, str) else data
+    data = data.translate(None, _LEVEL)
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
-    data = data.translate(
-        None, _LEVEL
-    )  # millions of numbers: to step over each sign of them takes longer than to parse them
     levels = _TEXTS.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
     levels += b"]" * (levels.count(b"[") - levels.count(b"]"))  # of what was cut off
     for _ in range(MAX_DEPTH):
