@@ -41,6 +41,7 @@ _BETWEEN = re.compile(rb'(?:[^"]{0,512}+"[^"]{0,512}+")*+')
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 
 _NUMERALS = b"0123456789+-.eE "
 _LEVEL = _NUMERALS + b",:"
@@ -187,6 +188,8 @@ def _refuse_depth(data: bytes | str) -> None:
     levels = _TEXTS.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
     levels += b"]" * (levels.count(b"[") - levels.count(b"]"))  # of what was cut off
     for _ in range(MAX_DEPTH):
+        if _TOO_DEEP in levels:
+            break
         levels = levels.replace(b"[]", b"")  # the innermost that is left
     if levels:
         raise ValueError(f"JSON nested deeper than {MAX_DEPTH} levels")
