@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from benchmarks.kinds import PROMPT
 
 
-class Parsed:
+class Parsed(ABC):
     """An answer read by orjson and nothing else."""
 
     def __init__(self, url: str, path: str) -> None:
@@ -36,6 +37,18 @@ class Parsed:
                 choices = self._loads(line[6:])["choices"]
                 texts.append((choices and choices[0]["delta"].get("content")) or "")
         return held, texts
+
+    @abstractmethod
+    def stream(self, model: str) -> Iterator[str]: ...
+
+    @abstractmethod
+    def astream(self, model: str) -> AsyncIterator[str]: ...
+
+    def invoke(self, model: str) -> str:
+        return "".join(self.stream(model))
+
+    async def ainvoke(self, model: str) -> str:
+        return "".join([text async for text in self.astream(model)])
 
 
 class Httpx(Parsed):
@@ -63,12 +76,6 @@ class Httpx(Parsed):
                 held, texts = self._texts(held, data)
                 for text in texts:
                     yield text
-
-    def invoke(self, model: str) -> str:
-        return "".join(self.stream(model))
-
-    async def ainvoke(self, model: str) -> str:
-        return "".join([text async for text in self.astream(model)])
 
 
 class HttpxTransport(Httpx):
@@ -145,12 +152,6 @@ class Bare(Parsed):
             held, texts = self._texts(held, data)
             for text in texts:
                 yield text
-
-    def invoke(self, model: str) -> str:
-        return "".join(self.stream(model))
-
-    async def ainvoke(self, model: str) -> str:
-        return "".join([text async for text in self.astream(model)])
 
 
 class _Arrivals(asyncio.Protocol):
