@@ -22,6 +22,7 @@ from typing import Any
 
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import VesselError
+from vessel_core.wire.vectors import BATCH
 
 HELLO: list[Message] = [{"role": "user", "content": "Hello"}]
 
@@ -37,6 +38,7 @@ async def _all(steps: Any) -> None:
 
 
 ASKED: dict[str, Callable[[Any], Any]] = {
+    "batch": lambda client: client.embed(["a"] * BATCH),
     "chat": lambda client: client.chat(HELLO),
     "embed": lambda client: client.embed(["a"]),
     "metrics": lambda client: client.metrics(),

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
+from vessel_core.transport.incoming import VECTOR
+from vessel_core.wire.vectors import BATCH, room
+
 from tests.fake_server import NDJSON, SSE, Response, transcript
 
 MEBI = 1024 * 1024
@@ -61,6 +64,7 @@ FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n
 EMOJI = "😀".encode()  # makes each character of its text take four bytes
 LINE = 2_000_000
 DOCUMENT = 3_900_000
+BATCHED = DOCUMENT + room(BATCH, VECTOR)
 ARGUMENTS = 500_000
 
 
@@ -402,4 +406,20 @@ HOSTILE: dict[str, Hostile] = {
         "ResponseTooLarge",
         "embed",
     ),
+    **{
+        f"a batch of {what}": Hostile(
+            "openai",
+            lambda unit=unit: listed(unit, b'{"data":[{"embedding":[', b"1]}]}", BATCHED),
+            "ResponseTooLarge|ProtocolError",
+            "batch",
+        )
+        for what, unit in {
+            "quotes": b'"',
+            "empty texts": b'"",',
+            "short texts": b'"' + b"[" * 66 + b'",',
+            "long texts": b'"' + b"," * 1000 + b'",',
+            "lists": b"[],",
+            "numbers": b"0,",
+        }.items()
+    },
 }

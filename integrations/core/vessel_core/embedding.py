@@ -17,11 +17,9 @@ from vessel_core.records import record
 from vessel_core.request import checked_options, refuse_unsupported
 from vessel_core.target import Target
 from vessel_core.types import Embeddings, Usage
+from vessel_core.wire.vectors import BATCH
 
 Blank = Literal["refuse", "space"]
-
-BATCH = 64
-"""Texts a request, where the server does not say how many it works on at once."""
 
 BATCH_A_SLOT = 16
 """Texts a request for each of the server's slots: none of them idles long, and no request takes minutes."""

@@ -382,7 +382,20 @@ def test_quirk_75_vectors_are_put_in_the_order_of_the_texts(last: object) -> Non
     assert decode_embed(json.dumps({"data": data}).encode(), 2, None).vectors == [[1.0], [2.0]]
 
 
-@pytest.mark.parametrize("indices", [(0, 0), (None, None), ("b", "a"), (5, 4)])
+@pytest.mark.parametrize("indices", [(3, 2, 1), (9, 4, 0)])
+def test_quirk_75_vectors_are_put_in_order_wherever_their_numbers_begin(indices: tuple[int, ...]) -> None:
+    data = [{"index": index, "embedding": [float(index)]} for index in indices]
+    assert decode_embed(json.dumps({"data": data}).encode(), 3, None).vectors == [[float(at)] for at in sorted(indices)]
+
+
+@pytest.mark.parametrize("indices", [(2, 0, 0), (None, 1, 0)])
+def test_quirk_75_numbers_that_contradict_each_other_are_an_error(indices: tuple[object, ...]) -> None:
+    data = [{"index": index, "embedding": [1.0]} for index in indices]
+    with pytest.raises(ProtocolError, match="not each by a number of its own"):
+        decode_embed(json.dumps({"data": data}).encode(), 3, None)
+
+
+@pytest.mark.parametrize("indices", [(0, 0), (None, None), ("b", "a"), (None, 4)])
 def test_quirk_75_without_whole_indices_the_order_is_kept(indices: tuple[object, object]) -> None:
     data = [{"index": index, "embedding": [float(at)]} for at, index in enumerate(indices)]
     assert decode_embed(json.dumps({"data": data}).encode(), 2, None).vectors == [[0.0], [1.0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from vessel_core import Embeddings
 from vessel_core.errors import ProtocolError, ResponseTooLarge
 from vessel_core.wire.jsontext import MAX_COST, NUMBER, loads
-from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
+from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector, room
 
 NUMBERS = [0.5, -1.0, 2.0]
 
@@ -56,6 +57,19 @@ def test_an_array_that_holds_no_number_is_an_error(odd: float) -> None:
         check_vectors([decode_vector(packed(1.0, odd))], 1, None)
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_no_vector_behind_the_first_may_hold_what_is_no_number(odd: float) -> None:
+    with pytest.raises(ProtocolError, match="NaN"):
+        check_vectors([decode_vector(packed(*numbers)) for numbers in ((1.0, 2.0), (1.0, odd))], 2, None)
+
+
+@pytest.mark.parametrize("vector", [[math.inf, -math.inf], [10**4000, -(10**4000)]])
+def test_numbers_without_end_that_add_up_to_nothing_are_no_numbers(vector: list[float]) -> None:
+    sent = decode_vector(packed(*vector)) if math.inf in vector else vector
+    with pytest.raises(ProtocolError, match="NaN"):
+        check_vectors([sent], 1, None)
+
+
 def test_the_largest_numbers_are_numbers() -> None:
     check_vectors([decode_vector(packed(3e38, 3e38))], 1, 2)
 
@@ -70,7 +84,7 @@ def test_vectors_are_checked_without_numpy_too() -> None:
 
 
 def test_base64_holds_no_more_numbers_than_json_may() -> None:
-    most = (MAX_COST + 2 * VECTOR) // NUMBER // 2
+    most = (MAX_COST + room(2, VECTOR)) // NUMBER // 2
     check_vectors([array("f", bytes(4 * most))] * 2, 2, None)
     with pytest.raises(ResponseTooLarge, match="more numbers than any model makes"):
         check_vectors([array("f", bytes(4 * (most + 1)))] * 2, 2, None)
@@ -85,6 +99,12 @@ def test_numbers_are_no_wide_text_whatever_the_model_is_called() -> None:
     vectors = b'{"model":"\xe6\xa8\xa1\xe5\x9e\x8b","data":[' + numbers * (MAX_COST // 4 // 1000 + 1) + b"1]}"
     assert len(vectors) > MAX_COST // 4
     assert loads(vectors)["model"] == "\N{CJK UNIFIED IDEOGRAPH-6A21}\N{CJK UNIFIED IDEOGRAPH-578B}"
+
+
+def test_what_stands_between_texts_is_counted_whatever_quotes_are_escaped() -> None:
+    hidden = b'{"a":"' + b"x" * 600 + b'\\"","b":[' + b"{}," * 1_300_000 + b'{}],"c":"\\""}'
+    with pytest.raises(ResponseTooLarge, match="so many values"):
+        loads(hidden)
 
 
 def test_a_text_of_wide_characters_counts_four_times() -> None:

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Self
 
 import httpx
@@ -52,9 +53,11 @@ class AsyncTransport:
 
     async def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
-        body = [data async for data in self.pieces(incoming)]
+        body = BytesIO()  # a list of pieces would take as much again when they are joined
+        async for data in self.pieces(incoming):
+            body.write(data)
         head = incoming.reply
-        return Reply(head.status, head.headers, b"".join(body), head.url, more=incoming.more)
+        return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""

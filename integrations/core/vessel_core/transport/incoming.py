@@ -18,6 +18,7 @@ from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Delta, Limits, Timeout
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.jsontext import MAX_COST
+from vessel_core.wire.vectors import room
 
 RATIO = 200
 """How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
@@ -171,7 +172,7 @@ class Incoming:
         self.good: bool = response.status < 300
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
-        document = limits.document + REPEATED * sent + call.vectors * VECTOR
+        document = limits.document + REPEATED * sent + room(call.vectors, VECTOR)
         limit = limits.body if self.streams else min(document, limits.body)
         self.more: int = max(0, DEARER * (limits.document + REPEATED * sent) - MAX_COST)
         self.answer: tuple[int, int] = limits.answer, call.tops

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from io import BytesIO
 from queue import Empty, SimpleQueue
 from typing import Self
 
@@ -72,8 +73,10 @@ class Transport:
 
     def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
+        body = BytesIO()  # a list of pieces would take as much again when they are joined
+        body.writelines(self.pieces(incoming))
         head = incoming.reply
-        return Reply(head.status, head.headers, b"".join(self.pieces(incoming)), head.url, more=incoming.more)
+        return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
 
     def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""

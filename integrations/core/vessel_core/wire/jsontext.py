@@ -48,7 +48,12 @@ _LEVEL = _NUMERALS + b",:"
 """What neither begins a level or a text nor stands behind the backslash of an escape."""
 
 _LONG = 64
-"""Bytes of a text from which on it matters which signs it holds."""
+"""Characters of a text from which on it matters which signs it holds."""
+
+_UP_TO_A_LONG_TEXT = re.compile(rb'(?:[^"]++|"(?:[^"\\]|\\.){0,%d}+")*+' % _LONG, re.DOTALL)
+
+_PART = 1024 * 1024
+"""Bytes of a document that are looked at together: a copy of all would be as large."""
 
 # Escapes of surrogates that follow one another, the first of them no end of an escaped backslash; or one as it is.
 _SURROGATES = re.compile(r"(?<!\\)(?:\\\\)*+(?P<escapes>(?:\\u[dD][89a-fA-F][0-9a-fA-F]{2})++)|[\ud800-\udfff]")
@@ -64,13 +69,17 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
     than `MAX_COST` and `more`.
     """
     size = len(data)
-    outside = data
+    flat = size <= 2 * MAX_DEPTH
     if size > SMALL:
         if isinstance(data, bytes):
             outside = _outside(data)
             _weigh(data, outside, MAX_COST + more)
+            _refuse_depth(outside)  # which takes copies, before there are values beside them
+            flat = True
         elif _dearer(MAX_TEXT_COST, _utf8(data)):
             raise ValueError("JSON of so many values that it would fill the memory")
+    elif isinstance(data, bytes) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        flat = True
     try:
         document = from_json(data, allow_inf_nan=nan, cache_strings="keys")
     except (ValueError, TypeError):  # the latter of a lone surrogate in a text
@@ -80,11 +89,8 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
         _refuse_depth(text)
         document = json.loads(without_lone_surrogates(text), parse_constant=float if nan else _refused)
     else:
-        flat = size <= 2 * MAX_DEPTH or (
-            size <= SMALL and isinstance(data, bytes) and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
-        )
         if not flat:
-            _refuse_depth(outside)
+            _refuse_depth(data)
     if not nan:
         json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
     return document
@@ -118,14 +124,16 @@ def _weigh(data: bytes, outside: bytes, most: int) -> None:
 
 def _dearer(most: int, data: bytes) -> bool:
     """Tell whether the values of a document take more bytes of memory, about. What stands in long texts is none of them."""
-    signs = data.translate(None, _NUMERALS)  # of millions of numbers a tenth is left to count in
-    cost = _cost(signs, 0, len(signs))
-    texts = _TEXTS.finditer(data) if cost > most else ()
-    for start, end in (text.span() for text in texts):
-        if end - start > _LONG:
-            cost -= _cost(data, start + 1, end - 1)
-            if cost <= most:
-                break
+    cost = 0
+    for at in range(0, len(data), _PART):
+        signs = data[at : at + _PART].translate(None, _NUMERALS)  # of millions of numbers a tenth is left to count in
+        cost += _cost(signs, 0, len(signs))
+    at = 0
+    while (
+        cost > most and (between := _UP_TO_A_LONG_TEXT.match(data, at)) and (text := _TEXTS.match(data, between.end()))
+    ):
+        at = text.end()
+        cost -= _cost(data, text.start() + 1, at - 1)
     return cost > most
 
 

@@ -30,7 +30,7 @@ from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tool_choice import assembler
 from vessel_core.wire.tools import one_a_call
-from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector
+from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector, room
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -255,12 +255,24 @@ def _progress(progress: Any) -> Progress:
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
-    document = json_body(Reply(200, body=body), more=count * VECTOR)
+    document = json_body(Reply(200, body=body), more=room(count, VECTOR))
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
-    places = [place(item.get("index")) for item in items]
-    if sorted(at for at in places if at is not None) == list(range(len(items))):
-        items = [item for _, item in sorted(zip(places, items, strict=True), key=lambda pair: pair[0] or 0)]
+    items = _in_order(items)
     vectors = [decode_vector(item.get("embedding")) for item in items]
     check_vectors(vectors, count, dimensions)
     fields = mapping(document)
     return Embeddings(vectors, string(fields.get("model")), decode_usage(fields.get("usage")))
+
+
+def _in_order(items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return vectors in the order of their texts, or as they came if they aren't numbered (quirk 75)."""
+    places = [place(item.get("index")) for item in items]
+    numbers = {at for at in places if at is not None}
+    if len(numbers) == len(items):
+        return [items[at] for at in sorted(range(len(items)), key=lambda at: places[at] or 0)]
+    if len(numbers) > 1:
+        raise ProtocolError(
+            "The vectors are numbered, but not each by a number of its own: which text is whose can't be told.",
+            hint="See the server's log.",
+        )
+    return items

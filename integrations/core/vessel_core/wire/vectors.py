@@ -16,11 +16,22 @@ from vessel_core.wire.jsontext import MAX_COST, NUMBER
 VECTOR = 16_384 * NUMBER
 """Bytes of memory a vector may take, of more dimensions than models have: 12,288 are known."""
 
+BATCH = 64
+"""Texts a request, where the server does not say how many it works on at once."""
+
+SHARE = 5
+"""How much less each vector of one batch may take: together they have what any reply may take as well."""
+
 _bytes_of = cast(
     "Callable[[str], bytes]",
     SchemaValidator(core_schema.bytes_schema(), {"val_json_bytes": "base64"}).validate_strings,
 )
 """Decodes base64 in a fourth of `binascii`'s time. The alphabet for URLs and a text without padding are taken as well."""
+
+
+def room(texts: int, vector: int) -> int:
+    """Return how much more a reply may take that holds the vectors of so many texts, if one may take `vector`."""
+    return vector * max(0, texts - BATCH) + vector // SHARE * min(texts, BATCH)
 
 
 def decode_vector(embedding: Any) -> Sequence[float]:
@@ -59,7 +70,7 @@ def check_vectors(vectors: Sequence[Sequence[float]], texts: int, dimensions: in
     """
     if len(vectors) != texts:
         raise ProtocolError(f"The server sent {len(vectors)} vectors for {texts} texts.")
-    if NUMBER * sum(map(len, vectors)) > MAX_COST + texts * VECTOR:
+    if NUMBER * sum(map(len, vectors)) > MAX_COST + room(texts, VECTOR):
         raise ResponseTooLarge("The vectors have more numbers than any model makes.", hint="See the server's log.")
     lengths = {len(vector) for vector in vectors}
     if len(lengths) > 1 or 0 in lengths:
@@ -85,5 +96,8 @@ def _sums(vectors: Sequence[Sequence[float]]) -> Iterable[float]:
     numpy = sys.modules.get("numpy")
     arrays = [vector for vector in vectors if isinstance(vector, array)]
     if numpy is None or not arrays or len(arrays) < len(vectors):
-        return map(sum, vectors)
-    return [float(numpy.frombuffer(b"".join(arrays), "f").sum(dtype="d"))]
+        return (
+            sum(vector, 0.0) for vector in vectors
+        )  # from a float on, or whole numbers without end might add up to nothing
+    with numpy.errstate(invalid="ignore"):
+        return [float(numpy.frombuffer(b"".join(arrays), "f").sum(dtype="d"))]
