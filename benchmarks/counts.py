@@ -1,4 +1,4 @@
-"""`make bench-check`: how many Python calls of ours a streamed token takes, against a stored baseline.
+"""`make bench-check`: how many Python calls a streamed token takes, ours and pydantic's, against a stored baseline.
 
 Calls are counted, not timed, so the figures are the same on every machine and at every load. A generator that is resumed is
 a call as well: a layer more on a token's way shows. What is counted goes over connections of our own, as calls do by default;
@@ -32,7 +32,8 @@ TOKEN, ANSWER, WHOLE = "token", "an answer, its tokens aside", "a short answer, 
 CONSTRUCTED = "a model object"
 SPARE = 1.05
 """What an answer may take more. A token may take no call more: counts are the same on every machine and at every load."""
-OURS = ("/vessel_core/", "/langchain_vessel/", "/llms/vessel/")
+COUNTED = ("/vessel_core/", "/langchain_vessel/", "/llms/vessel/", "/pydantic/", "/json/")
+"""Our files, and those that a validated object or a slower parser would come through; pydantic's validation is counted itself."""
 FEW, MANY = 50, 150
 """Tokens of an answer: those that come at once fit into one read."""
 MESSAGES: list[Any] = [{"role": "user", "content": "?"}]
@@ -86,13 +87,15 @@ async def _played_async(*_: object) -> socket.socket:
 
 
 def calls(work: Callable[[], object]) -> int:
-    """Return how many calls into our files `work` makes."""
+    """Return how many calls into the files that are counted `work` makes."""
     made = 0
 
-    def note(frame: FrameType, event: str, _: Any) -> None:
+    def note(frame: FrameType, event: str, called: Any) -> None:
         nonlocal made
-        if event == "call" and any(part in frame.f_code.co_filename for part in OURS):
-            made += 1
+        if event == "call":
+            made += any(part in frame.f_code.co_filename for part in COUNTED)
+        elif event == "c_call":
+            made += called.__name__ == "validate_python"
 
     before = sys.getprofile()
     sys.setprofile(note)
@@ -133,6 +136,16 @@ def _langchain(**server: Any) -> Callable[[], object]:
     return lambda: list(chat.stream("?"))
 
 
+def _langchain_async(**server: Any) -> Callable[[], object]:
+    chat = ChatVessel(**server)
+
+    async def work() -> None:
+        async for _ in chat.astream("?"):
+            pass
+
+    return lambda: asyncio.run(work())
+
+
 def _langchain_whole(**server: Any) -> Callable[[], object]:
     chat = ChatVessel(**server)
     return lambda: chat.invoke("?")
@@ -141,6 +154,16 @@ def _langchain_whole(**server: Any) -> Callable[[], object]:
 def _llama_index(**server: Any) -> Callable[[], object]:
     llm = Vessel(**server).connect()
     return lambda: list(llm.stream_chat([ChatMessage("?")]))
+
+
+def _llama_index_async(**server: Any) -> Callable[[], object]:
+    llm = Vessel(**server).connect()
+
+    async def work() -> None:
+        async for _ in await llm.astream_chat([ChatMessage("?")]):
+            pass
+
+    return lambda: asyncio.run(work())
 
 
 def _llama_index_whole(**server: Any) -> Callable[[], object]:
@@ -154,8 +177,13 @@ STREAMED: dict[str, tuple[Way, str]] = {
     "core": (_core, "llamacpp"),
     "core, Ollama": (_core, "ollama"),
     "core, async": (_core_async, "llamacpp"),
+    "core, async, Ollama": (_core_async, "ollama"),
     "LangChain": (_langchain, "llamacpp"),
+    "LangChain, Ollama": (_langchain, "ollama"),
+    "LangChain, async": (_langchain_async, "llamacpp"),
     "LlamaIndex": (_llama_index, "llamacpp"),
+    "LlamaIndex, Ollama": (_llama_index, "ollama"),
+    "LlamaIndex, async": (_llama_index_async, "llamacpp"),
 }
 RETURNED_WHOLE: dict[str, Way] = {
     "core": _core_whole,

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from langchain_vessel import chunks
+from llama_index.llms.vessel import responses
 from vessel_core import settings
 from vessel_core.merging import merged
 from vessel_core.transport import http1, plain, plain_protocol
@@ -62,7 +64,7 @@ def test_tokens_that_are_no_longer_joined_are_seen(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Plain, "say", apart)
     worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
     joined = [line.partition(",")[0] for line in worse if "all at once, joined: a text token" in line]
-    assert joined == ["core", "core", "core", "LangChain", "LlamaIndex"]
+    assert joined == [name.partition(",")[0] for name in counts.STREAMED]
 
 
 @pytest.mark.parametrize("face", ["LangChain", "LlamaIndex"])
@@ -70,10 +72,21 @@ def test_a_model_object_that_takes_more_to_make_is_seen(monkeypatch: pytest.Monk
     real = settings.parse_address
 
     def planted(*given: Any, **options: Any) -> Any:
-        for _ in range(5):
+        for _ in range(20):
             merged({}, {})
         return real(*given, **options)
 
     monkeypatch.setattr(settings, "parse_address", planted)
     worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
     assert any(line.startswith(f"{face}: a model object: ") for line in worse)
+
+
+@pytest.mark.parametrize(("where", "face"), [(chunks, "LangChain"), (responses, "LlamaIndex")])
+def test_objects_that_are_validated_again_are_seen(monkeypatch: pytest.MonkeyPatch, where: Any, face: str) -> None:
+    def validated(kind: Any, fields: dict[str, Any], *_: object) -> Any:
+        return kind(**fields)
+
+    monkeypatch.setattr(where, "built", validated)
+    worse = counts.regressions(counts.measured(), json.loads(counts.BASELINE.read_text()))
+    seen = {line.partition(", all at once")[0] for line in worse if "all at once, apart: a text token" in line}
+    assert seen == {name for name in counts.STREAMED if name.startswith(face)}

@@ -7,6 +7,7 @@ import pickle
 import random
 import weakref
 from array import array
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,22 @@ def test_a_matrix_is_a_sequence_of_its_vectors() -> None:
     assert (len(matrix), list(matrix), matrix[-1]) == (4, rows, rows[3])
     assert (matrix[1:3], matrix[::-2]) == (rows[1:3], rows[::-2])
     assert pickle.loads(pickle.dumps(Embeddings(matrix))) == Embeddings(matrix)
+    assert repr(matrix) == "Matrix(4 × 2)"
     for at in (4, -5):
         with pytest.raises(IndexError):
             matrix[at]
+
+
+def test_reading_vectors_as_lists_changes_nothing_of_what_they_equal() -> None:
+    numbers = array("f", [0.5, 1.0, 2.0, 4.0])
+    one, other = Embeddings(Matrix(numbers, 2), "m"), Embeddings(Matrix(numbers, 2), "m")
+    assert one == other
+    assert one.vectors == [[0.5, 1.0], [2.0, 4.0]]
+    assert one == other
+    assert other == one
+    assert asdict(other)["rows"] == one.vectors
+    assert Matrix(numbers, 2) not in (Matrix(numbers, 4), [[0.5, 1.0]], [[0.5, 1.0], [2.0, 3.0]], 7)
+
+
+def test_no_vectors_are_a_matrix_without_rows() -> None:
+    assert Embeddings([]).array().shape == (0, 0)

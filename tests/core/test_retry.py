@@ -190,6 +190,7 @@ def test_a_refusal_is_tried_once_more_and_a_server_that_has_answered_is_given_ti
     host = Host(answered=True)
     least = Played([unreachable(refused=True)], Retries(draw=lambda: 0.0, host=host))
     assert (least.sent, least.waits) == (3, [0.5, 1.0])
+    assert Played([unreachable(refused=True)], Retries(draw=lambda: 1.0, host=Host(answered=True))).waits == [1.0, 2.0]
 
 
 # ------------------------------------------------------------------------------------------------------------ budget

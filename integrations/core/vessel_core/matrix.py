@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import overload
+from typing import Any, cast, overload
 
 
-@dataclass(slots=True)
 class Matrix(Sequence["array[float]"]):
-    """Vectors of `width` float32 numbers each, one behind the other; a vector that is taken out is a copy."""
+    """Vectors of `width` float32 numbers each, one behind the other; a vector that is taken out is a copy.
 
-    numbers: array[float]
-    width: int
+    It equals whatever sequence of sequences holds the same numbers.
+    """
+
+    __slots__ = ("numbers", "width")
+
+    def __init__(self, numbers: array[float], width: int) -> None:
+        self.numbers = numbers
+        self.width = width
+
+    def __repr__(self) -> str:
+        return f"Matrix({len(self)} × {self.width})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Matrix):
+            return self.width == other.width and self.numbers == other.numbers
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        rows = cast("Sequence[Any]", other)
+        return len(self) == len(rows) and all(list(one) == list(two) for one, two in zip(self, rows, strict=True))
 
     def __len__(self) -> int:
         return len(self.numbers) // self.width

@@ -76,6 +76,8 @@ class Embeddings:
 
         if isinstance(self.rows, Matrix):
             return np.frombuffer(self.rows.numbers, np.float32).reshape(len(self.rows), self.rows.width)
+        if not self.rows:
+            return np.empty((0, 0), np.float32)
         return np.array([np.asarray(row, np.float32) for row in self.rows], np.float32)
 
 
