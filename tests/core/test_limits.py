@@ -76,11 +76,12 @@ def test_log_probabilities_that_are_asked_for_are_taken_in() -> None:
                 client.chat(HELLO)
 
 
-def test_each_vector_that_is_asked_for_may_take_256_kib_and_no_more() -> None:
-    call = Call("POST", "/v1/embeddings", {}, vectors=2)
+@pytest.mark.parametrize(("vectors", "more"), [(2, 2 * 52_428), (64, 64 * 52_428), (66, 64 * 52_428 + 2 * 256 * 1024)])
+def test_each_vector_that_is_asked_for_may_take_51_kib_and_256_beyond_a_batch(vectors: int, more: int) -> None:
+    call = Call("POST", "/v1/embeddings", {}, vectors=vectors)
     body = Incoming(incoming.Response(200, (), ()), Timeout(), 0, Limits(document=1000), call).body
-    assert body.plain(bytes(1000 + 2 * 256 * 1024))
-    with pytest.raises(ResponseTooLarge, match="longer than 525,288 bytes"):
+    assert body.plain(bytes(1000 + more))
+    with pytest.raises(ResponseTooLarge, match=f"longer than {1000 + more:,} bytes"):
         body.plain(b" ")
 
 
