@@ -6,10 +6,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent import futures
 from contextlib import ExitStack
 
 import pytest
-from vessel_core import ServerInfo, adiscover, discover
+from vessel_core import ServerInfo, adiscover, discover, discovery
 from vessel_core.backends import LLAMACPP, LMSTUDIO, OLLAMA, Backend
 from vessel_core.discovery import Candidate, candidates, choose
 from vessel_core.errors import InvalidConfig, NoServerFound, ServerUnreachable, VesselError
@@ -172,6 +173,15 @@ def test_a_server_that_loads_is_there(found: Found) -> None:
     assert (result.backend, result.connected) == ("llamacpp", True)
     assert result.error is not None
     assert "loading" in result.error
+
+
+@pytest.mark.parametrize("ended_by", ["the probe", "who waits for it"])
+def test_how_long_was_waited_is_told_whoever_ends_it(ended_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if ended_by == "the probe":
+        monkeypatch.setattr(discovery, "wait", lambda probes, _: futures.wait(probes))
+    with FakeServer(otherwise=Response(wait=threading.Event())) as silent:
+        (server,) = discover(0.2, [at(LLAMACPP, silent.base_url)])
+    assert server.error == "No answer within 0.2 s."
 
 
 def test_servers_are_asked_all_at_once_and_a_silent_one_holds_up_nobody(found: Found) -> None:

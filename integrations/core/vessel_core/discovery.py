@@ -181,6 +181,8 @@ def _probe(candidate: Candidate, timeout: float) -> ServerInfo:
     with closing(Connection(candidate.address).transport()) as transport:
         try:
             return run(survey(candidate), transport, _look(timeout))
+        except ServerTimeout:
+            return not_found(candidate, _too_slow(timeout))
         except VesselError as error:
             return not_found(candidate, error)
 
@@ -196,10 +198,10 @@ async def _aprobe(candidate: Candidate, timeout: float) -> ServerInfo:
     try:
         async with asyncio.timeout(timeout):
             return await arun(survey(candidate), transport, _look(timeout))
+    except (TimeoutError, ServerTimeout):
+        return not_found(candidate, _too_slow(timeout))
     except VesselError as error:
         return not_found(candidate, error)
-    except TimeoutError:
-        return not_found(candidate, _too_slow(timeout))
     finally:
         await transport.aclose()
 

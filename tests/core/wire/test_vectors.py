@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 import struct
 import subprocess
 import sys
 from array import array
+from typing import Any
 
 import numpy as np
 import pytest
 from vessel_core import Embeddings
 from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.wire import ollama, openai
 from vessel_core.wire.jsontext import MAX_COST, NUMBER, loads
 from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector, room
 
@@ -81,6 +84,18 @@ def test_vectors_are_checked_without_numpy_too() -> None:
         "assert 'numpy' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("decode", "sent"),
+    [
+        (openai.decode_embed, {"data": [{"index": 0, "embedding": "?"}] * 3}),
+        (ollama.decode_embed, {"embeddings": ["?"] * 3}),
+    ],
+)
+def test_vectors_that_nobody_asked_for_are_not_read(decode: Any, sent: object) -> None:
+    with pytest.raises(ProtocolError, match="sent 3 vectors for 2 texts"):
+        decode(json.dumps(sent).encode(), 2, None)
 
 
 def test_base64_holds_no_more_numbers_than_json_may() -> None:

@@ -29,7 +29,7 @@ GROWTH = 128 * 1024
 """Bytes of an answer after which what has come of it is looked at again."""
 
 VECTOR = 256 * 1024
-"""Bytes that a vector of 8192 dimensions may take: a number has up to 25 digits and signs."""
+"""Bytes that a vector of 8192 dimensions may take, with 25 digits and signs for each; those of a batch share a fifth of it."""
 
 REPEATED = 2
 """How many times its size what was sent may take in a reply that repeats it: a token is no longer than its number."""

@@ -30,7 +30,7 @@ from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tool_choice import assembler
 from vessel_core.wire.tools import one_a_call
-from vessel_core.wire.vectors import VECTOR, check_vectors, decode_vector, room
+from vessel_core.wire.vectors import VECTOR, check_count, check_vectors, decode_vector, room
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -257,8 +257,8 @@ def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
     document = json_body(Reply(200, body=body), more=room(count, VECTOR))
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
-    items = _in_order(items)
-    vectors = [decode_vector(item.get("embedding")) for item in items]
+    check_count(items, count)
+    vectors = [decode_vector(item.get("embedding")) for item in _in_order(items)]
     check_vectors(vectors, count, dimensions)
     fields = mapping(document)
     return Embeddings(vectors, string(fields.get("model")), decode_usage(fields.get("usage")))

@@ -63,13 +63,18 @@ def _from_base64(text: str) -> array[float]:
     return numbers
 
 
+def check_count(vectors: Sequence[object], texts: int) -> None:
+    """Raise `ProtocolError` unless each text has a vector: before they are read, since there may be very many."""
+    if len(vectors) != texts:
+        raise ProtocolError(f"The server sent {len(vectors)} vectors for {texts} texts.")
+
+
 def check_vectors(vectors: Sequence[Sequence[float]], texts: int, dimensions: int | None) -> None:
     """Raise `ProtocolError` unless each text has a vector of numbers, all of one length, `dimensions` if given.
 
     `ResponseTooLarge` is raised for more numbers than JSON may hold of them: base64 is a sixth of the lists made of it.
     """
-    if len(vectors) != texts:
-        raise ProtocolError(f"The server sent {len(vectors)} vectors for {texts} texts.")
+    check_count(vectors, texts)
     if NUMBER * sum(map(len, vectors)) > MAX_COST + room(texts, VECTOR):
         raise ResponseTooLarge("The vectors have more numbers than any model makes.", hint="See the server's log.")
     lengths = {len(vector) for vector in vectors}
