@@ -177,8 +177,11 @@ def test_a_server_that_loads_is_there(found: Found) -> None:
 
 @pytest.mark.parametrize("ended_by", ["the probe", "who waits for it"])
 def test_how_long_was_waited_is_told_whoever_ends_it(ended_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def patient(probes: list[futures.Future[ServerInfo]], _: float | None) -> None:
+        futures.wait(probes)
+
     if ended_by == "the probe":
-        monkeypatch.setattr(discovery, "wait", lambda probes, _: futures.wait(probes))
+        monkeypatch.setattr(discovery, "wait", patient)
     with FakeServer(otherwise=Response(wait=threading.Event())) as silent:
         (server,) = discover(0.2, [at(LLAMACPP, silent.base_url)])
     assert server.error == "No answer within 0.2 s."
