@@ -104,6 +104,7 @@ class LlamaIndexFloor(LlamaIndex):
             def metadata(self) -> LLMMetadata:
                 return LLMMetadata()
 
+            # The class wants these two, though a chat never comes through them.
             def complete(self, *_: Any, **__: Any) -> CompletionResponse:
                 raise NotImplementedError
 

@@ -61,10 +61,8 @@ class Embeddings:
         """The vectors as lists of floats."""
         if not all(isinstance(row, list) for row in self.rows):
             self.rows = rows = list(self.rows)
-            for at, row in enumerate(rows):
-                rows[at] = (
-                    row.tolist() if isinstance(row, array) else list(row)
-                )  # one by one: the arrays go as the lists come
+            for at, row in enumerate(rows):  # one by one: the arrays go as the lists come
+                rows[at] = row.tolist() if isinstance(row, array) else list(row)
         return cast("list[list[float]]", self.rows)
 
     def array(self) -> NDArray[float32]:

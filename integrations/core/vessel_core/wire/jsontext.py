@@ -44,6 +44,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 
 _NUMERALS = b"0123456789+-.eE "
+"""What numbers are written with, and what may stand around them; nothing of it costs by itself."""
 _LEVEL = _NUMERALS + b",:"
 """What neither begins a level or a text nor stands behind the backslash of an escape."""
 

@@ -20,7 +20,7 @@ BATCH = 64
 """Texts a request, where the server does not say how many it works on at once."""
 
 SHARE = 5
-"""How much less each vector of one batch may take: together they have what any reply may take as well."""
+"""The part of it that each vector of a batch may take: together they are little more than what any reply may."""
 
 _bytes_of = cast(
     "Callable[[str], bytes]",
@@ -101,8 +101,7 @@ def _sums(vectors: Sequence[Sequence[float]]) -> Iterable[float]:
     numpy = sys.modules.get("numpy")
     arrays = [vector for vector in vectors if isinstance(vector, array)]
     if numpy is None or not arrays or len(arrays) < len(vectors):
-        return (
-            sum(vector, 0.0) for vector in vectors
-        )  # from a float on, or whole numbers without end might add up to nothing
+        # from a float on: whole numbers that are no floats might add up to one
+        return (sum(vector, 0.0) for vector in vectors)
     with numpy.errstate(invalid="ignore"):
         return [float(numpy.frombuffer(b"".join(arrays), "f").sum(dtype="d"))]
