@@ -81,7 +81,7 @@ GOALS: dict[str, tuple[str, str, str]] = {
         "tests/security/test_hostile.py",
     ),
     "R13": ("errors say where, why, what next", "every one", "tests/docs/test_errors_page.py"),
-    "R14": ("a soak leaks and loses nothing", "{soak}", "tests/security/soak.py"),
+    "R14": ("a soak leaks and loses nothing", "{soak}", "tests/security/test_soak.py"),
     "R15": (
         "a prompt that Ollama cut is noticed",
         "each time: `truncated`, or `ContextOverflow` with `strict`",

@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from vessel_core.transport.incoming import VECTOR
-from vessel_core.wire.vectors import BATCH, room
+from vessel_core.wire.jsontext import MAX_TEXT_COST
+from vessel_core.wire.vectors import BATCH, COST_BESIDE, MOST_NUMBERS
 
 from tests.fake_server import NDJSON, SSE, Response, transcript
 
@@ -64,7 +65,8 @@ FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n
 EMOJI = "😀".encode()  # makes each character of its text take four bytes
 LINE = 2_000_000
 DOCUMENT = 3_900_000
-BATCHED = DOCUMENT + room(BATCH, VECTOR)
+BATCHED = DOCUMENT + VECTOR * BATCH
+BESIDE = MAX_TEXT_COST + COST_BESIDE * BATCH
 ARGUMENTS = 500_000
 
 
@@ -90,6 +92,13 @@ def called(unit: bytes, size: int = ARGUMENTS, name: bytes = b"a") -> bytes:
 
 def listed(unit: bytes, before: bytes, after: bytes, size: int = DOCUMENT) -> Response:
     return Response(200, {"content-type": "application/json"}, document(unit, before, after, size))
+
+
+def most_numbers(beside: bytes) -> Response:
+    """Return a batch of vectors of as many numbers as they may have, of which the last is none."""
+    vector = b'{"embedding":[' + b"1e-320," * (MOST_NUMBERS - 1) + b"%b]},"
+    data = vector % b"1e-320" * (BATCH - 1) + (vector % b"1e999")[:-1]
+    return Response(200, {"content-type": "application/json"}, b"{" + beside + b'"data":[' + data + b"]}")
 
 
 def tiny_chunks() -> Response:
@@ -419,7 +428,32 @@ HOSTILE: dict[str, Hostile] = {
             "short texts": b'"' + b"[" * 66 + b'",',
             "long texts": b'"' + b"," * 1000 + b'",',
             "lists": b"[],",
+            "deep lists": b"[" * 100 + b"]" * 100 + b",",
             "numbers": b"0,",
+            "tiny numbers": b"1e-320,",
         }.items()
     },
+    **{
+        f"a batch of {what}": Hostile(
+            "openai",
+            lambda unit=unit, size=size: listed(unit, b'{"data":[', b"{}]}", size),
+            "ResponseTooLarge|ProtocolError",
+            "batch",
+        )
+        for what, unit, size in (
+            ("objects", b'{"index":0},', BATCHED),
+            ("objects that fit", b'{"index":0},', 12 * BESIDE // 270),
+            ("deep lists that fit", b"[" * 100 + b"]" * 100 + b",", 201 * BESIDE // 6040),
+            ("vectors of a number each", b'{"embedding":"AAAAAA=="},', BATCHED),
+            ("vectors without a number", b'{"embedding":""},', BATCHED // 3),
+            ("wide vectors", b'{"embedding":"' + EMOJI + b"A" * 8000 + b'"},', BATCHED),
+        )
+    },
+    "a batch of the most numbers": Hostile("openai", lambda: most_numbers(b""), "ProtocolError", "batch"),
+    "a batch of the most numbers and a wide name": Hostile(
+        "openai",
+        lambda: most_numbers(b'"model":"' + EMOJI + b"a" * (BESIDE // 4 - 20_000) + b'",'),
+        "ProtocolError",
+        "batch",
+    ),
 }

@@ -170,26 +170,31 @@ async def tell(seen: Counter[str]) -> None:
         print(f"{minutes} min, {seen.total():,} streams: {held()}", flush=True)
 
 
-def soak(minutes: float) -> bool:
-    """Run; tell whether nothing piled up or got lost."""
+def soak(minutes: float, warm_up: float = WARM_UP) -> tuple[Counter[str], dict[str, float]]:
+    """Run; return what came of the streams, and what more is held at the end than after so many seconds of warm-up."""
     command = [sys.executable, "-m", "tests.security.soak", "serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            return asyncio.run(both_phases(f"http://127.0.0.1:{int(server.stdout.readline())}", minutes))
+            return asyncio.run(both_phases(f"http://127.0.0.1:{int(server.stdout.readline())}", minutes, warm_up))
         finally:
             server.terminate()
 
 
-async def both_phases(url: str, minutes: float) -> bool:
+async def both_phases(url: str, minutes: float, warm_up: float) -> tuple[Counter[str], dict[str, float]]:
     """Warm up, soak, and compare what is held after either."""
     asks, seen = askers(url), Counter[str]()
-    before = await phase(asks, WARM_UP, Counter())
+    before = await phase(asks, warm_up, Counter())
     after = await phase(asks, minutes * 60, seen)
     grown = {name: round(after[name] - before[name], 1) for name in before}
     print(f"{seen.total():,} streams in {minutes:g} min: {dict(seen.most_common())}")
     print(f"after the warm-up {before}, at the end {after}: {grown}")
-    # connections kept for the next call come and go with the faults, up to one a stream
+    return seen, grown
+
+
+def is_whole(seen: Counter[str], grown: dict[str, float]) -> bool:
+    """Tell whether nothing got lost or piled up. Connections kept for the next call come and go with the faults, up to one a
+    stream."""
     leaks = grown["fds"] > STREAMS or grown["tasks"] > 0 or grown["threads"] > 0 or grown["rss"] > MORE_MEMORY
     return seen["lost"] == 0 and not leaks
 
@@ -197,4 +202,4 @@ async def both_phases(url: str, minutes: float) -> bool:
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         asyncio.run(serve())
-    sys.exit(0 if soak(float((sys.argv[1:] or ["30"])[0])) else 1)
+    sys.exit(0 if is_whole(*soak(float((sys.argv[1:] or ["30"])[0]))) else 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
@@ -89,7 +88,8 @@ def _batch(target: Target, request: EmbedRequest, start: int, size: int) -> Flow
             one.message = f"texts[{one.index}]: {one.message}"
             one.vectors = [None if isinstance(other, InputTooLarge) else other.vectors[0] for other in found]
             raise one
-    return joined([one for one in found if isinstance(one, Embeddings)])
+    made = [one for one in found if isinstance(one, Embeddings)]
+    return made[0] if len(made) == 1 else joined(made)
 
 
 def _written(target: Target, request: EmbedRequest) -> EmbedRequest:
@@ -138,7 +138,8 @@ def _each(found: Sequence[Embeddings | InputTooLarge]) -> list[Embeddings | Inpu
             apart.append(one)
         else:
             apart += [
-                Embeddings([vector], one.model, one.usage if at == 0 else None) for at, vector in enumerate(one.rows)
+                Embeddings(Matrix(vector, len(vector)), one.model, one.usage if at == 0 else None)
+                for at, vector in enumerate(cast("Matrix", one.rows))
             ]
     return apart
 
@@ -152,30 +153,23 @@ def joined(parts: Iterable[Embeddings]) -> Embeddings:
 
 
 class Joining:
-    """Makes the vectors of several batches one as they come, so that no batch need be kept; float32 arrays become a matrix."""
+    """Makes the vectors of several batches one as they come, so that no batch need be kept."""
 
     def __init__(self) -> None:
-        self._parts = 0
         self._model: str | None = None
         self._used: list[Usage] = []
         self._widths: set[int] = set()
-        self._rows: Matrix | list[Sequence[float]] = []
+        self._rows: Matrix | None = None
 
     def add(self, part: Embeddings) -> None:
         """Take the next batch."""
-        if not self._parts:
-            self._model = part.model
-        self._parts += 1
         self._used += [part.usage] if part.usage else []
-        rows = together(part.rows)
-        self._widths.update([rows.width] if isinstance(rows, Matrix) else map(len, rows))
-        if self._parts == 1:
-            self._rows = rows
-        elif isinstance(self._rows, Matrix) and isinstance(rows, Matrix) and len(self._widths) == 1:
-            self._rows.numbers.extend(rows.numbers)
+        rows = cast("Matrix", part.rows)
+        self._widths.add(rows.width)
+        if self._rows is None:
+            self._rows, self._model = rows, part.model
         else:
-            self._rows = self._rows if isinstance(self._rows, list) else list(self._rows)
-            self._rows += rows
+            self._rows.extend(rows)
 
     def whole(self) -> Embeddings:
         """Return all vectors; raise `ProtocolError` if their lengths differ."""
@@ -188,18 +182,4 @@ class Joining:
                 f"The vectors are of more than one model: they have {' and '.join(map(str, sorted(self._widths)))} numbers.",
                 hint="Was the server started with another model meanwhile? Embed all texts with one.",
             )
-        return Embeddings(self._rows, self._model, usage)
-
-
-def together(rows: Sequence[Sequence[float]]) -> Matrix | list[Sequence[float]]:
-    """Return float32 arrays of one length in one piece of memory, others as they are."""
-    if isinstance(rows, Matrix):
-        return rows
-    rows = list(rows)
-    arrays = [row for row in rows if isinstance(row, array)]
-    if not arrays or len(arrays) < len(rows) or len(set(map(len, arrays))) > 1:
-        return rows
-    numbers = array("f")
-    for row in arrays:
-        numbers.extend(row)
-    return Matrix(numbers, len(arrays[0]))
+        return Embeddings([] if self._rows is None else self._rows, self._model, usage)

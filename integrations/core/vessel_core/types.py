@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class Embeddings:
     """Vectors in the order of the inputs: `vectors[i]` is a list of floats for input `i`, `array()` a numpy matrix of all.
 
-    `rows` are as they came: lists, or float32 arrays of a tenth of their size until `vectors` is first asked for.
+    `rows` are as they came: one piece of memory, float32 or doubles, until `vectors` is first asked for.
     """
 
     rows: Sequence[Sequence[float]]
@@ -73,7 +73,8 @@ class Embeddings:
         import numpy as np
 
         if isinstance(self.rows, Matrix):
-            return np.frombuffer(self.rows.numbers, np.float32).reshape(len(self.rows), self.rows.width)
+            numbers = np.frombuffer(self.rows.numbers, self.rows.numbers.typecode)
+            return numbers.reshape(len(self.rows), self.rows.width).astype(np.float32, copy=False)
         if not self.rows:
             return np.empty((0, 0), np.float32)
         return np.array([np.asarray(row, np.float32) for row in self.rows], np.float32)
@@ -198,9 +199,8 @@ class ServerInfo:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much of a reply is taken in, in bytes: of one `line` or event of a stream; of a `document`, such as a list of
-    models or an error, to which what was sent adds twice its size, and vectors 51 KiB for each of 64 texts and 256 for each
-    further one; of a whole `body` of any kind; of the `answer` that a stream makes, in memory, where a single emoji makes each
-    character of its text take four.
+    models or an error, to which what was sent adds twice its size, and each vector 128 KiB; of a whole `body` of any kind; of
+    the `answer` that a stream makes, in memory, where a single emoji makes each character of its text take four.
 
     What is longer is `ResponseTooLarge`, as soon as it is.
     """

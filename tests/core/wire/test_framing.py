@@ -15,7 +15,7 @@ from vessel_core.errors import (
 )
 from vessel_core.types import ChatReply
 from vessel_core.wire.framing import LINE_COST, EventStream, Lines
-from vessel_core.wire.jsontext import MAX_DEPTH, NUMBER, dumps, loads
+from vessel_core.wire.jsontext import MAX_COST, MAX_DEPTH, NUMBER, dumps, loads
 
 from tests.core.wire.play import (
     DONE,
@@ -336,7 +336,7 @@ def test_a_long_reply_of_too_many_small_values_is_refused_before_it_is_parsed() 
     for value in (b"1.5,", b"{},", b"[],", b'"",', b'{"a":1},'):
         with pytest.raises(ResponseTooLarge, match="so many values"):
             loads(b"[" + value * 700_000 + b"1]")
-    assert len(loads(b"[" + b"1.5," * 700_000 + b"1]", more=700_000 * NUMBER)) == 700_001
+    assert len(loads(b"[" + b"1.5," * 700_000 + b"1]", most=MAX_COST + 700_000 * NUMBER)) == 700_001
 
 
 def test_what_stands_in_a_long_text_is_no_value() -> None:

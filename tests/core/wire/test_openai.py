@@ -376,7 +376,7 @@ def test_vectors_come_with_their_model_and_usage() -> None:
     assert (found.vectors, found.model, found.usage) == ([[1.0, 2.0]], "m", Usage(2, 0, 2))
 
 
-@pytest.mark.parametrize("last", [1, "1"])
+@pytest.mark.parametrize("last", [1, "1", 1.0])
 def test_quirk_75_vectors_are_put_in_the_order_of_the_texts(last: object) -> None:
     data = [{"index": last, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]
     assert decode_embed(json.dumps({"data": data}).encode(), 2, None).vectors == [[1.0], [2.0]]
@@ -388,7 +388,12 @@ def test_quirk_75_vectors_are_put_in_order_wherever_their_numbers_begin(indices:
     assert decode_embed(json.dumps({"data": data}).encode(), 3, None).vectors == [[float(at)] for at in sorted(indices)]
 
 
-@pytest.mark.parametrize("indices", [(2, 0, 0), (None, 1, 0)])
+def test_quirk_75_a_number_that_is_left_out_is_zero() -> None:
+    data = [{"index": 2, "embedding": [2.0]}, {"embedding": [0.0]}, {"index": 1, "embedding": [1.0]}]
+    assert decode_embed(json.dumps({"data": data}).encode(), 3, None).vectors == [[0.0], [1.0], [2.0]]
+
+
+@pytest.mark.parametrize("indices", [(2, 0, 0), (None, 1, 0), (None, None, 1), (0, 0, 1.5)])
 def test_quirk_75_numbers_that_contradict_each_other_are_an_error(indices: tuple[object, ...]) -> None:
     data = [{"index": index, "embedding": [1.0]} for index in indices]
     with pytest.raises(ProtocolError, match="not each by a number of its own"):

@@ -20,7 +20,7 @@ from vessel_core.records import record
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import MAX_COST, loads
 from vessel_core.wire.reading import mapping, mappings, string
 
 MOST_ITEMS = 20_000
@@ -202,7 +202,7 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
         evidence[""] = reply.headers.get("server", "")
         if len(reply.body) <= MOST_EVIDENCE:
             with suppress(ValueError):
-                evidence[call.path] = document = loads(reply.body, more=reply.more)
+                evidence[call.path] = document = loads(reply.body, most=MAX_COST + reply.more)
                 return replace(reply, document=document)  # it may be large, and is parsed once
         return reply
 

@@ -18,7 +18,6 @@ from vessel_core.transport.faults import Stage, translated
 from vessel_core.types import Delta, Limits, Timeout
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.jsontext import MAX_COST
-from vessel_core.wire.vectors import room
 
 RATIO = 200
 """How many times its size a packed body may unpack to, beyond the first `STEP` bytes."""
@@ -28,8 +27,8 @@ STEP = 1024 * 1024
 GROWTH = 128 * 1024
 """Bytes of an answer after which what has come of it is looked at again."""
 
-VECTOR = 256 * 1024
-"""Bytes that a vector of 8192 dimensions may take, with 25 digits and signs for each; those of a batch share a fifth of it."""
+VECTOR = 128 * 1024
+"""Bytes that each vector adds to what a document may have: of 8,192 dimensions, with 16 digits and signs for each."""
 
 REPEATED = 2
 """How many times its size what was sent may take in a reply that repeats it: a token is no longer than its number."""
@@ -38,14 +37,16 @@ DEARER = 6
 """How many times its size a document may take in memory, beyond what any may."""
 
 MORE = "If it is, `limits=Limits(body=…, document=…, line=…)` takes more in."
+FEWER = "If it is, `limits=Limits(document=…)` takes more in, or `batch_size=…` asks for fewer vectors a request."
 HOSTILE = "This is no LLM server's answer: is the URL right, and the server to be trusted?"
 
 
 class Body:
     """Bounds a body, and unpacks it if the server packed it though it wasn't asked to (quirk 21)."""
 
-    def __init__(self, headers: Mapping[str, str], limit: int) -> None:
+    def __init__(self, headers: Mapping[str, str], limit: int, more: str = MORE) -> None:
         self._limit = limit
+        self._more = more
         self._came = 0
         self._taken = 0
         self._due = limit + 1
@@ -95,7 +96,7 @@ class Body:
         return parts
 
     def _too_long(self) -> ResponseTooLarge:
-        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.", hint=f"{HOSTILE} {MORE}")
+        return ResponseTooLarge(f"The reply is longer than {self._limit:,} bytes.", hint=f"{HOSTILE} {self._more}")
 
 
 class Patience:
@@ -172,11 +173,11 @@ class Incoming:
         self.good: bool = response.status < 300
         kind = self.reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
-        document = limits.document + REPEATED * sent + room(call.vectors, VECTOR)
+        document = limits.document + REPEATED * sent + VECTOR * call.vectors
         limit = limits.body if self.streams else min(document, limits.body)
         self.more: int = max(0, DEARER * (limits.document + REPEATED * sent) - MAX_COST)
         self.answer: tuple[int, int] = limits.answer, call.tops
-        self.body: Body = Body(self.reply.headers, limit)
+        self.body: Body = Body(self.reply.headers, limit, FEWER if call.vectors > 1 else MORE)
         self.patience: Patience = Patience(timeout, since)
         longest = timeout.first_token if call.stream else timeout.request
         self._deadline = None if longest is None else since + longest

@@ -28,7 +28,7 @@ from vessel_core.errors import (
 )
 from vessel_core.wire import Reply
 from vessel_core.wire.failure_shapes import Failure, beginning_of, failure_in, failure_of, readable, shortened
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import MAX_COST, loads
 from vessel_core.wire.reading import count
 
 _NO_SETTING = r"(?:invalid value|must be (?:an? |positive|at least|between|greater than \d))"
@@ -188,15 +188,14 @@ def _until(value: str, now: str | None) -> float | None:
     return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
 
 
-def json_body(reply: Reply, *, more: int = 0) -> Any:
-    """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON. Its values may take `more`
-    bytes of memory than is usual, by default what the reply says."""
+def json_body(reply: Reply) -> Any:
+    """Return a good reply's JSON; raise what it says went wrong, or `ProtocolError` if it isn't JSON."""
     if reply.status >= 300:
         raise error_from(reply)
     document = reply.document
     if document is None:
         try:
-            document = loads(reply.body, more=more or reply.more)
+            document = loads(reply.body, most=MAX_COST + reply.more)
         except ValueError as error:
             raise not_json(reply.body) from error
     if (failure := failure_in(document)) is not None:  # quirk 22: an error with status 200

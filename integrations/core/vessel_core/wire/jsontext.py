@@ -34,10 +34,7 @@ WIDE = 4
 """Bytes of memory a character of a text takes if one of them is an emoji."""
 
 _COSTS = ((b",", NUMBER), (b"{", 60), (b"[", 60), (b":", 100), (b'"', 30))
-_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-
-_BETWEEN = re.compile(rb'(?:[^"]{0,512}+"[^"]{0,512}+")*+')
-"""What may stand between long texts, shorter ones included."""
+TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -62,20 +59,19 @@ _PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ONE = re.compile(rf"({_PAIR})|.{{6}}")
 
 
-def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
+def loads(data: bytes | str, *, nan: bool = True, most: int = MAX_COST) -> Any:
     """Parse a JSON document; raise `ValueError` if it isn't one, or if it nests deeper than `MAX_DEPTH`.
 
     NaN, Infinity and numbers as large (1e999) are taken, unless `nan` is false; bytes that aren't UTF-8 and lone surrogates
-    become U+FFFD (quirk 45). Bytes are what a server sent: `ResponseTooLarge` is raised if their values would take more memory
-    than `MAX_COST` and `more`.
+    become U+FFFD (quirk 45). Bytes are what a server sent: `ResponseTooLarge` is raised if their values would take more than
+    `most` bytes of memory.
     """
     size = len(data)
     flat = size <= 2 * MAX_DEPTH
     if size > SMALL:
         if isinstance(data, bytes):
-            outside = _outside(data)
-            _weigh(data, outside, MAX_COST + more)
-            _refuse_depth(outside)  # which takes copies, before there are values beside them
+            _weigh(data, most)
+            _refuse_depth(data)  # which takes copies, before there are values beside them
             flat = True
         elif _dearer(MAX_TEXT_COST, _utf8(data)):
             raise ValueError("JSON of so many values that it would fill the memory")
@@ -97,25 +93,8 @@ def loads(data: bytes | str, *, nan: bool = True, more: int = 0) -> Any:
     return document
 
 
-def _outside(data: bytes) -> bytes:
-    """Return what stands outside of the texts of a document, and their quotes, if it is long texts in the main; else all of it.
-
-    Vectors in base64 are read in half the time so.
-    """
-    if b"\\" in data:
-        return data
-    spans, at, inside = list[tuple[int, int]](), 0, 0
-    while (between := _BETWEEN.match(data, at)) and (begin := data.find(b'"', between.end())) >= 0:
-        spans.append((at, begin))
-        at = data.find(b'"', begin + 1) + 1 or len(data)
-        inside += at - begin
-    if 2 * inside < len(data):
-        return data
-    return b'""'.join([*(data[start:end] for start, end in spans), data[at:]])
-
-
-def _weigh(data: bytes, outside: bytes, most: int) -> None:
-    if _dearer(most, outside) or _wider(most, data):
+def _weigh(data: bytes, most: int) -> None:
+    if _dearer(most, data) or _wider(most, data):
         raise ResponseTooLarge(
             "The reply is JSON of so many values, or so long a text, that it would fill the memory.",
             hint="This is no LLM server's answer: is the URL right, and the server to be trusted? If it is, "
@@ -130,19 +109,18 @@ def _dearer(most: int, data: bytes) -> bool:
         signs = data[at : at + _PART].translate(None, _NUMERALS)  # of millions of numbers a tenth is left to count in
         cost += _cost(signs, 0, len(signs))
     at = 0
-    while (
-        cost > most and (between := _UP_TO_A_LONG_TEXT.match(data, at)) and (text := _TEXTS.match(data, between.end()))
-    ):
+    while cost > most and (between := _UP_TO_A_LONG_TEXT.match(data, at)) and (text := TEXT.match(data, between.end())):
         at = text.end()
         cost -= _cost(data, text.start() + 1, at - 1)
     return cost > most
 
 
 def _wider(most: int, data: bytes) -> bool:
-    """Tell whether the texts of a document that are no ASCII may take more bytes of memory. What is no text takes none."""
-    if WIDE * len(data) <= most or data.isascii():
+    """Tell whether texts that hold more than ASCII may take more bytes of memory. What is no text takes none."""
+    if WIDE * len(data) <= most or (data.isascii() and b"\\u" not in data):
         return False
-    return WIDE * sum(len(text[0]) for text in _TEXTS.finditer(data) if not text[0].isascii()) > most
+    texts = (text[0] for text in TEXT.finditer(data))
+    return WIDE * sum(len(text) for text in texts if not text.isascii() or b"\\u" in text) > most
 
 
 def _cost(data: bytes, start: int, end: int) -> int:
@@ -194,7 +172,7 @@ def _refuse_depth(data: bytes | str) -> None:
     data = data.translate(None, _LEVEL)
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return
-    levels = _TEXTS.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
+    levels = TEXT.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
     levels += b"]" * (levels.count(b"[") - levels.count(b"]"))  # of what was cut off
     for _ in range(MAX_DEPTH):
         if _TOO_DEEP in levels:

@@ -26,7 +26,7 @@ from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tool_choice import assembler
 from vessel_core.wire.tools import one_a_call
-from vessel_core.wire.vectors import VECTOR, check_count, check_vectors, decode_vector, room
+from vessel_core.wire.vectors import Vectors, check_count
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -191,11 +191,11 @@ def _interrupted(started: bool) -> StreamInterrupted:
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors, which come in the order of the inputs."""
-    fields = mapping(json_body(Reply(200, body=body), more=room(count, VECTOR)))
-    vectors = fields.get("embeddings", ())
-    if not isinstance(vectors, list | tuple):
-        raise ProtocolError(f"The embeddings are no list but {type(vectors).__name__}.")
-    check_count(vectors, count)  # pyright: ignore[reportUnknownArgumentType]
-    decoded = [decode_vector(vector) for vector in vectors]  # pyright: ignore[reportUnknownVariableType]
-    check_vectors(decoded, count, dimensions)
-    return Embeddings(decoded, string(fields.get("model")), ollama_usage(fields))
+    vectors = Vectors(body, count)
+    fields = mapping(vectors.document)
+    found = fields.get("embeddings", ())
+    if not isinstance(found, list | tuple):
+        raise ProtocolError(f"The embeddings are no list but {type(found).__name__}.")
+    check_count(found, count)  # pyright: ignore[reportUnknownArgumentType]
+    rows = vectors.rows(found, dimensions)  # pyright: ignore[reportUnknownArgumentType]
+    return Embeddings(rows, string(fields.get("model")), ollama_usage(fields))

@@ -30,7 +30,7 @@ from vessel_core.wire.textcalls import text_and_calls, text_calls
 from vessel_core.wire.thinking import splitter
 from vessel_core.wire.tool_choice import assembler
 from vessel_core.wire.tools import one_a_call
-from vessel_core.wire.vectors import VECTOR, check_count, check_vectors, decode_vector, room
+from vessel_core.wire.vectors import Vectors, check_count
 
 __all__ = ["ChatStream", "decode_embed", "encode_chat", "encode_embed"]
 
@@ -255,24 +255,25 @@ def _progress(progress: Any) -> Progress:
 
 def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
-    document = json_body(Reply(200, body=body), more=room(count, VECTOR))
+    vectors = Vectors(body, count)
+    document = vectors.document
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
     check_count(items, count)
-    vectors = [decode_vector(item.get("embedding")) for item in _in_order(items)]
-    check_vectors(vectors, count, dimensions)
+    rows = vectors.rows([item.get("embedding") for item in _in_order(items)], dimensions)
     fields = mapping(document)
-    return Embeddings(vectors, string(fields.get("model")), decode_usage(fields.get("usage")))
+    return Embeddings(rows, string(fields.get("model")), decode_usage(fields.get("usage")))
 
 
 def _in_order(items: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return vectors in the order of their texts, or as they came if they aren't numbered (quirk 75)."""
+    """Return vectors in the order of their texts, or as they came if all have one number or none (quirk 75)."""
     places = [place(item.get("index")) for item in items]
-    numbers = {at for at in places if at is not None}
-    if len(numbers) == len(items):
-        return [items[at] for at in sorted(range(len(items)), key=lambda at: places[at] or 0)]
-    if len(numbers) > 1:
+    if len(set(places)) == 1:
+        return items
+    left_out = 0 if places.count(None) == 1 else None  # as some do with zeros
+    numbers = [left_out if at is None else at for at in places]
+    if None in numbers or len(set(numbers)) < len(items):
         raise ProtocolError(
             "The vectors are numbered, but not each by a number of its own: which text is whose can't be told.",
             hint="See the server's log.",
         )
-    return items
+    return [items[at] for at in sorted(range(len(items)), key=lambda at: numbers[at] or 0)]

@@ -47,8 +47,10 @@ def count(value: Any) -> int | None:
 
 
 def place(value: Any) -> int | None:
-    """Return an index, which some gateways write as a text; `None` for anything else."""
+    """Return an index, which some gateways write as a text, or as 1.0; `None` for anything else."""
     if isinstance(value, str) and len(value) < 10 and value.isdecimal():
+        return int(value)
+    if type(value) is float and value.is_integer():
         return int(value)
     return value if type(value) is int else None
 
