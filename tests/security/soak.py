@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from langchain_vessel import ChatVessel
@@ -192,7 +192,7 @@ async def both_phases(url: str, minutes: float, warm_up: float) -> tuple[Counter
     return seen, grown
 
 
-def is_whole(seen: Counter[str], grown: dict[str, float]) -> bool:
+def is_whole(seen: Counter[str], grown: Mapping[str, float]) -> bool:
     """Tell whether nothing got lost or piled up. Connections kept for the next call come and go with the faults, up to one a
     stream."""
     leaks = grown["fds"] > STREAMS or grown["tasks"] > 0 or grown["threads"] > 0 or grown["rss"] > MORE_MEMORY
