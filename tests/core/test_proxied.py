@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.errors import (
@@ -20,6 +22,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.transport.calls import Watch
+from vessel_core.transport.proxied import AsyncProxiedTransport, ProxiedTransport
 
 from tests.core.hosting import until
 from tests.core.test_client_secrets import KEY, SECRETS, everything_said
@@ -140,3 +143,33 @@ def test_ctrl_c_before_the_head_shows_no_key(stop: type[BaseException], monkeypa
     said = everything_said(caught.value)
     assert "handle_request" in said
     assert KEY not in said
+
+
+def breaks(request: httpx.Request) -> httpx.Response:
+    """Be stopped while something else that went wrong is dealt with."""
+    try:
+        raise httpx.ReadError(request.headers["authorization"])
+    except httpx.ReadError:
+        raise Ended  # noqa: B904 - nobody says from what
+
+
+async def test_an_end_in_the_middle_of_an_error_shows_no_key_of_that_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks_sync(_: object, request: httpx.Request) -> httpx.Response:
+        return breaks(request)
+
+    async def breaks_async(_: object, request: httpx.Request) -> httpx.Response:
+        return breaks(request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", breaks_sync)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", breaks_async)
+    request = httpx.Request(
+        "GET", "http://llm.example.com", headers={"authorization": KEY}, extensions={"timeout": {"read": 9}}
+    )
+    with pytest.raises(Ended) as caught:
+        ProxiedTransport().handle_request(request)
+    with pytest.raises(Ended) as caught_async:
+        await AsyncProxiedTransport().handle_async_request(request)
+    for one in (caught, caught_async):
+        said = traceback.format_exception(one.value)
+        assert any("Ended" in line for line in said)
+        assert not any(KEY in line for line in said)

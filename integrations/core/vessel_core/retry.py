@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from vessel_core.errors import (
-    ConnectTimeout,
     ModelLoading,
     ProtocolError,
     RateLimited,
@@ -189,7 +188,7 @@ def _after_refusal(retries: int, policy: Retries) -> float | None:
 def _may_pass(error: VesselError, retries: int) -> bool:
     """Tell whether what went wrong may be over by the next attempt."""
     if isinstance(error, ServerUnreachable):
-        return error.reset and not isinstance(error, ConnectTimeout)
+        return error.reset
     if isinstance(error, ServerError):
         return retries == 0 or error.status_code in (502, 503, 504)
     if isinstance(error, ProtocolError):
