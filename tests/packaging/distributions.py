@@ -35,10 +35,10 @@ def sources(*folders: Path) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*.py"))
 
 
-def run(command: Sequence[str | Path], folder: Path = ROOT) -> str:
+def run(command: Sequence[str | Path], folder: Path = ROOT, **variables: str) -> str:
     """Run a program and return what it printed; fail with all it said if it didn't end with 0."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=folder, capture_output=True, text=True, env=environment()
+        [str(part) for part in command], cwd=folder, capture_output=True, text=True, env=environment() | variables
     )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
     return done.stdout
