@@ -15,7 +15,13 @@ from packaging.version import Version
 
 from tests.packaging.distributions import CORE, LANGCHAIN, LLAMA_INDEX, ROOT, project, run
 
-FILES = [file for face in ("langchain", "llama_index") for file in sorted(ROOT.glob(f"tests/{face}/test_building*.py"))]
+#: The files that hold it, a chunk's sums among them.
+FILES = [
+    file
+    for face in ("langchain", "llama_index")
+    for part in ("building", "sums")
+    for file in sorted(ROOT.glob(f"tests/{face}/test_{part}.py"))
+]
 ALLOWED = {
     wanted.name: wanted.specifier
     for distribution in (CORE, LANGCHAIN, LLAMA_INDEX)
