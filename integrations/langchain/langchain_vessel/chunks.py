@@ -16,8 +16,9 @@ from vessel_core.types import Delta, ToolCallDelta
 from vessel_core.wire.arguments import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
-from langchain_vessel.building import built
+from langchain_vessel.building import built, stands_for
 from langchain_vessel.replies import Ending, response_metadata, usage_metadata
+from langchain_vessel.sums import Chunk
 
 SAYING = ("content", "additional_kwargs", "response_metadata")
 CALLING = (*SAYING, "tool_call_chunks", "tool_calls", "invalid_tool_calls")
@@ -59,7 +60,7 @@ def chunk(
         "tool_call_chunks": calls or [],
         "chunk_position": "last" if last else None,
     }
-    message = built(AIMessageChunk, fields, set(CALLING if calls else ENDING if last else SAYING), {})
+    message = built(Chunk, fields, set(CALLING if calls else ENDING if last else SAYING), {})
     told = {"text": text, "generation_info": None, "type": "ChatGenerationChunk", "message": message}
     return built(kind, told, {"text", "message"}, None)
 
@@ -96,11 +97,12 @@ def _completed(text: str) -> dict[str, Any] | None:
         return None
 
 
+@stands_for(ChatGenerationChunk)
 class Piece(ChatGenerationChunk):
     """A chunk whose sum with others leaves LangChain no call it could complete, if the last one is not among them.
 
     Stopped in the middle of an answer, it adds up what had come before it lets go of the connection: 32,000 characters of
-    arguments that are no JSON took it twelve seconds. Each is to others the chunk that it is.
+    arguments that are no JSON took it twelve seconds.
     """
 
     def __add__(self, other: ChatGenerationChunk | list[ChatGenerationChunk]) -> ChatGenerationChunk:
@@ -108,11 +110,6 @@ class Piece(ChatGenerationChunk):
         if isinstance(other, list) and (mark := _mark_of([self, *other])) is not None:
             other = [*other, mark]
         return super().__add__(other)
-
-    @classmethod
-    def lc_id(cls) -> list[str]:
-        """Return the name under which LangChain finds the class of what it wrote."""
-        return ChatGenerationChunk.lc_id()
 
 
 def _mark_of(chunks: list[ChatGenerationChunk]) -> ChatGenerationChunk | None:
