@@ -42,7 +42,7 @@ def stands_for(kind: type[BaseModel]) -> Callable[[type[M]], type[M]]:
         def plain(model: Any) -> Any:
             if type(model) is not made:
                 return model
-            return built(kind, model.__dict__, model.__pydantic_fields_set__, model.__pydantic_extra__)
+            return built(kind, vars(model), model.__pydantic_fields_set__, model.__pydantic_extra__)
 
         def equals(self: M, other: object) -> bool:
             return plain(self).__eq__(plain(other))

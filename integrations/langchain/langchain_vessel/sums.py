@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.utils._merge import merge_lists
@@ -21,18 +21,21 @@ from pydantic_core import from_json
 from langchain_vessel.building import built, stands_for
 
 _STRUCTURE = re.compile(r'[]["\\{}]')
+_SPACES = " \t\r\n"
+_BETWEEN = _SPACES + ",:"
 _decoded = json.JSONDecoder(strict=False).decode
 
 
 class Reading:
     """How far the arguments of one call have been read. It is never changed: sums may begin twice from one chunk."""
 
-    __slots__ = ("_broken", "_escaped", "_inside", "_opened", "text")
+    __slots__ = ("_broken", "_escaped", "_inside", "_opened", "_quotes", "text")
 
     def __init__(self) -> None:
         self.text = ""
         self._opened: list[str] = []  # what closes each bracket
         self._inside = self._broken = False
+        self._quotes = (-1, -1)  # where the last string begins, and where it ended
         self._escaped = -1  # where the last character stands, or will, that follows a backslash in a string
 
     def on(self, text: str) -> Reading:
@@ -40,6 +43,7 @@ class Reading:
         new = Reading()
         new.text = text
         opened, inside, escaped, broken = self._opened.copy(), self._inside, self._escaped, self._broken
+        begin, end = self._quotes
         for match in _STRUCTURE.finditer(text, len(self.text)):
             character = match[0]
             if inside:
@@ -48,14 +52,14 @@ class Reading:
                 if character == "\\":
                     escaped = match.end()
                 elif character == '"':
-                    inside = False
+                    inside, end = False, match.end()
             elif character == '"':
-                inside = True
+                inside, begin = True, match.start()
             elif character in "{[":
                 opened.append("}" if character == "{" else "]")
             elif character in "}]":
                 broken = broken or not opened or opened.pop() != character
-        new._opened, new._inside, new._escaped, new._broken = opened, inside, escaped, broken
+        new._opened, new._inside, new._escaped, new._broken, new._quotes = opened, inside, escaped, broken, (begin, end)
         return new
 
     def value(self) -> Any:
@@ -68,16 +72,29 @@ class Reading:
             ValueError: It is not JSON, however many are taken.
             RecursionError: It is too deep.
         """
-        text = "" if self._broken else self.text
-        if text and self._inside:
-            text = (text[:-1] if self._escaped == len(text) else text) + '"'
+        text = "" if self._broken else self._closed()
         closing = "".join(reversed(self._opened))
         while text:
             try:
                 return _parsed(text + closing)
             except json.JSONDecodeError as error:
-                text = text[: min(error.pos, len(text) - 1)].rstrip(" \t\r\n,:")
+                text = text[: min(error.pos, len(text) - 1)].rstrip(_BETWEEN)
         raise ValueError("The arguments are no JSON.")
+
+    def _closed(self) -> str:
+        """Return the text with its last string closed, or without it if that is a name which has no value yet."""
+        text, (begin, end) = self.text, self._quotes
+        if not self._inside:
+            text = text.rstrip(_BETWEEN)
+        if (
+            (self._inside or len(text) == end)
+            and self._opened[-1:] == ["}"]
+            and text[:begin].rstrip(_SPACES)[-1:] in "{,"
+        ):
+            return text[:begin].rstrip(_BETWEEN)
+        if self._inside:
+            return (text[:-1] if self._escaped == len(text) else text) + '"'
+        return text
 
 
 def _parsed(text: str) -> Any:
@@ -103,9 +120,9 @@ class Chunk(_Whole):
 
     __slots__ = ("_readings",)
 
-    def __add__(self, other: Any) -> BaseMessageChunk:
-        """Return the sum with another chunk, or with several. Of calls in it, all but the arguments is LangChain's work."""
-        if not isinstance(other, AIMessageChunk) or (_has_blocks(self, other) and _is_last(self, other)):
+    def __add__(self, other: Any) -> Any:
+        """Return the sum with another chunk, or with several. But for the arguments of calls it is LangChain's work."""
+        if not isinstance(other, AIMessageChunk) or _finishes_blocks(self, other):
             return super().__add__(other)
         pieces = merge_lists(self.tool_call_chunks, other.tool_call_chunks)
         if not pieces:
@@ -134,27 +151,30 @@ def _set_calls(total: AIMessageChunk, readings: list[Reading]) -> None:
     calls: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     for piece, reading in zip(total.tool_call_chunks, readings, strict=True):
-        try:
-            arguments = reading.value() if reading.text else {}
-        except (ValueError, RecursionError):
-            arguments = None
-        if isinstance(arguments, dict):
-            calls.append(tool_call(name=piece["name"] or "", args=arguments, id=piece["id"]))
-        else:
+        arguments = _arguments(reading)
+        if arguments is None:
             invalid.append(invalid_tool_call(name=piece["name"], args=piece["args"], id=piece["id"], error=None))
+        else:
+            calls.append(tool_call(name=piece["name"] or "", args=arguments, id=piece["id"]))
     total.tool_calls = calls
     total.invalid_tool_calls = invalid
 
 
-def _has_blocks(*chunks: AIMessageChunk) -> bool:
-    return not all(isinstance(chunk.content, str) for chunk in chunks)
+def _arguments(reading: Reading) -> dict[str, Any] | None:
+    if not reading.text:
+        return {}
+    try:
+        value = reading.value()
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _is_last(*chunks: AIMessageChunk) -> bool:
-    """Say whether LangChain would put calls in the place of their pieces, in content that is a list."""
-    return any(chunk.chunk_position == "last" for chunk in chunks)
+def _finishes_blocks(*chunks: AIMessageChunk) -> bool:
+    """Say whether LangChain puts calls in the place of their pieces, in content that is a list, once it is whole."""
+    return any(chunk.chunk_position for chunk in chunks) and any(isinstance(chunk.content, list) for chunk in chunks)
 
 
 def _without_calls(chunk: AIMessageChunk) -> Chunk:
-    fields = {**chunk.__dict__, "tool_call_chunks": [], "tool_calls": [], "invalid_tool_calls": []}
-    return built(Chunk, fields, set(), None)
+    nothing: dict[str, list[Any]] = {"tool_call_chunks": [], "tool_calls": [], "invalid_tool_calls": []}
+    return built(Chunk, {**vars(chunk), **nothing}, set(), None)
