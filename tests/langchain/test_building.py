@@ -8,10 +8,10 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_vessel.chunks import chunk
+from langchain_vessel.chunks import Chunks, chunk
 from langchain_vessel.replies import to_result
 from pydantic import BaseModel
-from vessel_core.types import ChatReply, InvalidToolCall, Timings, ToolCall, Usage
+from vessel_core.types import ChatReply, Delta, InvalidToolCall, Progress, Timings, ToolCall, ToolCallDelta, Usage
 
 CALL: ToolCall = {"id": "a", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}
 REPLIES = {
@@ -78,9 +78,42 @@ PARTS = [
 ]
 
 
+def streamed(delta: Delta) -> ChatGenerationChunk:
+    """Return the chunk of a delta, of the class that is really streamed."""
+    made = Chunks().of(delta)
+    assert made is not None
+    return made
+
+
+LOGPROB: dict[str, Any] = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
+PROGRESS = {"status": "reading", "completed": 2, "total": 3, "unit": "tokens"}
+VESSEL = {"model_provider": "vessel"}
+
+
 @pytest.mark.parametrize(
     ("made", "fields"),
     [
+        (streamed(Delta("Hi")), {"content": "Hi"}),
+        (
+            streamed(Delta("Hi", logprobs=[LOGPROB])),
+            {"content": "Hi", "response_metadata": {**VESSEL, "logprobs": {"content": [LOGPROB]}}},
+        ),
+        (
+            streamed(Delta(progress=Progress("reading", 2, 3, "tokens"))),
+            {"content": "", "response_metadata": {**VESSEL, "progress": [PROGRESS]}},
+        ),
+        (
+            streamed(Delta("Hi", reasoning="Hm", logprobs=[LOGPROB], progress=Progress("reading", 2, 3, "tokens"))),
+            {
+                "content": "Hi",
+                "additional_kwargs": {"reasoning_content": "Hm"},
+                "response_metadata": {**VESSEL, "logprobs": {"content": [LOGPROB]}, "progress": [PROGRESS]},
+            },
+        ),
+        (
+            streamed(Delta(tool_calls=[ToolCallDelta(0, "1", "f", '{"a": 1}')])),
+            {"content": "", "tool_call_chunks": [PIECE]},
+        ),
         (chunk("Hi"), {"content": "Hi"}),
         (chunk(""), {"content": ""}),
         (chunk("Hi", reasoning="Hm"), {"content": "Hi", "additional_kwargs": {"reasoning_content": "Hm"}}),
@@ -109,13 +142,15 @@ def test_a_chunk_made_by_hand_is_a_validated_one_in_every_field(
     message = AIMessageChunk(**everything)
     validated = ChatGenerationChunk(message=message)
     for mine, theirs in ((made, validated), (made.message, validated.message)):
-        assert type(mine) is type(theirs)
+        assert isinstance(mine, type(theirs))
         assert mine.__dict__.keys() == theirs.__dict__.keys() == type(theirs).model_fields.keys()
         for name in theirs.__dict__:
             assert getattr(mine, name) == getattr(theirs, name), name
         assert mine.__pydantic_extra__ == theirs.__pydantic_extra__
         assert mine.__pydantic_private__ == theirs.__pydantic_private__
         assert mine == theirs
+        assert theirs == mine
+        assert repr(mine) == repr(theirs)
         assert mine.model_dump() == theirs.model_dump()
         assert mine.model_copy(deep=True) == theirs
     said = {name: getattr(made.message, name) for name in made.message.model_fields_set}

@@ -7,6 +7,7 @@ built so to one that pydantic validated, field by field. Validating a chunk take
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -48,7 +49,7 @@ def stands_for(kind: type[BaseModel]) -> Callable[[type[M]], type[M]]:
             return plain(self).__eq__(plain(other))
 
         def reduced(self: M, protocol: Any) -> Any:
-            return plain(self).__reduce_ex__(protocol)
+            return copy, (plain(self),)
 
         for name, value in {"__eq__": equals, "__hash__": None, "__reduce_ex__": reduced}.items():
             setattr(made, name, value)

@@ -98,9 +98,9 @@ class Reading:
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a JSON text. What the quick parser refuses (a newline in a string, half an emoji) isn't yet wrong."""
+    """Return the value of a JSON text. The quick parser refuses what is right here: a newline in a string, NaN, half an emoji."""
     try:
-        return from_json(text)
+        return from_json(text, allow_inf_nan=False)
     except (ValueError, TypeError):
         return _decoded(text)
 
