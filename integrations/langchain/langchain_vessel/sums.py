@@ -121,7 +121,7 @@ class Chunk(_Whole):
     __slots__ = ("_readings",)
 
     def __add__(self, other: Any) -> Any:
-        """Return the sum with another chunk, or with several. But for the arguments of calls it is LangChain's work."""
+        """Return the sum with another chunk. All but the arguments of calls, and a sum with several, is LangChain's work."""
         if not isinstance(other, AIMessageChunk) or _finishes_blocks(self, other):
             return super().__add__(other)
         pieces = merge_lists(self.tool_call_chunks, other.tool_call_chunks)
@@ -129,12 +129,14 @@ class Chunk(_Whole):
             return super().__add__(other)
         total = add_ai_message_chunks(_without_calls(self), _without_calls(other))
         total.tool_call_chunks = [
-            tool_call_chunk(name=piece["name"], args=piece["args"], id=piece["id"], index=piece["index"])
+            tool_call_chunk(
+                name=piece.get("name"), args=piece.get("args"), id=piece.get("id"), index=piece.get("index")
+            )
             for piece in pieces
         ]
         before: list[Reading] = getattr(self, "_readings", [])
         readings = [
-            _read(piece["args"] or "", before[at] if at < len(before) else None)
+            _read(piece["args"] or "", before[at] if at < len(before) else Reading())
             for at, piece in enumerate(total.tool_call_chunks)
         ]
         _set_calls(total, readings)
@@ -142,8 +144,9 @@ class Chunk(_Whole):
         return total
 
 
-def _read(text: str, before: Reading | None) -> Reading:
-    return (before if before is not None and text.startswith(before.text) else Reading()).on(text)
+def _read(text: str, before: Reading) -> Reading:
+    """Read on; from the beginning, if what has been read was changed."""
+    return (before if text.startswith(before.text) else Reading()).on(text)
 
 
 def _set_calls(total: AIMessageChunk, readings: list[Reading]) -> None:
