@@ -51,8 +51,8 @@ def stands_for(kind: type[BaseModel]) -> Callable[[type[M]], type[M]]:
         def reduced(self: M, protocol: Any) -> Any:
             return copy, (plain(self),)
 
-        for name, value in {"__eq__": equals, "__hash__": None, "__reduce_ex__": reduced}.items():
-            setattr(made, name, value)
+        made.__eq__ = equals
+        made.__reduce_ex__ = reduced
         made.__module__, made.__name__, made.__qualname__ = kind.__module__, kind.__name__, kind.__qualname__
         return made
 
