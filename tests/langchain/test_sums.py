@@ -38,7 +38,7 @@ from vessel_core.types import Delta, Progress, ToolCallDelta, Usage
 
 from tests.fake_server import llamacpp_server
 from tests.langchain import scripted
-from tests.langchain.ways import BETA, model
+from tests.langchain.ways import BETA, OUTPUT_VERSIONS, model
 
 pytestmark = pytest.mark.filterwarnings(BETA)
 
@@ -399,7 +399,10 @@ def test_a_whole_message_of_a_sum_is_an_aimessage() -> None:
     assert generated.generations[0].message == whole
 
 
-def test_a_chain_and_its_tracers_make_langchain_complete_no_part_of_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("output_version", OUTPUT_VERSIONS)
+def test_a_chain_and_its_tracers_make_langchain_complete_no_part_of_a_call(
+    monkeypatch: pytest.MonkeyPatch, output_version: str
+) -> None:
     arguments = json.dumps({"text": "a line\n" * 20})
     stream = scripted.piece({"tool_calls": [{"index": 0, "id": "1", "function": {"name": "write", "arguments": ""}}]})
     for at in range(0, len(arguments), 2):
@@ -412,12 +415,16 @@ def test_a_chain_and_its_tracers_make_langchain_complete_no_part_of_a_call(monke
 
     monkeypatch.setattr(langchain_ai, "parse_partial_json", parsing)
     with llamacpp_server(stream + scripted.ending("tool_calls")) as server:
-        chain: Any = RunnableLambda[str, str](lambda text: text) | model(server, together=False)
+        chain: Any = RunnableLambda[str, str](lambda text: text) | model(
+            server, together=False, output_version=output_version
+        )
         total, *others = chain.stream("x")
     for each in others:
         total = total + each
     assert total.tool_calls[0]["args"] == json.loads(arguments)
-    assert set(completed) <= {arguments}  # the model's own tracer is given one sum of all
+    assert set(completed) <= {
+        arguments
+    }  # in the one sum of all that the model's own tracer is given, and with the last chunk of v1
 
 
 def test_a_graph_streams_chunks_and_keeps_a_message() -> None:
