@@ -70,7 +70,7 @@ lock: $(READY) ## pin the newest versions of what is needed, with hashes
 	$(RUN)/python -m pip install --quiet uv
 	cd requirements && for name in *.in; do \
 		../$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
-			$$(test $$name = $${name#frameworks-} || echo --no-deps) --custom-compile-command "make lock" \
+			$$(case $$name in frameworks-*|bench-openai.in) echo --no-deps;; esac) --custom-compile-command "make lock" \
 			$$name -o $${name%.in}.txt || exit 1; done
 
 docs: .venv-docs/.ready ## build the documentation's site into site/; a broken link is an error
@@ -88,7 +88,7 @@ container-network: $(READY) ## as root: try the way from a container to the host
 container-image: $(READY) ## with Docker: build the image of docker-compose.yml, reach a server from it, run the notebooks in it
 	$(RUN)/python -m tests.containers.image
 
-bench: .venv-bench/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
+bench: .venv-bench/openai/.ready ## measure against the peers, in an environment of their own (QUICK=1: three minutes; FIGURES="P1 P7")
 	.venv-bench/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(FIGURES)
 
 compare: .venv-bench/.ready ## measure the table of docs/langchain-compared.md again, for us and the peers
@@ -105,6 +105,11 @@ bench-check: $(READY) ## compare the calls a token takes with the stored baselin
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	$(@D)/bin/python -m pip install $(OURS)
+	touch $@
+
+.venv-bench/openai/.ready: requirements/bench-openai.txt .venv-bench/.ready
+	rm -rf $(@D)
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(@D) -r $<
 	touch $@
 
 .venv-llama-server/.ready: requirements/llama-server.txt

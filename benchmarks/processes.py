@@ -17,14 +17,22 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 
+NEWEST_OPENAI = str(Path(sys.prefix) / "openai")
+WITH_NEWEST_OPENAI = ("ChatOpenAI", "OpenAIEmbeddings")
+"""Clients that take the newest openai; LlamaIndex's want an older one, which the environment has."""
+
 
 class Process:
     """A child that speaks in lines over its standard streams, and ends when they are closed."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, over: str = "") -> None:
+        """Start it; packages in the folder `over` are taken before those of the environment."""
         command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+        environment = (
+            {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([over, ENVIRONMENT["PYTHONPATH"]])} if over else ENVIRONMENT
+        )
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=ENVIRONMENT
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
         )
 
     def __enter__(self) -> Self:
@@ -67,4 +75,4 @@ def start_stub() -> tuple[Process, str]:
 
 def start_worker(client: str, url: str) -> Process:
     """Start a worker for a client."""
-    return Process("benchmarks.worker", client, url)
+    return Process("benchmarks.worker", client, url, over=NEWEST_OPENAI if client in WITH_NEWEST_OPENAI else "")

@@ -29,7 +29,7 @@ def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
         (figures.paced(), few),
         (figures.per_call(), rounds),
         (figures.embeddings(), few),
-        (figures.concurrent(200 if quick else 2000), 1),
+        (figures.concurrent(200 if quick else 2000), few),
         (figures.growth(16000 if quick else 64000), few),
         (figures.adding(), 1),
         (figures.start(), few + 2),
