@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -12,11 +12,13 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import is_typeddict
 
 from langchain_vessel import structured
-from langchain_vessel.answers import AnswerParser, with_raw
 from langchain_vessel.batches import Batches
 from langchain_vessel.errors import langchain_errors
 from langchain_vessel.tools import ToolLike, to_allowed, to_tool_choice, to_tools
 from langchain_vessel.typed_dicts import typed_dict_schema
+
+if TYPE_CHECKING:
+    from langchain_vessel.answers import AnswerParser
 
 
 class ToolBinding(Batches):
@@ -75,6 +77,8 @@ class ToolBinding(Batches):
 
             chat.with_structured_output(Person).invoke("Ada Lovelace was born in 1815.")
         """
+        from langchain_vessel.answers import with_raw  # only here: who asks for no form does not wait for its parser
+
         if schema is None and method != "json_mode":
             raise ValueError(f"A schema is needed for method={method!r}.")
         shown = typed_dict_schema(schema) if is_typeddict(schema) else schema  # LangChain's tracer can't read each
@@ -103,6 +107,8 @@ class ToolBinding(Batches):
 
 def _parser(schema: Any, tool: str | None = None) -> AnswerParser:
     """Return what reads an answer: into the class if it is pydantic's, else checked against the schema if there is one."""
+    from langchain_vessel.answers import AnswerParser  # as above
+
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         return AnswerParser(cls=schema, tool=tool)
     form = None if schema is None else dict(structured.to_json_schema(schema)["schema"])
