@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -162,7 +163,7 @@ HOSTILE: dict[str, Hostile] = {
         lambda: stream(endless=b"data: {\n" * 10_000, times=1024),
         "ResponseTooLarge",
     ),
-    "an endless error": Hostile("openai", lambda: Response(500, pieces=iter([b"a" * MEBI] * 64)), "ResponseTooLarge"),
+    "an endless error": Hostile("openai", lambda: Response(500, pieces=iter([b"a" * MEBI] * 64)), "ServerError"),
     "a million headers": Hostile("openai", lambda: raw(HEAD, endless=b"a: b\r\n", times=1_000_000), "ProtocolError"),
     "a long header": Hostile("openai", lambda: raw(HEAD + b"a: ", endless=b"b" * MEBI, times=2), "ProtocolError"),
     "a long status": Hostile("openai", lambda: raw(b"HTTP/1.1 200 ", endless=b"b" * MEBI, times=2), "ProtocolError"),
@@ -174,7 +175,7 @@ HOSTILE: dict[str, Hostile] = {
     "small values in a stream": Hostile("openai", lambda: stream(b"data: " + SMALL + b"\n\n"), "ResponseTooLarge"),
     "small values in a line": Hostile("ollama", lambda: stream(SMALL + b"\n", kind=NDJSON), "ResponseTooLarge"),
     "small values in a document": Hostile("openai", lambda: stream(SMALL, kind="application/json"), "ResponseTooLarge"),
-    "small values in an error": Hostile("openai", lambda: Response(400, body=SMALL), "ResponseTooLarge"),
+    "small values in an error": Hostile("openai", lambda: Response(400, body=SMALL), "BadRequest"),
     "a long document": Hostile(
         "openai",
         lambda: stream(b"[", endless=b"1.5," * 16_384, times=1024, kind="application/json"),
@@ -310,7 +311,7 @@ HOSTILE: dict[str, Hostile] = {
     ),
     "numbers in a stream": Hostile(
         "openai",
-        lambda: stream(event(b"300,", b'{"choices":[],"x":[', b"1]}")),
+        lambda: stream(event(b"300,", b'{"choices":[],"x":[', b"1]}", 1_800_000)),
         "StreamInterrupted",
     ),
     "names in a stream": Hostile(
@@ -447,6 +448,33 @@ HOSTILE: dict[str, Hostile] = {
             ("vectors of a number each", b'{"embedding":"AAAAAA=="},', BATCHED),
             ("vectors without a number", b'{"embedding":""},', BATCHED // 3),
             ("wide vectors", b'{"embedding":"' + EMOJI + b"A" * 8000 + b'"},', BATCHED),
+        )
+    },
+    **{
+        f"texts on every route of {backend}, {where}": Hostile(
+            backend,
+            lambda before=before, after=after: listed('"éé",'.encode(), before, after, 1_280_000),
+            "none|Unsupported|ProtocolError",
+            "models",
+        )
+        for backend in ("llamacpp", "lmstudio", "ollama")
+        for where, before, after in (
+            ("beside the models", b'{"x":[', b"1]}"),
+            ("in a model", b'{"data":[{"id":"m","x":[', b"1]}]}"),
+        )
+    },
+    **{
+        f"a batch that is too large, says {what}": Hostile(
+            "openai",
+            lambda unit=unit, size=size: replace(
+                listed(unit, b'{"error":{"message":"input is too large to process","x":[', b"1]}}", size), status=500
+            ),
+            "InputTooLarge|ServerError",
+            "batch",
+        )
+        for what, unit, size in (
+            ("a long error", b'"' + b"a" * 1000 + b'",', DOCUMENT),
+            ("a dear error", b"[],", 450_000),
         )
     },
     "a batch of the most numbers": Hostile("openai", lambda: most_numbers(b""), "ProtocolError", "batch"),

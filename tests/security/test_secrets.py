@@ -29,6 +29,7 @@ from typer.testing import CliRunner
 from vessel_core import Client
 from vessel_core.cli.app import app
 from vessel_core.errors import VesselError
+from vessel_core.hiding import TELLING
 from vessel_core.transport import sync_shell
 from vessel_core.transport.through_httpx import ThroughHTTPX
 
@@ -45,7 +46,8 @@ TEXT = transcript("llamacpp/text.sse")
 
 def secrets(port: int) -> dict[str, Any]:
     """Return the arguments that hold the key."""
-    headers = {"X-Api-Key": KEY, "Cookie": f"session={KEY}", "X-Auth-Token": KEY}
+    names = [f"X-{word.title()}" for word in TELLING]
+    headers = {**dict.fromkeys(names, KEY), "Cookie": f"session={KEY}", "X-Auth-Token": KEY}
     return {"base_url": f"http://ann:{KEY}@127.0.0.1:{port}/v1", "api_key": KEY, "headers": headers, "model": "m"}
 
 

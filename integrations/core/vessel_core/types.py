@@ -199,7 +199,7 @@ class ServerInfo:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much of a reply is taken in, in bytes: of one `line` or event of a stream; of a `document`, such as a list of
-    models or an error, to which what was sent adds twice its size, and each vector 128 KiB; of a whole `body` of any kind; of
+    models, to which what was sent adds twice its size, and each vector 128 KiB; of a whole `body` of any kind; of
     the `answer` that a stream makes, in memory, where a single emoji makes each character of its text take four.
 
     What is longer is `ResponseTooLarge`, as soon as it is.

@@ -331,8 +331,8 @@ def test_levels_are_counted_beside_texts_and_numbers_whatever_these_hold(text: s
 
 
 def test_a_long_reply_of_too_many_small_values_is_refused_before_it_is_parsed() -> None:
-    numbers = b"[" + b"1.5," * 500_000 + b"1]"
-    assert len(loads(numbers)) == 500_001
+    numbers = b"[" + b"1.5," * 400_000 + b"1]"
+    assert len(loads(numbers)) == 400_001
     for value in (b"1.5,", b"{},", b"[],", b'"",', b'{"a":1},'):
         with pytest.raises(ResponseTooLarge, match="so many values"):
             loads(b"[" + value * 700_000 + b"1]")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vessel_core import Embeddings
-from vessel_core.errors import ProtocolError, ResponseTooLarge
+from vessel_core.errors import ProtocolError, ResponseTooLarge, ServerError
 from vessel_core.wire import ollama, openai
 from vessel_core.wire.jsontext import MAX_COST, loads
 from vessel_core.wire.vectors import MOST_LISTS, MOST_NUMBERS
@@ -176,6 +176,32 @@ def test_vectors_are_what_json_says_whatever_stands_beside_them(
     sent = {"first": before, "model": '["embedding":"[1]', "data": [item, item], "last": after}
     made = openai.decode_embed(json.dumps(sent, indent=indent, ensure_ascii=ascii_only).encode(), 2, None)
     assert (made.vectors, made.model) == ([vector, vector], sent["model"])
+
+
+@pytest.mark.parametrize("beside", [[], [507], list(range(500))])
+def test_a_list_that_is_no_vector_is_what_it_is(beside: list[int]) -> None:
+    good = {"model": beside, "error": [], "data": [{"embedding": NUMBERS}], "usage": beside}
+    made = openai.decode_embed(json.dumps(good).encode(), 1, None)
+    assert (made.vectors, made.model, made.usage) == ([NUMBERS], None, None)
+
+
+def test_an_error_that_is_a_list_is_shown() -> None:
+    with pytest.raises(ServerError, match="507"):
+        openai.decode_embed(b'{"error":[507]}', 1, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ([], "sent 0 vectors for 1 texts"),
+        ([0.5] * 3, "sent 3 vectors"),
+        ([0.5] * 99, "neither a list of numbers nor base64 but number"),
+        (7, "no list"),
+    ],
+)
+def test_what_is_no_list_of_vectors_is_named(found: object, said: str) -> None:
+    with pytest.raises(ProtocolError, match=said):
+        ollama.decode_embed(json.dumps({"embeddings": found}).encode(), 1, None)
 
 
 def test_more_lists_than_are_looked_at_hide_no_vector() -> None:

@@ -20,7 +20,7 @@ from vessel_core.records import record
 from vessel_core.types import ModelInfo
 from vessel_core.wire import Call, Dialect, Quirks, Reply
 from vessel_core.wire.failures import check_health, json_body
-from vessel_core.wire.jsontext import MAX_COST, loads
+from vessel_core.wire.jsontext import loads
 from vessel_core.wire.reading import mapping, mappings, string
 
 MOST_ITEMS = 20_000
@@ -28,6 +28,9 @@ MOST_ITEMS = 20_000
 
 MOST_EVIDENCE = 2 * 1024 * 1024
 """Bytes of replies that are looked at to know a server: they are kept, and a text may take four times as many in memory."""
+
+DEAR = 4 * 1024 * 1024
+"""Bytes of memory from which on the values of such a reply are too many to be kept beside others."""
 
 T = TypeVar("T")
 Y = TypeVar("Y")
@@ -181,6 +184,7 @@ def followed(flow: Flow[T], asked: Callable[[Call], Generator[Y, S, Reply]]) -> 
                 call = flow.throw(error)
             else:
                 call = _read(flow, reply)
+                del reply  # what it holds need not stay until the next one is read
     except StopIteration as stop:
         return stop.value
 
@@ -201,8 +205,8 @@ def noting(flow: Flow[T], evidence: dict[str, Any]) -> Flow[T]:
         reply = yield call
         evidence[""] = reply.headers.get("server", "")
         if len(reply.body) <= MOST_EVIDENCE:
-            with suppress(ValueError):
-                evidence[call.path] = document = loads(reply.body, most=MAX_COST + reply.more)
+            with suppress(ValueError, ResponseTooLarge):
+                evidence[call.path] = document = loads(reply.body, most=DEAR)
                 return replace(reply, document=document)  # it may be large, and is parsed once
         return reply
 

@@ -56,6 +56,8 @@ class AsyncTransport:
         body = BytesIO()  # a list of pieces would take as much again when they are joined
         async for data in self.pieces(incoming):
             body.write(data)
+            if incoming.enough is not None and body.tell() > incoming.enough:
+                break
         head = incoming.reply
         return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
 

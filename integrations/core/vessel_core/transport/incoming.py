@@ -33,7 +33,10 @@ VECTOR = 128 * 1024
 REPEATED = 2
 """How many times its size what was sent may take in a reply that repeats it: a token is no longer than its number."""
 
-DEARER = 6
+ERROR = 64 * 1024
+"""Bytes of an error that are read, beside what it may repeat; more of it says nothing more."""
+
+DEARER = 4.5
 """How many times its size a document may take in memory, beyond what any may."""
 
 MORE = "If it is, `limits=Limits(body=…, document=…, line=…)` takes more in."
@@ -155,9 +158,9 @@ class Response:
 class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
-    `good` tells that it is no error, `streams` that its body is a stream and no document; `patience` hears of what comes;
-    `since` is when the call began. `heard` is called with each read, where several hosts are looked after. A document may
-    repeat what was `sent`, so many bytes of JSON.
+    `good` tells that it is no error, of which `enough` bytes are read; `streams` that its body is a stream and no document;
+    `patience` hears of what comes; `since` is when the call began. `heard` is called with each read, where several hosts are
+    looked after. A document may repeat what was `sent`, so many bytes of JSON.
     """
 
     heard: Callable[[], None] | None = None
@@ -175,7 +178,8 @@ class Incoming:
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
         document = limits.document + REPEATED * sent + VECTOR * call.vectors
         limit = limits.body if self.streams else min(document, limits.body)
-        self.more: int = max(0, DEARER * (limits.document + REPEATED * sent) - MAX_COST)
+        self.enough: int | None = None if self.good else ERROR + REPEATED * sent
+        self.more: int = max(0, int(DEARER * (limits.document + REPEATED * sent)) - MAX_COST)
         self.answer: tuple[int, int] = limits.answer, call.tops
         self.body: Body = Body(self.reply.headers, limit, FEWER if call.vectors > 1 else MORE)
         self.patience: Patience = Patience(timeout, since)

@@ -74,7 +74,13 @@ class Transport:
     def read(self, incoming: Incoming) -> Reply:
         """Read the whole body of a reply."""
         body = BytesIO()  # a list of pieces would take as much again when they are joined
-        body.writelines(self.pieces(incoming))
+        if incoming.enough is None:
+            body.writelines(self.pieces(incoming))
+        else:
+            for data in self.pieces(incoming):
+                body.write(data)
+                if body.tell() > incoming.enough:
+                    break
         head = incoming.reply
         return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
 

@@ -18,13 +18,13 @@ MAX_DEPTH = 128
 SMALL = 128 * 1024
 """Characters up to which a document may hold what it likes."""
 
-MAX_COST = 24 * 1024 * 1024
+MAX_COST = 18 * 1024 * 1024
 """Bytes of memory that the values of a larger document may take, beside its texts: `[]` takes thirty times its own."""
 
 MOST_MENDED = 2 * 1024 * 1024
 """Characters up to which halves of characters are replaced: that takes a dozen times their memory."""
 
-MAX_TEXT_COST = MAX_COST // 4
+MAX_TEXT_COST = MAX_COST // 3
 """As much for JSON that a model wrote into a text: it is parsed by who takes it on as well."""
 
 NUMBER = 40

@@ -27,6 +27,9 @@ MOST_NUMBERS = 16_384
 MOST_LISTS = 16_384
 """Lists that are looked at, beside two for each text: without pooling a server sends one for each token."""
 
+SHORT = 64
+"""Bytes up to which a list stays where it is: it may be no vector, but an error's or nothing."""
+
 MOST_BESIDE = 4 * 1024 * 1024
 """Bytes a reply may have beside its vectors."""
 
@@ -34,7 +37,7 @@ COST_BESIDE = 2048
 """Bytes of memory that what stands beside each vector may take, its number and its names, in a long reply."""
 
 _MARK = os.urandom(8).hex()
-"""What begins the text that stands in for a vector; no server knows it."""
+"""What begins the text, in a list by itself, that stands in for a vector; no server knows it."""
 
 _UP_TO_A_VECTOR = re.compile(
     rb'(?:[^"\[]++|"(?!embedding"\s*+:\s*+")(?:[^"\\]++|\\.)*+")*+(?:"embedding"\s*+:\s*+"|\[)', re.DOTALL
@@ -76,7 +79,7 @@ class Vectors:
             return self._body
         parts, at = list[bytes](), 0
         for number, (start, end) in enumerate(self._spans):
-            parts += (self._body[at:start], f'"{_MARK}{number}"'.encode())
+            parts += (self._body[at:start], f'["{_MARK}{number}"]'.encode())
             at = end
         return b"".join([*parts, self._body[at:]])
 
@@ -99,20 +102,24 @@ class Vectors:
     def _row(self, value: Any) -> array[float]:
         """Read one vector: floats, base64 of little-endian float32, or one row nested in a list (quirks 77, 78)."""
         if isinstance(value, list):
-            rows = cast("list[Any]", value)
-            if not rows or not (isinstance(rows[0], list) or _is_mark(rows[0])):
-                return _of_list(rows)
-            if len(rows) == 1:
-                return self._row(rows[0])
+            row = cast("list[Any]", value)
+            if row and _is_mark(row[0]):
+                return self._taken_out(int(row[0].removeprefix(_MARK)))
+            if not row or not isinstance(row[0], list):
+                return _of_list(row)
+            if len(row) == 1:
+                return self._row(row[0])
             raise ProtocolError(
-                f"The server sent {len(rows)} vectors for one text: one for each token.",
+                f"The server sent {len(row)} vectors for one text: one for each token.",
                 hint="Start it with a pooling type (llama-server `--pooling mean`).",
             )
-        if not isinstance(value, str):
-            raise ProtocolError(f"An embedding is neither a list of numbers nor base64 but {type(value).__name__}.")
-        if not _is_mark(value):
-            return _of_base64(to_json(value))
-        start, end = self._spans[int(value.removeprefix(_MARK))]
+        if not isinstance(value, str) or _is_mark(value):
+            kind = "number" if isinstance(value, str) else type(value).__name__
+            raise ProtocolError(f"An embedding is neither a list of numbers nor base64 but {kind}.")
+        return _of_base64(to_json(value))
+
+    def _taken_out(self, number: int) -> array[float]:
+        start, end = self._spans[number]
         packed = self._body[start] == _QUOTE
         if ((end - start) * 3 // 16 if packed else self._body.count(b",", start, end)) > MOST_NUMBERS:
             raise ResponseTooLarge(f"A vector has more numbers than {MOST_NUMBERS:,}.", hint="See the server's log.")
@@ -121,7 +128,8 @@ class Vectors:
 
 
 def _spans(body: bytes, most: int) -> Iterator[tuple[int, int]]:
-    """Yield where vectors begin and end: lists in which no text, list or object is, and texts that are called `embedding`."""
+    """Yield where vectors begin and end: lists of some length in which no text, list or object is, and texts that
+    are called `embedding`."""
     at = 0
     for _ in range(most):
         found = _UP_TO_A_VECTOR.match(body, at)
@@ -137,7 +145,7 @@ def _spans(body: bytes, most: int) -> Iterator[tuple[int, int]]:
             at = start + 1
             inner = body.find(b"[", at)
             end = body.find(b"]", at, inner if inner >= 0 else len(body)) + 1
-            if end and body.find(b'"', at, end) < 0 and body.find(b"{", at, end) < 0:
+            if end > start + SHORT and body.find(b'"', at, end) < 0 and body.find(b"{", at, end) < 0:
                 yield start, end
                 at = end
 
@@ -163,12 +171,19 @@ def _of_json(part: bytes) -> array[float]:
     if b"l" in part or b"r" in part:  # null, false, true
         raise _no_numbers()
     try:
-        return _of_list(from_json(part))
+        numbers = from_json(part)
     except ValueError as error:
         raise ProtocolError(f"An embedding is a list that is no JSON: {_beginning(part)!r}.") from error
+    return _doubles(numbers)
 
 
 def _of_list(numbers: list[Any]) -> array[float]:
+    if bool in map(type, numbers):
+        raise _no_numbers()
+    return _doubles(numbers)
+
+
+def _doubles(numbers: list[Any]) -> array[float]:
     try:
         return array("d", numbers)
     except (TypeError, OverflowError):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from vessel_core import AsyncClient, Client, Limits, Routing, Timeout
 from vessel_core.address import without_logins
 from vessel_core.errors import InvalidConfig, did_you_mean
+from vessel_core.hiding import is_secret
 from vessel_core.merging import joined
 
 #: What other classes for local servers call these arguments.
@@ -31,7 +32,6 @@ CLIENTS = re.compile(r"(async_)?(http_|openai_)?client")
 
 #: Not pickled: secrets, and what carries connections.
 _LEFT_OUT = frozenset({"api_key", "headers", "http_transport", "async_http_transport"})
-_SECRET = re.compile(r"auth|key|token|cookie|secret|password", re.IGNORECASE)
 
 
 class ServerConnection(BaseModel):
@@ -208,7 +208,7 @@ class ServerConnection(BaseModel):
 
     @field_serializer("headers")
     def _open_headers(self, headers: dict[str, str | SecretStr]) -> dict[str, str]:
-        return {name: _secret(value).get_secret_value() for name, value in headers.items() if not _SECRET.search(name)}
+        return {name: _secret(value).get_secret_value() for name, value in headers.items() if not is_secret(name)}
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         """Say what is talked to, and what was set; no key, no header, none of core's own machinery."""
