@@ -31,7 +31,7 @@ def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
         (figures.embeddings(), few),
         (figures.concurrent(200 if quick else 2000), few),
         (figures.growth(16000 if quick else 64000), few),
-        (figures.adding(), 1),
+        (figures.adding(), few),
         (figures.start(), few + 2),
     ]
 
