@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import closing
 
 from vessel_core.address import Address, parse_address
 from vessel_core.async_drive import arun
 from vessel_core.backends import BACKENDS, Backend, recognise
-from vessel_core.backends.base import DEAR, MOST_EVIDENCE, Flow
+from vessel_core.backends.base import MOST_EVIDENCE, Flow
 from vessel_core.drive import run
 from vessel_core.errors import (
     AuthFailed,
@@ -22,7 +22,6 @@ from vessel_core.errors import (
     NoServerFound,
     ProtocolError,
     ResponseError,
-    ResponseTooLarge,
     ServerError,
     ServerTimeout,
     Unsupported,
@@ -99,9 +98,8 @@ def identify() -> Flow[Backend]:
             reply = yield Call("GET", path)
             evidence[""] = reply.headers.get("server", "")
             if len(reply.body) <= left:
+                evidence[path] = loads(reply.body)
                 left -= len(reply.body)
-                with suppress(ResponseTooLarge):
-                    evidence[path] = loads(reply.body, most=DEAR)
         except (ResponseError, Unsupported) as error:
             evidence[""] = error.response.headers.get("server", "") if error.response else ""
         except ValueError:

@@ -79,7 +79,7 @@ def test_what_is_no_base64_of_floats_is_named(sent: str) -> None:
 @pytest.mark.parametrize(
     "odd", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"null", b"true", b"false", b'"1"', b"{}", b"9" * 400]
 )
-@pytest.mark.parametrize("row", [b"[%b]", b"[1.0, %b]", b"[%b, 1.0]", b"[1.0, %b, 2.0]"])
+@pytest.mark.parametrize("row", [b"[%b]", b"[1.0, %b]", b"[%b, 1.0]", b"[1.0, %b, 2.0]", b"[%b" + b", 1.0" * 30 + b"]"])
 def test_what_is_no_number_is_an_error(row: bytes, odd: bytes) -> None:
     with pytest.raises(ProtocolError, match="holds NaN or something that is no number"):
         openai.decode_embed(written(row % odd), 1, None)
