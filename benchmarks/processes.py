@@ -15,6 +15,7 @@ ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     "LANGSMITH_TRACING": "false",
     "NO_PROXY": "127.0.0.1,localhost",
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's other threads are busy for 40 ms once it is loaded: that is no client's work
 }
 
 NEWEST_OPENAI = str(Path(sys.prefix) / "openai")

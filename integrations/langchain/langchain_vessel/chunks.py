@@ -13,10 +13,10 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.utils.json import parse_partial_json
 from vessel_core.types import Delta, ToolCallDelta
+from vessel_core.unvalidated import built, stands_for
 from vessel_core.wire.arguments import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
-from langchain_vessel.building import built, stands_for
 from langchain_vessel.replies import Ending, response_metadata, usage_metadata
 from langchain_vessel.sums import Chunk
 

@@ -10,10 +10,10 @@ from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from vessel_core.types import ChatReply, Delta, Gathering, Timings, ToolCallDelta, Usage
+from vessel_core.unvalidated import built
 from vessel_core.wire.arguments import parse_arguments
 
 from langchain_vessel.blocks import PROVIDER
-from langchain_vessel.building import built
 
 GIVEN = {"content", "additional_kwargs", "response_metadata", "tool_calls", "invalid_tool_calls", "usage_metadata"}
 """The fields of a whole message that are said."""

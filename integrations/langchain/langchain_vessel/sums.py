@@ -17,8 +17,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from langchain_core.utils._merge import merge_lists
 from pydantic import ConfigDict
 from pydantic_core import from_json
-
-from langchain_vessel.building import built, stands_for
+from vessel_core.unvalidated import built, stands_for
 
 _STRUCTURE = re.compile(r'[]["\\{}]')
 _SPACES = " \t\r\n"

@@ -16,24 +16,26 @@ from llama_index.core.base.llms.types import (
     ThinkingBlock,
     ToolCallBlock,
 )
-from llama_index.llms.vessel.building import (
-    CALL_FIELDS,
-    CHAT_FIELDS,
-    COMPLETION_FIELDS,
-    LOGPROB_FIELDS,
-    MESSAGE_FIELDS,
-    TEXT_FIELDS,
-    THINKING_FIELDS,
-    built,
-)
 from llama_index.llms.vessel.partial import Arguments
+from llama_index.llms.vessel.so_far import Growing, LateCompletion, LateText, LateThinking, late
 from vessel_core import Delta, Timings, Usage
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
+from vessel_core.unvalidated import built, plain
 from vessel_core.wire.arguments import parse_arguments
 from vessel_core.wire.reading import mappings, number
 
 ASSISTANT = MessageRole.ASSISTANT
+
+TEXT_FIELDS = {"text"}
+THINKING_FIELDS = {"content", "num_tokens"}
+CALL_FIELDS = {"tool_call_id", "tool_name", "tool_kwargs"}
+MESSAGE_FIELDS = {"role", "additional_kwargs", "blocks"}
+CHAT_FIELDS = {"message", "raw", "delta", "logprobs", "additional_kwargs"}
+COMPLETION_FIELDS = {"text", "additional_kwargs", "raw", "logprobs", "delta"}
+LOGPROB_FIELDS = {"token", "logprob", "bytes"}
+"""The fields that are said of each model."""
+
 TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
 
 
@@ -41,14 +43,14 @@ class Answer:
     """One answer: `take` each delta, then show it. The state of a stream is here, and lives as long as the stream."""
 
     def __init__(self) -> None:
-        self.text: str = ""
-        self.reasoning: str = ""
+        self._text = Growing()
+        self._reasoning = Growing()
         self._calls: list[_Call] = []
         self._finish: str | None = None
         self._raw: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
-        self._text_block = _text_block("")
+        self._text_block: TextBlock = built(TextBlock, {"block_type": "text", "text": ""}, TEXT_FIELDS)
         self._thinking_block: ThinkingBlock | None = None
         self._logprobs: list[list[LogProb]] = []
         self._newest: list[list[LogProb]] | None = None
@@ -56,11 +58,11 @@ class Answer:
     def take(self, delta: Delta) -> None:
         """Take the next piece."""
         if delta.text:
-            self.text += delta.text
-            self._text_block = _text_block(self.text)
+            self._text.add(delta.text)
+            self._text_block = late(LateText, self._text, {"block_type": "text"}, TEXT_FIELDS)
         if delta.reasoning:
-            self.reasoning += delta.reasoning
-            self._thinking_block = _thinking_block(self.reasoning, None)
+            self._reasoning.add(delta.reasoning)
+            self._think(None)
         if delta.tool_calls:
             self._take_calls(delta.tool_calls)
         if delta.model or delta.response_id:
@@ -78,7 +80,7 @@ class Answer:
         if delta is not None and (delta.reasoning or delta.progress):
             extra = {**extra, **_of_this_piece(delta)}
         fields = {
-            "message": self.message(),
+            "message": self._message(whole=delta is None),
             "raw": self._raw,
             "delta": None if delta is None else delta.text,
             "logprobs": (self._logprobs or None) if delta is None else self._newest,
@@ -89,25 +91,27 @@ class Answer:
     def completion(self, delta: Delta | None = None) -> CompletionResponse:
         """Return the answer so far as a completion; its `additional_kwargs` hold the thinking so far."""
         extra = {**self._extra, **self._told}
-        if self.reasoning:
-            extra["thinking"] = self.reasoning
+        if self._reasoning.length:
+            extra["thinking"] = str(self._reasoning)
         if delta is not None and (delta.reasoning or delta.progress):
             extra.update(_of_this_piece(delta))
         fields = {
-            "text": self.text,
             "additional_kwargs": extra,
             "raw": self._raw,
             "logprobs": (self._logprobs or None) if delta is None else self._newest,
             "delta": None if delta is None else delta.text,
         }
-        return built(CompletionResponse, fields, COMPLETION_FIELDS)
+        made = late(LateCompletion, self._text, fields, COMPLETION_FIELDS)
+        return plain(made) if delta is None else made
 
-    def message(self) -> ChatMessage:
+    def _message(self, *, whole: bool) -> ChatMessage:
         """Return the answer so far as a message: thinking, one text, tool calls."""
         blocks: list[Any] = [self._text_block]
         extra: dict[str, Any] = {}
         if self._thinking_block is not None:
             blocks.insert(0, self._thinking_block)
+        if whole:
+            blocks = [plain(block) for block in blocks]
         if self._calls:
             self._show_calls(blocks, extra)
         if self._extra:
@@ -154,7 +158,11 @@ class Answer:
         counts = _said(usage, Usage.__dataclass_fields__)
         self._raw, self._told = {**self._raw, "usage": counts}, {**self._told, **counts}
         if usage.reasoning_tokens is not None and self._thinking_block is not None:
-            self._thinking_block = _thinking_block(self.reasoning, usage.reasoning_tokens)
+            self._think(usage.reasoning_tokens)
+
+    def _think(self, tokens: int | None) -> None:
+        fields: dict[str, Any] = {"block_type": "thinking", "num_tokens": tokens, "additional_information": {}}
+        self._thinking_block = late(LateThinking, self._reasoning, fields, THINKING_FIELDS)
 
 
 class _Call:
@@ -207,16 +215,6 @@ def _of_this_piece(delta: Delta) -> dict[str, Any]:
     """Return what belongs to one piece of a stream, and not to the answer: the next thoughts, how far the server is."""
     told: dict[str, Any] = {"thinking_delta": delta.reasoning} if delta.reasoning else {}
     return {**told, "progress": asdict(delta.progress)} if delta.progress else told
-
-
-def _text_block(text: str) -> TextBlock:
-    return built(TextBlock, {"block_type": "text", "text": text}, TEXT_FIELDS)
-
-
-def _thinking_block(content: str, tokens: int | None) -> ThinkingBlock:
-    fields: dict[str, Any] = {"block_type": "thinking", "content": content, "num_tokens": tokens}
-    fields["additional_information"] = {}
-    return built(ThinkingBlock, fields, THINKING_FIELDS)
 
 
 def _said(value: Usage | Timings, names: Iterable[str]) -> dict[str, Any]:

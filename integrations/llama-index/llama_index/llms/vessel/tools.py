@@ -8,11 +8,13 @@ from typing import Any, cast
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
-from llama_index.llms.vessel.building import SELECTION_FIELDS, built
 from llama_index.llms.vessel.partial import Arguments, partial_object
 from vessel_core import Tool
 from vessel_core.errors import InvalidOutput, InvalidRequest
+from vessel_core.unvalidated import built
 from vessel_core.wire.arguments import mended_arguments
+
+SELECTION_FIELDS = {"tool_id", "tool_name", "tool_kwargs"}
 
 
 def tool_spec(tool: BaseTool) -> Tool:
