@@ -15,7 +15,6 @@ CLIENTS: dict[str, Callable[[str], Any]] = {
     "ChatVessel on Ollama": ours.chat_vessel("ollama"),
     "ChatVessel on Ollama, apart": ours.chat_vessel("ollama", together=False),
     "vessel_core, 2,000 at once": ours.core("llamacpp", at_once=2000),
-    "ChatVessel, 1,000 at once": ours.chat_vessel("llamacpp", at_once=1000),
     "Vessel": ours.vessel("llamacpp"),
     "Vessel, apart": ours.vessel("llamacpp", together=False),
     "Vessel on Ollama": ours.vessel("ollama"),

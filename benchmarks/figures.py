@@ -146,14 +146,12 @@ def concurrent(streams: int) -> list[Row]:
     peer = "ChatOpenAI"
     rows = [
         Row("P5", "µs a token", many("ChatVessel", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
-        Row("P5", "µs a token", many("ChatVessel, 1,000 at once", "cpu", tokens), many(peer, "cpu", tokens), 1 / 8),
         Row("P5", "peak memory", many("ChatVessel", "memory"), many(peer, "memory"), 1, "MB"),
-        Row("P5", "peak memory", many("ChatVessel, 1,000 at once", "memory"), many(peer, "memory"), 1, "MB"),
         Row("P5", "peak memory", many("vessel_core", "memory"), None, 100, "MB"),
         Row("P5", "peak memory", many("vessel_core, 2,000 at once", "memory"), None, 100, "MB"),
     ]
     done = f"answers that came whole, of {streams}"
-    clients = ("ChatVessel", "ChatVessel, 1,000 at once", "Vessel", "vessel_core", "vessel_core, 2,000 at once", peer)
+    clients = ("ChatVessel", "Vessel", "vessel_core", "vessel_core, 2,000 at once", peer)
     return rows + [Row("P5", done, many(client, "done"), None, streams, "", least=True) for client in clients]
 
 

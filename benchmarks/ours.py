@@ -23,19 +23,10 @@ class Core(Chat):
         return self.of(model)[0].chat([{"role": "user", "content": PROMPT}]).text
 
 
-def allow(at_once: int | None) -> None:
-    """Have so many calls at once, which is no option of ours."""
-    if at_once is not None:
-        from vessel_core.transport import async_shell
-
-        async_shell.MOST_AT_ONCE = at_once
-
-
-def chat_vessel(backend: str, *, at_once: int | None = None, **options: Any) -> Callable[[str], LangChain]:
+def chat_vessel(backend: str, **options: Any) -> Callable[[str], LangChain]:
     def make(url: str, model: str) -> Any:
         from langchain_vessel import ChatVessel
 
-        allow(at_once)
         return ChatVessel(backend=backend, base_url=url, model=model, **options)
 
     return lambda url: LangChain(url, make)
@@ -54,7 +45,10 @@ def core(backend: str, *, at_once: int | None = None, **options: Any) -> Callabl
     def make(url: str, model: str) -> Any:
         from vessel_core import Client
 
-        allow(at_once)
+        if at_once is not None:  # more than a client makes
+            from vessel_core.transport import async_shell
+
+            async_shell.most_at_once = lambda: at_once
         client = Client(backend, base_url=url, model=model, **options)
         return client, client.to_async()
 

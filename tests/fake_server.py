@@ -27,7 +27,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import select
 import socket
 import struct
 import threading
@@ -36,6 +35,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, cast
+
+from tests.sockets import readable
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 SSE = "text/event-stream"
@@ -306,8 +307,7 @@ def _head(response: Response, framing: str, always: Mapping[str, str]) -> bytes:
 
 
 def _hung_up(connection: socket.socket) -> bool:
-    readable, _, _ = select.select([connection], [], [], 0)
-    return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
+    return readable(connection) and connection.recv(1, socket.MSG_PEEK) == b""
 
 
 def _shut(connection: socket.socket) -> None:

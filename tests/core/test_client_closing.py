@@ -85,7 +85,7 @@ async def test_a_call_whose_client_is_closed_is_made_on_no_other_host(chat: Call
 async def test_a_call_that_waits_for_its_turn_when_its_client_is_closed_is_not_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(async_shell, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(async_shell, "most_at_once", lambda: 1)
     with silent() as server:
         client = AsyncClient("llamacpp", base_url=server.base_url, model="m")
         ended = await closed_meanwhile(client, [client.chat(HELLO) for _ in range(3)], server)

@@ -23,7 +23,7 @@ import pytest
 import uvloop
 from vessel_core import AsyncClient, Client, Message, Timeout
 from vessel_core.local import LocalServer
-from vessel_core.transport import outgoing
+from vessel_core.transport import calls, outgoing
 from vessel_core.transport.connection import Connection
 
 from tests.core.driving import Connect, Tap
@@ -410,3 +410,19 @@ def test_threads_that_make_the_first_call_at_once_share_their_connections(monkey
         with ThreadPoolExecutor(2) as threads:
             one, other = threads.map(session._connected, [client.target.patience(True)] * 2)
     assert one is other
+
+
+@pytest.mark.parametrize(("files", "at_once"), [(1024, 256), (256, 64), (2, 1), (1_048_576, 1000), (-1, 1000)])
+def test_calls_at_once_leave_files_for_the_rest_of_the_process(
+    files: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(_: int) -> tuple[int, int]:
+        return files, -1
+
+    monkeypatch.setattr("resource.getrlimit", limit)
+    assert calls.most_at_once() == at_once
+
+
+def test_calls_at_once_where_sockets_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "resource", None)
+    assert calls.most_at_once() == 256

@@ -533,7 +533,7 @@ def test_a_head_that_drips_is_waited_for_as_long_as_for_one_read() -> None:
 
 @pytest.mark.parametrize("first", ["fails", "is not read to its end"])
 def test_a_call_gives_its_turn_back_however_it_ends(first: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync_shell, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(sync_shell, "most_at_once", lambda: 1)
     script = Talk.fin if first == "fails" else endless
     with FaultServer(script, script, ok) as server:
         with Client("llamacpp", base_url=server.url, model="m", max_retries=0, timeout=1.0) as client:

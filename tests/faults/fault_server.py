@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import select
 import socket
 import ssl
 import struct
@@ -18,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.sockets import readable
 
 SSE = "text/event-stream"
 JSON = "application/json"
@@ -96,7 +97,7 @@ class Talk:
         """Say nothing for a while; end if the client hangs up, or the test is over, which hangs up too."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if select.select([self.connection], [], [], left)[0]:
+            if readable(self.connection, left):
                 if self.hung_up():
                     raise Gone
                 self.over.wait(min(left, 0.005))  # the next request, which is not heard yet
@@ -112,9 +113,10 @@ class Talk:
 
 def hung_up(connection: socket.socket) -> bool:
     """Tell whether the other end of a connection has hung up: the kernel knows, whoever listens."""
-    readable, _, _ = select.select([connection], [], [], 0)
     try:
-        return bool(readable) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""  # TLS itself can't peek
+        return (
+            readable(connection) and socket.socket.recv(connection, 1, socket.MSG_PEEK) == b""
+        )  # TLS itself can't peek
     except OSError:
         return True
 

@@ -87,7 +87,7 @@ def cancels() -> dict[str, Any]:
     """Stop ten thousand calls of the core for ten places, and then take all ten; sync and async."""
     with pytest.MonkeyPatch.context() as patch:
         for shell in ("sync_shell", "async_shell"):
-            patch.setattr(f"vessel_core.transport.{shell}.MOST_AT_ONCE", POOL)
+            patch.setattr(f"vessel_core.transport.{shell}.most_at_once", lambda: POOL)
         for driver in CORE:
             script = [sometimes_endless if is_async(driver) else endless]
 

@@ -48,7 +48,7 @@ POOL = 10
 @pytest.fixture
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     for shell in ("sync_shell", "async_shell"):
-        monkeypatch.setattr(f"vessel_core.transport.{shell}.MOST_AT_ONCE", POOL)
+        monkeypatch.setattr(f"vessel_core.transport.{shell}.most_at_once", lambda: POOL)
 
 
 def sometimes_endless(talk: Talk) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from vessel_core.errors import VesselError
-from vessel_core.transport.calls import LAST_BYTES, LAST_READS, MOST_AT_ONCE, Watch, head_stage, longest_queue, no_turn
+from vessel_core.transport.calls import LAST_BYTES, LAST_READS, Watch, head_stage, longest_queue, most_at_once, no_turn
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import HUNG_UP, mapped, translated
 from vessel_core.transport.incoming import Incoming, Response
@@ -218,7 +218,7 @@ class _LoopPool:
 
     def __init__(self, pool: AsyncPool, owner: AsyncTransport, loop: asyncio.AbstractEventLoop) -> None:
         self.pool = pool
-        self.turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self.turns = asyncio.Semaphore(most_at_once())
         self.closed = False
         self.pid = os.getpid()
         self.life = _live(pool)

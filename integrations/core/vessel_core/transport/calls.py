@@ -14,14 +14,19 @@ from vessel_core.transport.faults import Stage
 from vessel_core.types import Timeout
 from vessel_core.wire import Call
 
+try:
+    import resource
+except ImportError:  # Windows, where sockets are no files
+    resource = None
+
 LAST_BYTES = 0.03
 """Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
 
 LAST_READS = 3
 """How many more reads that may take: what still sends after its answer's end is hung up on."""
 
-MOST_AT_ONCE = 256
-"""How many calls a client makes at once; others wait for their turn. A process may often open no more than 1024 files."""
+MOST_AT_ONCE = 1000
+"""How many calls a client makes at once, where a process may open many files."""
 
 
 class Networks:
@@ -97,6 +102,17 @@ class Watch:
         self._extensions.pop("trace", None)
 
 
+def most_at_once() -> int:
+    """Return how many calls a client makes at once; others wait for their turn.
+
+    That is a quarter of the files which the process may open (`ulimit -n`, often 1,024), since it has others to open.
+    """
+    if resource is None:
+        return 256
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_AT_ONCE if files == resource.RLIM_INFINITY else max(1, min(MOST_AT_ONCE, files // 4))
+
+
 def head_stage(call: Call) -> Stage:
     """Return what is waited for before a reply begins."""
     return "generation" if call.stream else "call"
@@ -109,5 +125,5 @@ def longest_queue(call: Call, timeout: Timeout) -> float | None:
 
 def no_turn(call: Call) -> VesselError:
     """Return the error of a call whose turn did not come."""
-    message = f"{MOST_AT_ONCE} other calls of this client did not end in time for this one to begin."
+    message = f"{most_at_once()} other calls of this client did not end in time for this one to begin."
     return FirstTokenTimeout(message) if call.stream else ServerTimeout(message)

@@ -17,11 +17,11 @@ from vessel_core.errors import VesselError
 from vessel_core.transport.calls import (
     LAST_BYTES,
     LAST_READS,
-    MOST_AT_ONCE,
     Networks,
     Watch,
     head_stage,
     longest_queue,
+    most_at_once,
     no_turn,
 )
 from vessel_core.transport.connection import Connection
@@ -152,7 +152,7 @@ def _new_pool(connection: Connection) -> Pool:
 def _turns() -> SimpleQueue[None]:
     """Return as many turns as there are. The collector may end a call, and so give one back, in the middle of anything."""
     turns: SimpleQueue[None] = SimpleQueue()
-    for _ in range(MOST_AT_ONCE):
+    for _ in range(most_at_once()):
         turns.put(None)
     return turns
 
