@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import uvloop
 from vessel_core import AsyncClient, Client, Message, Timeout
+from vessel_core.errors import ServerTimeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import calls, outgoing
 from vessel_core.transport.connection import Connection
@@ -426,3 +427,25 @@ def test_calls_at_once_leave_files_for_the_rest_of_the_process(
 def test_calls_at_once_where_sockets_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "resource", None)
     assert calls.most_at_once() == 256
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("embed", [["x"]]),
+        ("rerank", ["x", ["y"]]),
+        ("count_tokens", ["x"]),
+        ("count_chat_tokens", [HELLO]),
+        ("tokenize", ["x"]),
+        ("detokenize", [[1]]),
+        ("apply_template", [HELLO]),
+        ("models", []),
+        ("model_info", []),
+        ("capabilities", []),
+    ],
+)
+def test_each_call_has_a_timeout_of_its_own(name: str, arguments: list[Any], connect: Connect) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", max_retries=0, timeout=600)
+        with pytest.raises(ServerTimeout, match="No answer in time"):
+            getattr(client, name)(*arguments, timeout=0.05)

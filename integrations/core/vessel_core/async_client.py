@@ -150,9 +150,11 @@ class AsyncClient:
             operations.rerank(self.target, query, documents, model, top_n), model, timeout=timeout
         )
 
-    async def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
+    async def count_tokens(
+        self, text: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> TokenCount:
         """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
-        return await self._session.run(operations.count_tokens(self.target, text, model), model)
+        return await self._session.run(operations.count_tokens(self.target, text, model), model, timeout=timeout)
 
     async def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
         """Count the tokens of a chat with its template and tools, or estimate them."""
@@ -161,13 +163,17 @@ class AsyncClient:
             operations.count_chat_tokens(self.target, request), request.model, timeout=fields.get("timeout")
         )
 
-    async def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
+    async def tokenize(
+        self, text: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
-        return await self._of_model(model, "tokenize", "tokenize text over HTTP", text)
+        return await self._of_model(model, "tokenize", "tokenize text over HTTP", text, timeout=timeout)
 
-    async def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
+    async def detokenize(
+        self, tokens: Sequence[int], *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> str:
         """Return the text of token ids (llama.cpp)."""
-        return await self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens)
+        return await self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens, timeout=timeout)
 
     async def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
@@ -176,9 +182,9 @@ class AsyncClient:
             operations.apply_template(self.target, request), request.model, timeout=fields.get("timeout")
         )
 
-    async def models(self) -> list[ModelInfo]:
+    async def models(self, *, timeout: Timeout | float | None = None) -> list[ModelInfo]:
         """List the models the server offers."""
-        return Models(await self._session.run(operations.models(self.target)))
+        return Models(await self._session.run(operations.models(self.target), timeout=timeout))
 
     async def model_info(
         self, model: str | None = None, *, kind: ModelKind = "chat", timeout: Timeout | float | None = None
@@ -186,9 +192,9 @@ class AsyncClient:
         """Describe a model, by default the one that is used for this kind of work; remembered."""
         return await self._session.run(operations.model_info(self.target, model, kind), model, timeout=timeout)
 
-    async def capabilities(self, model: str | None = None) -> Capabilities:
+    async def capabilities(self, model: str | None = None, *, timeout: Timeout | float | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""
-        return (await self.model_info(model)).capabilities
+        return (await self.model_info(model, timeout=timeout)).capabilities
 
     async def health(self) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
@@ -285,8 +291,12 @@ class AsyncClient:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    async def _of_model(self, model: str | None, name: str, needs: str, *arguments: Any) -> Any:
-        return await self._session.run(operations.of_model(self.target, model, name, needs, *arguments), model)
+    async def _of_model(
+        self, model: str | None, name: str, needs: str, *arguments: Any, timeout: Timeout | float | None = None
+    ) -> Any:
+        return await self._session.run(
+            operations.of_model(self.target, model, name, needs, *arguments), model, timeout=timeout
+        )
 
     async def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
         await self._session.run(operations.change(self.target, name, needs, *arguments), about)

@@ -149,9 +149,11 @@ class Client:
         """Return the documents' indices and scores, best first."""
         return self._session.run(operations.rerank(self.target, query, documents, model, top_n), model, timeout=timeout)
 
-    def count_tokens(self, text: str, *, model: str | None = None) -> TokenCount:
+    def count_tokens(
+        self, text: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> TokenCount:
         """Count the tokens of a text by the server's tokenizer; an estimate (`exact` is false) where it doesn't say."""
-        return self._session.run(operations.count_tokens(self.target, text, model), model)
+        return self._session.run(operations.count_tokens(self.target, text, model), model, timeout=timeout)
 
     def count_chat_tokens(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> TokenCount:
         """Count the tokens of a chat with its template and tools, or estimate them."""
@@ -160,13 +162,15 @@ class Client:
             operations.count_chat_tokens(self.target, request), request.model, timeout=fields.get("timeout")
         )
 
-    def tokenize(self, text: str, *, model: str | None = None) -> list[int]:
+    def tokenize(self, text: str, *, model: str | None = None, timeout: Timeout | float | None = None) -> list[int]:
         """Return the token ids of a text (llama.cpp)."""
-        return self._of_model(model, "tokenize", "tokenize text over HTTP", text)
+        return self._of_model(model, "tokenize", "tokenize text over HTTP", text, timeout=timeout)
 
-    def detokenize(self, tokens: Sequence[int], *, model: str | None = None) -> str:
+    def detokenize(
+        self, tokens: Sequence[int], *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> str:
         """Return the text of token ids (llama.cpp)."""
-        return self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens)
+        return self._of_model(model, "detokenize", "turn tokens into text over HTTP", tokens, timeout=timeout)
 
     def apply_template(self, messages: Iterable[Message], **fields: Unpack[ChatFields]) -> str:
         """Return the prompt that the model's template makes of a chat (llama.cpp)."""
@@ -175,9 +179,9 @@ class Client:
             operations.apply_template(self.target, request), request.model, timeout=fields.get("timeout")
         )
 
-    def models(self) -> list[ModelInfo]:
+    def models(self, *, timeout: Timeout | float | None = None) -> list[ModelInfo]:
         """List the models the server offers."""
-        return Models(self._session.run(operations.models(self.target)))
+        return Models(self._session.run(operations.models(self.target), timeout=timeout))
 
     def model_info(
         self, model: str | None = None, *, kind: ModelKind = "chat", timeout: Timeout | float | None = None
@@ -185,9 +189,9 @@ class Client:
         """Describe a model, by default the one that is used for this kind of work; remembered."""
         return self._session.run(operations.model_info(self.target, model, kind), model, timeout=timeout)
 
-    def capabilities(self, model: str | None = None) -> Capabilities:
+    def capabilities(self, model: str | None = None, *, timeout: Timeout | float | None = None) -> Capabilities:
         """Say what a model can do on this server; remembered."""
-        return self.model_info(model).capabilities
+        return self.model_info(model, timeout=timeout).capabilities
 
     def health(self) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
@@ -292,8 +296,12 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuilt, (self.target,))  # without key and connections
 
-    def _of_model(self, model: str | None, name: str, needs: str, *arguments: Any) -> Any:
-        return self._session.run(operations.of_model(self.target, model, name, needs, *arguments), model)
+    def _of_model(
+        self, model: str | None, name: str, needs: str, *arguments: Any, timeout: Timeout | float | None = None
+    ) -> Any:
+        return self._session.run(
+            operations.of_model(self.target, model, name, needs, *arguments), model, timeout=timeout
+        )
 
     def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
         self._session.run(operations.change(self.target, name, needs, *arguments), about)
