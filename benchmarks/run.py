@@ -30,9 +30,9 @@ def groups(quick: bool, rounds: int) -> list[tuple[list[Row], int]]:
         (figures.per_call(), rounds),
         (figures.embeddings(), few),
         (figures.concurrent(200 if quick else 2000), few),
-        (figures.growth(16000 if quick else 64000), few),
+        (figures.growth(16000 if quick else 64000), few + 2),
         (figures.adding(), few),
-        (figures.start(), few + 2),
+        (figures.start(), rounds),
     ]
 
 

@@ -425,7 +425,7 @@ def test_calls_at_once_leave_files_for_the_rest_of_the_process(
 
 
 def test_calls_at_once_where_sockets_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "resource", None)
+    monkeypatch.setitem(sys.modules, "resource", None)
     assert calls.most_at_once() == 256
 
 

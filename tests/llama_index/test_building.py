@@ -125,6 +125,16 @@ def test_a_tool_selection_is_what_validation_makes(at: int) -> None:
         same(made, ToolSelection(**made.__dict__))
 
 
+def test_what_is_set_of_one_is_said_of_no_other() -> None:
+    for response in shown(Answer.chat):
+        for model in (response, response.message, *response.message.blocks):
+            for name in type(model).model_fields:
+                setattr(model, name, getattr(model, name))
+    for response in shown(Answer.chat):
+        for block in response.message.blocks:
+            assert block.model_fields_set == validated_block(block).model_fields_set
+
+
 def test_earlier_chunks_stay_as_they_were() -> None:
     responses = shown(Answer.chat)
     assert [response.message.content for response in responses[:4]] == ["", "", "I", "I look"]

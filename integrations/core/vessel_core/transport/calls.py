@@ -14,11 +14,6 @@ from vessel_core.transport.faults import Stage
 from vessel_core.types import Timeout
 from vessel_core.wire import Call
 
-try:
-    import resource
-except ImportError:  # Windows, where sockets are no files
-    resource = None
-
 LAST_BYTES = 0.03
 """Seconds to wait, once an answer is complete, for the end of the HTTP message, so that its connection can be used again."""
 
@@ -107,7 +102,9 @@ def most_at_once() -> int:
 
     That is a quarter of the files which the process may open (`ulimit -n`, often 1,024), since it has others to open.
     """
-    if resource is None:
+    try:
+        import resource
+    except ImportError:  # Windows, where sockets are no files
         return 256
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_AT_ONCE if files == resource.RLIM_INFINITY else max(1, min(MOST_AT_ONCE, files // 4))

@@ -27,14 +27,11 @@ from vessel_core.wire.reading import mappings, number
 
 ASSISTANT = MessageRole.ASSISTANT
 
-TEXT_FIELDS = {"text"}
-THINKING_FIELDS = {"content", "num_tokens"}
-CALL_FIELDS = {"tool_call_id", "tool_name", "tool_kwargs"}
 MESSAGE_FIELDS = {"role", "additional_kwargs", "blocks"}
 CHAT_FIELDS = {"message", "raw", "delta", "logprobs", "additional_kwargs"}
 COMPLETION_FIELDS = {"text", "additional_kwargs", "raw", "logprobs", "delta"}
 LOGPROB_FIELDS = {"token", "logprob", "bytes"}
-"""The fields that are said of each model."""
+"""All fields of a model are said, so that the set can be everyone's: who sets one adds nothing to it."""
 
 TIMINGS = (*Timings.__dataclass_fields__, "tokens_per_second", "prompt_tokens_per_second")
 
@@ -50,7 +47,7 @@ class Answer:
         self._raw: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
-        self._text_block: TextBlock = built(TextBlock, {"block_type": "text", "text": ""}, TEXT_FIELDS)
+        self._text_block: TextBlock = built(TextBlock, {"block_type": "text", "text": ""}, {"text"})
         self._thinking_block: ThinkingBlock | None = None
         self._logprobs: list[list[LogProb]] = []
         self._newest: list[list[LogProb]] | None = None
@@ -59,7 +56,7 @@ class Answer:
         """Take the next piece."""
         if delta.text:
             self._text.add(delta.text)
-            self._text_block = late(LateText, self._text, {"block_type": "text"}, TEXT_FIELDS)
+            self._text_block = late(LateText, self._text, {"block_type": "text"}, {"text"})
         if delta.reasoning:
             self._reasoning.add(delta.reasoning)
             self._think(None)
@@ -162,7 +159,7 @@ class Answer:
 
     def _think(self, tokens: int | None) -> None:
         fields: dict[str, Any] = {"block_type": "thinking", "num_tokens": tokens, "additional_information": {}}
-        self._thinking_block = late(LateThinking, self._reasoning, fields, THINKING_FIELDS)
+        self._thinking_block = late(LateThinking, self._reasoning, fields, {"content", "num_tokens"})
 
 
 class _Call:
@@ -197,8 +194,8 @@ class _Call:
     def block(self) -> ToolCallBlock:
         if self._block is None:
             arguments = Arguments.read_by(self.arguments, self._reader) if self.whole is None else self.whole
-            fields = {"block_type": "tool_call", "tool_call_id": self.id, "tool_name": self.name}
-            self._block = built(ToolCallBlock, {**fields, "tool_kwargs": arguments}, CALL_FIELDS)
+            said = {"tool_call_id": self.id, "tool_name": self.name, "tool_kwargs": arguments}
+            self._block = built(ToolCallBlock, {"block_type": "tool_call", **said}, set(said))
         return self._block
 
     def plain(self) -> dict[str, Any]:
