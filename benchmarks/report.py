@@ -112,3 +112,13 @@ def as_json(lines: Sequence[Result], values: Mapping[Measure, Sequence[float]]) 
         "measures": rounds,
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> dict[Measure, list[float]]:
+    """Return the rounds of each measure from what `as_json` wrote."""
+    values: dict[Measure, list[float]] = {}
+    for fields in json.loads(text)["measures"]:
+        rounds = fields.pop("rounds")
+        fields["arguments"] = tuple(tuple(argument) for argument in fields["arguments"])
+        values[Measure(**fields)] = rounds
+    return values

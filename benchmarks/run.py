@@ -1,6 +1,7 @@
 """`python -m benchmarks.run [--quick] [--write] [FIGURE …]`: measure, and print the table.
 
-`--write` writes results, table and plots into docs/benchmarks/ as well; a run of everything does so by itself.
+`--write` writes results, table and plots into docs/benchmarks/ as well; a run of everything does so by itself. Of what was not
+measured, what is there stays.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write into docs/ all the same")
     parser.add_argument("figures", nargs="*", help="such as P1 P7; all if left out")
     asked = parser.parse_args()
-    lines: list[report.Result] = []
     values: Values = {}
     for rows, rounds in groups(asked.quick, asked.rounds or (3 if asked.quick else 9)):
         chosen = [row for row in rows if not asked.figures or row.figure in asked.figures]
@@ -62,13 +62,20 @@ def main() -> None:
             if chosen[0].ours.do in ("stream", "astream"):
                 check(bench, chosen)
             values |= bench.take(chosen, rounds)
-        made = [report.result(row, values) for row in chosen]
-        print(report.as_text(made), flush=True)
-        lines += made
+        print(report.as_text([report.result(row, values) for row in chosen]), flush=True)
     if (asked.quick or asked.figures) and not asked.write:
         return
+    results = FOLDER / "results.json"
+    if asked.figures:
+        values = report.from_json(results.read_text()) | values
+    lines = [
+        report.result(row, values)
+        for rows, _ in groups(asked.quick, 1)
+        for row in rows
+        if row.ours in values and (row.peer is None or row.peer in values)
+    ]
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / "results.json").write_text(report.as_json(lines, values))
+    results.write_text(report.as_json(lines, values))
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(before + BEGIN + report.as_markdown(lines) + END + rest.partition(END)[2])
     from benchmarks.plots import draw

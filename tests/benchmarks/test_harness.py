@@ -12,7 +12,7 @@ from vessel_core.wire.quirks import Quirks
 
 from benchmarks import apart, wire
 from benchmarks.figures import Measure, Row, per_token
-from benchmarks.report import as_markdown, as_text, result
+from benchmarks.report import as_json, as_markdown, as_text, from_json, result
 
 
 def test_the_played_answers_are_whole() -> None:
@@ -49,6 +49,12 @@ def test_a_line_of_the_table_compares_medians() -> None:
     assert (line.ours, line.theirs, line.ratio, line.met) == (20.0, 100.0, 0.2, True)
     assert "0.200" in as_text([line])
     assert as_markdown([line]).count("\n") == 3
+
+
+def test_what_was_measured_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.report.PACKAGES", ("pydantic",))
+    values = {Measure("ours", "stream", (("model", "text-8"), ("times", 2)), "cpu", 0.5): [1.5, 2.0]}
+    assert from_json(as_json([], values)) == values
 
 
 def test_every_client_of_the_table_can_be_made() -> None:
