@@ -5,14 +5,13 @@ Each response would hold a copy otherwise, which few look at: in an answer of 64
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from llama_index.core.base.llms.types import CompletionResponse, TextBlock, ThinkingBlock
 from pydantic import BaseModel, ConfigDict
 from vessel_core.unvalidated import M, built, stands_for
 
 _fields = vars(BaseModel)["__dict__"]
-_DEFERRED = ConfigDict(defer_build=True)
 
 
 class Growing:
@@ -47,16 +46,16 @@ class _Late:
     """A model one of whose fields is made when it is looked at, whoever looks: pydantic reads `__dict__` too."""
 
     __slots__ = ()
-    _late: ClassVar[str]
+    _field: ClassVar[str]
     _so_far: tuple[Growing, int]
     _in_order: ClassVar[dict[str, None]]
 
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         fields: dict[str, Any] = _fields.__get__(self)
-        if self._late not in fields:
+        if self._field not in fields:
             text, length = self._so_far
-            fields = {**self._in_order, **fields, self._late: text.up_to(length)}
+            fields = {**self._in_order, **fields, self._field: text.up_to(length)}
             _fields.__set__(self, fields)
         return fields
 
@@ -65,39 +64,26 @@ class _Late:
         _fields.__set__(self, fields)
 
     def __getattr__(self, name: str) -> Any:
-        if name == self._late:
+        if name == self._field:
             return self.__dict__[name]
         return super().__getattr__(name)  # type: ignore[misc]
 
 
-@stands_for(TextBlock)
-class LateText(_Late, TextBlock):
-    """A `TextBlock` whose `text` is what had come by then."""
+def _telling_late(kind: type[M], field: str) -> type[M]:
+    """Return a class that stands for `kind`, in which this field is what had come by then."""
 
-    __slots__ = ("_so_far",)
-    _late: ClassVar[str] = "text"
-    _in_order: ClassVar[dict[str, None]] = dict.fromkeys(TextBlock.model_fields)
-    model_config = _DEFERRED
+    class Late(_Late, kind):  # type: ignore[misc, valid-type]
+        __slots__ = ("_so_far",)
+        _field: ClassVar[str] = field
+        _in_order: ClassVar[dict[str, None]] = dict.fromkeys(kind.model_fields)
+        model_config = ConfigDict(defer_build=True)
 
-
-@stands_for(ThinkingBlock)
-class LateThinking(_Late, ThinkingBlock):
-    """A `ThinkingBlock` whose `content` is what had come by then."""
-
-    __slots__ = ("_so_far",)
-    _late: ClassVar[str] = "content"
-    _in_order: ClassVar[dict[str, None]] = dict.fromkeys(ThinkingBlock.model_fields)
-    model_config = _DEFERRED
+    return cast("type[M]", stands_for(kind)(Late))
 
 
-@stands_for(CompletionResponse)
-class LateCompletion(_Late, CompletionResponse):
-    """A `CompletionResponse` whose `text` is what had come by then."""
-
-    __slots__ = ("_so_far",)
-    _late: ClassVar[str] = "text"
-    _in_order: ClassVar[dict[str, None]] = dict.fromkeys(CompletionResponse.model_fields)
-    model_config = _DEFERRED
+LateText = _telling_late(TextBlock, "text")
+LateThinking = _telling_late(ThinkingBlock, "content")
+LateCompletion = _telling_late(CompletionResponse, "text")
 
 
 def late(kind: type[M], text: Growing, fields: dict[str, Any], given: set[str]) -> M:
