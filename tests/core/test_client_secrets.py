@@ -57,6 +57,16 @@ def test_a_user_name_in_the_url_is_sent_as_a_header(connect: Connect) -> None:
         assert server.requests[0].headers["authorization"].startswith("Basic ")
 
 
+def test_a_key_that_comes_back_as_a_vector_shows_in_no_error(connect: Connect) -> None:
+    repeated = Response.json({"data": [{"index": 0, "embedding": KEY}]})
+    with FakeServer({("POST", "/v1/embeddings"): repeated}) as server:
+        client = connect("openai", base_url=server.base_url, model="m", **SECRETS)
+        with pytest.raises(ProtocolError) as caught:
+            client.embed(["x"])
+    assert all(KEY not in str(each) for each in chained(caught.value))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
 def test_a_key_shows_in_no_text_of_a_client(connect: Connect) -> None:
     with llamacpp_server(transcript("llamacpp/text.sse")) as server:
         client = connect("llamacpp", base_url=f"http://ann:{KEY}@127.0.0.1:{server.port}", **SECRETS)

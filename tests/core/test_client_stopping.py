@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from vessel_core import AsyncClient, Client, Delta, Message
+from vessel_core.errors import ServerUnreachable, VesselError
 from vessel_core.local import LocalServer
 
+from tests.core.hosting import until
 from tests.fake_server import FakeServer, Response, llamacpp_server
 from tests.faults.catalogue import endless as talks_for_ever
 from tests.faults.fault_server import FaultServer
@@ -43,7 +45,46 @@ def seen_after(server: FakeServer, since: float) -> float:
     return time.monotonic() - since
 
 
+#: What is not asked again before a minute is over, and what is asked about for five minutes.
+WAITED_FOR = {
+    "Retry-After": Response.json({"error": {"message": "slow down"}}, 429, **{"retry-after": "60"}),
+    "loading": Response.json({"error": {"message": "Loading model", "code": 503, "type": "unavailable_error"}}, 503),
+}
+
+
+def endings(call: Callable[[], object]) -> tuple[threading.Thread, list[BaseException]]:
+    """Begin a call in a thread; return that, and what it will have raised."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except VesselError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, raised
+
+
 # ----------------------------------------------------------------------------------------------------------------- sync
+
+
+@pytest.mark.parametrize("end", [Client.hang_up, Client.close])
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("reason", WAITED_FOR)
+def test_a_call_that_waits_to_ask_again_ends_with_its_client(
+    reason: str, whole: bool, end: Callable[[Client], None]
+) -> None:
+    with (
+        llamacpp_server(WAITED_FOR[reason]) as server,
+        Client("llamacpp", base_url=server.base_url, model="m") as client,
+    ):
+        thread, raised = endings(lambda: client.chat(HELLO) if whole else list(client.stream(HELLO)))
+        until(lambda: bool(server.asked("/v1/chat/completions")))
+        end(client)
+        thread.join(10)
+        assert [type(error) for error in raised] == [ServerUnreachable]
 
 
 def close(stream: Generator[Delta]) -> None:
@@ -268,3 +309,22 @@ async def test_a_cancelled_task_frees_its_slot_on_the_real_server(chat_server: L
         assert all(task.cancelled() for task in tasks)
         assert await asyncio.to_thread(all_free, watcher, 0.5)
     await client.aclose()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("reason", WAITED_FOR)
+async def test_an_async_call_that_waits_to_ask_again_ends_with_its_client(reason: str, whole: bool) -> None:
+    async def ask(client: AsyncClient) -> None:
+        if whole:
+            await client.chat(HELLO)
+        else:
+            async for _ in client.stream(HELLO):
+                pass
+
+    with llamacpp_server(WAITED_FOR[reason]) as server:
+        client = AsyncClient("llamacpp", base_url=server.base_url, model="m")
+        call = asyncio.create_task(ask(client))
+        await asyncio.to_thread(until, lambda: bool(server.asked("/v1/chat/completions")))
+        await client.aclose()
+        with pytest.raises(ServerUnreachable):
+            await asyncio.wait_for(call, 10)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import pickle
 import random
+import subprocess
+import sys
 import weakref
 from array import array
 from dataclasses import asdict
@@ -149,3 +151,32 @@ def test_reading_vectors_as_lists_changes_nothing_of_what_they_equal() -> None:
 
 def test_no_vectors_are_a_matrix_without_rows() -> None:
     assert Embeddings([]).array().shape == (0, 0)
+
+
+RACE = """
+import sys, threading
+from vessel_core.wire import openai
+
+reply = b'{"data": [{"index": 0, "embedding": [' + b", ".join([b"0.5"] * 768) + b"]}]}"
+assert "numpy" not in sys.modules
+loaded, failed = threading.Event(), []
+
+def read():
+    try:
+        while not loaded.is_set():
+            openai.decode_embed(reply, 1, None)
+    except BaseException as error:
+        failed.append(repr(error))
+
+threads = [threading.Thread(target=read) for _ in range(3)]
+[thread.start() for thread in threads]
+import numpy
+loaded.set()
+[thread.join() for thread in threads]
+sys.exit("\\n".join(failed) or None)
+"""
+
+
+def test_threads_read_vectors_while_one_of_them_loads_numpy() -> None:
+    done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

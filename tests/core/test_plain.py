@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -542,6 +543,30 @@ def test_a_call_gives_its_turn_back_however_it_ends(first: str, monkeypatch: pyt
                     for _ in client.stream(HELLO):
                         break
             assert client.chat(HELLO).text == "Hello"
+
+
+def test_the_time_to_the_first_token_begins_with_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync_shell, "most_at_once", lambda: 1)
+    call = Call("GET", "/health")
+    with FaultServer(ok, ok) as server:
+        transport = Connection(parse_address(server.url)).transport()
+        waiting = threading.Event()
+        begun: list[float] = []
+
+        def second() -> None:
+            waiting.set()
+            with transport.open(call, Timeout()) as incoming:
+                begun.append(incoming.since)
+
+        with transport.open(call, Timeout()):
+            thread = threading.Thread(target=second)
+            thread.start()
+            assert waiting.wait(10)
+            time.sleep(0.05)  # so that it waits, which nothing tells
+            ended = time.monotonic()
+        thread.join(10)
+        transport.close()
+    assert begun[0] >= ended
 
 
 # ------------------------------------------------------------------------------------------------------------- hung up

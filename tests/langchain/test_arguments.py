@@ -307,6 +307,24 @@ def test_keys_show_in_no_repr_and_no_manifest() -> None:
     assert json.loads(dumps(chat))["kwargs"].keys().isdisjoint({"api_key", "headers"})
 
 
+@pytest.mark.parametrize("kind", [ChatVessel, VesselLLM, VesselEmbeddings, VesselRerank])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"headers": [("Authorization", "Bearer sk-secret")]},
+        {"headers": "Authorization: sk-secret"},
+        {"headers": {"X-Token": ["sk-secret"]}},
+        {"api_key": ["sk-secret"]},
+    ],
+    ids=str,
+)
+def test_keys_show_in_no_error_of_a_wrong_type(kind: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind(base_url="http://127.0.0.1:9", **wrong)
+    assert next(iter(wrong)) in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+
+
 def test_a_repr_says_what_is_set_and_nothing_else() -> None:
     chat = ChatVessel(backend="ollama", model="qwen3:8b", temperature=0.5)
     assert repr(chat) == "ChatVessel(backend='ollama', model='qwen3:8b', temperature=0.5)"

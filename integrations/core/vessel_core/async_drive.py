@@ -20,7 +20,7 @@ from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
     from vessel_core.anew import Anew
-    from vessel_core.transport.async_shell import AsyncTransport
+    from vessel_core.transport.async_shell import AsyncTransport, Era
     from vessel_core.transport.incoming import Incoming
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ async def _drive(tries: Tries[T], transport: AsyncTransport, timeout: Timeout) -
     try:
         while True:
             step = tries.send(outcome)
-            outcome = await (_wait(step) if isinstance(step, Wait) else _send(step, transport, timeout))
+            outcome = await (_wait(step, era) if isinstance(step, Wait) else _send(step, transport, timeout))
             failed = outcome if isinstance(outcome, VesselError) else failed
             if failed is not None and transport.era is not era:
                 raise failed
@@ -46,9 +46,12 @@ async def _drive(tries: Tries[T], transport: AsyncTransport, timeout: Timeout) -
         return stop.value
 
 
-async def _wait(step: Wait) -> None:
+async def _wait(step: Wait, era: Era) -> None:
     log(step)
-    await asyncio.sleep(step.seconds)
+    if not await era.lasts(step.seconds):
+        from vessel_core.transport.faults import client_closed  # with httpx, which no import of ours loads
+
+        raise client_closed()
 
 
 async def _send(step: Send, transport: AsyncTransport, timeout: Timeout) -> Reply | VesselError:
@@ -170,7 +173,7 @@ class _Opening:
 
     async def progress(self) -> Progress | None:
         """Go on until there is something to tell, which is waited for by the next call; or to the end."""
-        outcome: Outcome = None if self._wait is None else await _wait(self._wait)
+        outcome: Outcome = None if self._wait is None else await _wait(self._wait, self._era)
         try:
             while True:
                 step = self._tries.send(outcome)
@@ -179,7 +182,7 @@ class _Opening:
                 elif not isinstance(step, Wait):
                     outcome = await _send(step, self._transport, self._timeout)
                 elif step.progress is None:
-                    outcome = await _wait(step)
+                    outcome = await _wait(step, self._era)
                 else:
                     self._wait = step
                     return step.progress
@@ -225,6 +228,7 @@ async def awatch(
                 yield waiting.after(error)
                 await asyncio.sleep(waiting.pause)
         reply: Reply | VesselError | None = None
+        era = transport.era
         try:
             step = next(steps)
             while True:
@@ -232,7 +236,7 @@ async def awatch(
                 if isinstance(step, Progress):
                     yield step
                 elif isinstance(step, Wait):
-                    await asyncio.sleep(step.seconds)
+                    await _wait(step, era)
                 elif isinstance(step, Follow):
                     async with transport.open(step.call, retries.timeout) as incoming:
                         lines = ProgressLines(step, incoming.reply, good=incoming.good)

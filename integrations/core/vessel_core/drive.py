@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
+from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -57,7 +58,7 @@ def _drive(tries: Tries[T], transport: Transport, timeout: Timeout) -> T:
     try:
         while True:
             step = tries.send(outcome)
-            outcome = _wait(step) if isinstance(step, Wait) else _send(step, transport, timeout)
+            outcome = _wait(step, era) if isinstance(step, Wait) else _send(step, transport, timeout)
             failed = outcome if isinstance(outcome, VesselError) else failed
             if failed is not None and transport.era is not era:
                 raise failed
@@ -65,9 +66,12 @@ def _drive(tries: Tries[T], transport: Transport, timeout: Timeout) -> T:
         return stop.value
 
 
-def _wait(step: Wait) -> None:
+def _wait(step: Wait, era: Event) -> None:
     log(step)
-    time.sleep(step.seconds)
+    if era.wait(step.seconds):
+        from vessel_core.transport.faults import client_closed  # with httpx, which no import of ours loads
+
+        raise client_closed()
 
 
 def _send(step: Send, transport: Transport, timeout: Timeout) -> Reply | VesselError:
@@ -171,7 +175,7 @@ def _opened(
             if isinstance(step, Wait):
                 if step.progress is not None:
                     yield Delta(progress=step.progress)
-                outcome = _wait(step)
+                outcome = _wait(step, era)
             elif isinstance(step, Open):
                 try:
                     incoming = reading.begin(transport.open(step.call, timeout))
@@ -208,6 +212,7 @@ def watch(
                 yield waiting.after(error)
                 time.sleep(waiting.pause)
         reply: Reply | VesselError | None = None
+        era = transport.era
         try:
             step = next(steps)
             while True:
@@ -215,7 +220,7 @@ def watch(
                 if isinstance(step, Progress):
                     yield step
                 elif isinstance(step, Wait):
-                    time.sleep(step.seconds)
+                    _wait(step, era)
                 elif isinstance(step, Follow):
                     with transport.open(step.call, retries.timeout) as incoming:
                         lines = ProgressLines(step, incoming.reply, good=incoming.good)

@@ -46,7 +46,7 @@ class PooledTransport(Transport):
         self._target = target
         self._host_pool = pool
         self._http_transport = http_transport
-        self.era = object()
+        self.era = threading.Event()
         self._hosts = {host: target.connection(host.address).transport(http_transport) for host in pool.hosts}
         self._renew()
 
@@ -81,7 +81,7 @@ class PooledTransport(Transport):
 
     def hang_up(self) -> None:
         """Shut all connections down, at every host; what was asked before is not asked again."""
-        self.era = object()
+        self._begin_era()
         for transport in self._hosts.values():
             transport.hang_up()
 

@@ -80,7 +80,11 @@ class ServerFields(BaseModel):
 
     # deferred: the schemas of the classes between this and the one that is used are never needed
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        defer_build=True,
+        hide_input_in_errors=True,  # which may hold the key
     )
 
     backend: str = "auto"

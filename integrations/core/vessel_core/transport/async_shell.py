@@ -28,7 +28,33 @@ if TYPE_CHECKING:
 
     AsyncPool = AsyncPlainTransport | AsyncThroughHTTPX
 
-Eras = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, object]
+
+class Era:
+    """The time between two closes in one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: weakref.WeakSet[asyncio.Event] = (
+            weakref.WeakSet()
+        )  # an event holds its loop, whose life this outlasts
+
+    async def lasts(self, seconds: float) -> bool:
+        """Wait so long, or until the end of the era; say whether it lasted."""
+        ended = asyncio.Event()
+        self._waiting.add(ended)
+        try:
+            async with asyncio.timeout(seconds):
+                await ended.wait()
+        except TimeoutError:
+            return True
+        return False
+
+    def end(self) -> None:
+        """Wake who waits."""
+        for ended in list(self._waiting):
+            ended.set()
+
+
+Eras = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Era]
 AsyncHTTPTransport = httpx.AsyncBaseTransport
 
 
@@ -89,12 +115,17 @@ class AsyncTransport:
             await held.life.aclose()
 
     @property
-    def era(self) -> object:
+    def era(self) -> Era:
         """Another after each close in the running loop: what was asked before it, and failed, is not asked again."""
-        return self._eras.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        era = self._eras.get(loop)
+        if era is None:
+            era = self._eras[loop] = Era()
+        return era
 
     def _begin_era(self) -> None:
-        self._eras[asyncio.get_running_loop()] = object()
+        ended, self._eras[asyncio.get_running_loop()] = self.era, Era()
+        ended.end()
 
     async def _held(self) -> _LoopPool:
         loop = asyncio.get_running_loop()

@@ -60,7 +60,7 @@ class Transport:
         self._turns: SimpleQueue[None] = SimpleQueue()
         self._networks = Networks()
         self._pid = 0
-        self.era: object = object()
+        self.era = threading.Event()
 
     def send(self, call: Call, timeout: Timeout) -> Reply:
         """Make a call and read its whole reply."""
@@ -109,12 +109,16 @@ class Transport:
 
         A new `era` begins: what was asked before it, and failed, is not asked again.
         """
-        self.era = object()
+        self._begin_era()
         held = self._held
         if self._pid == os.getpid():  # what a forked child has is its parent's
             self._networks.hang_up()
             if isinstance(held, PlainTransport):
                 held.hang_up()
+
+    def _begin_era(self) -> None:
+        ended, self.era = self.era, threading.Event()
+        ended.set()
 
     def close(self) -> None:
         """Close all connections; calls that other threads have under way end."""
@@ -181,11 +185,11 @@ class _Exchange:
         self._timeout = timeout
 
     def __enter__(self) -> Incoming:
-        since = time.monotonic()
         try:
             self._turns.get(timeout=longest_queue(self._call, self._timeout))
         except Empty:
             raise no_turn(self._call) from None
+        since = time.monotonic()
         try:
             self._response = self._begin()
         except BaseException:
