@@ -22,10 +22,12 @@ from typing import Any
 import pytest
 import uvloop
 from vessel_core import AsyncClient, Client, Message, Timeout
-from vessel_core.errors import ServerTimeout
+from vessel_core.errors import ModelLoading, ServerTimeout
 from vessel_core.local import LocalServer
 from vessel_core.transport import calls, outgoing
 from vessel_core.transport.connection import Connection
+from vessel_core.watching import Steps, until_loaded
+from vessel_core.wire import Call, Reply
 
 from tests.core.driving import Connect, Tap
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server
@@ -442,6 +444,14 @@ def test_calls_at_once_where_sockets_are_no_files(monkeypatch: pytest.MonkeyPatc
         ("models", []),
         ("model_info", []),
         ("capabilities", []),
+        ("unload", ["m"]),
+        ("slots", []),
+        ("save_slot", [0, "f"]),
+        ("restore_slot", [0, "f"]),
+        ("erase_slot", [0]),
+        ("metrics", []),
+        ("lora_adapters", []),
+        ("scale_lora", [{0: 1.0}]),
     ],
 )
 def test_each_call_has_a_timeout_of_its_own(name: str, arguments: list[Any], connect: Connect) -> None:
@@ -449,3 +459,57 @@ def test_each_call_has_a_timeout_of_its_own(name: str, arguments: list[Any], con
         client = connect("llamacpp", base_url=server.base_url, model="m", max_retries=0, timeout=600)
         with pytest.raises(ServerTimeout, match="No answer in time"):
             getattr(client, name)(*arguments, timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("load", ["m"]),
+        ("pull", ["m"]),
+        ("create", ["m"]),
+        ("copy", ["m", "n"]),
+        ("delete", ["m"]),
+    ],
+)
+def test_each_change_has_a_timeout_of_its_own(name: str, arguments: list[Any], connect: Connect) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("ollama", base_url=server.base_url, model="m", max_retries=0, timeout=600)
+        with pytest.raises(ServerTimeout):
+            list(getattr(client, name)(*arguments, timeout=Timeout(request=0.05, first_token=0.05, load=0.05)) or ())
+        assert all(b"timeout" not in request.body for request in server.requests)
+
+
+def test_who_asks_how_a_server_is_says_how_long_that_may_take(connect: Connect) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", timeout=600)
+        assert not client.health(timeout=0.05)
+        assert not client.info(timeout=0.05).connected
+
+
+@pytest.mark.parametrize("limit", [0.2, Timeout(load=0.2)])
+def test_a_server_that_says_nothing_is_waited_for_no_longer_than_was_said(
+    limit: Timeout | float, connect: Connect
+) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", timeout=600)
+        with pytest.raises(ServerTimeout):
+            list(client.wait_until_ready(limit))
+        assert len(server.requests) == 1
+
+
+def test_a_list_that_takes_its_time_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 100, 2))
+    monkeypatch.setattr("vessel_core.watching.time.monotonic", lambda: next(now))
+    loading = Reply(200, body=b'{"data": [{"id": "m", "status": {"value": "loading"}}]}')
+    looks: list[Call] = []
+
+    def follow(steps: Steps) -> None:
+        step = next(steps)
+        while True:
+            if isinstance(step, Call):
+                looks.append(step)
+            step = steps.send(loading if isinstance(step, Call) else None)
+
+    with pytest.raises(ModelLoading, match="within 3 s"):
+        follow(until_loaded("m", 3.0))
+    assert len(looks) == 2

@@ -196,73 +196,83 @@ class AsyncClient:
         """Say what a model can do on this server; remembered."""
         return (await self.model_info(model, timeout=timeout)).capabilities
 
-    async def health(self) -> bool:
+    async def health(self, *, timeout: Timeout | float | None = None) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
         try:
-            return await self._session.run(operations.health(self.target), patient=False)
+            return await self._session.run(operations.health(self.target), patient=False, timeout=timeout)
         except VesselError:
             return False
 
-    async def info(self) -> ServerInfo:
+    async def info(self, *, timeout: Timeout | float | None = None) -> ServerInfo:
         """Say how the server is: connected with version and models, or not, with the error's text."""
         try:
-            return await self._session.run(operations.info(self.target), patient=False)
+            return await self._session.run(operations.info(self.target), patient=False, timeout=timeout)
         except VesselError as error:
             return self.target.disconnected(error)
 
-    def load(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+    def load(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
         """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
-        return self._session.watch(operations.load(self.target, model, options), model)
+        return self._session.watch(operations.load(self.target, model, options, timeout), model, timeout=timeout)
 
-    async def unload(self, model: str) -> None:
+    async def unload(self, model: str, *, timeout: Timeout | float | None = None) -> None:
         """Unload a model."""
-        await self._change(model, "unload", "unload a model", model)
+        await self._change(model, "unload", "unload a model", model, timeout=timeout)
 
-    def pull(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+    def pull(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._session.watch(operations.pull(self.target, model, options))
+        return self._session.watch(operations.pull(self.target, model, options), timeout=timeout)
 
-    def create(self, model: str, **options: Any) -> AsyncGenerator[Progress]:
+    def create(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
-        return self._session.watch(operations.create(self.target, model, options))
+        return self._session.watch(operations.create(self.target, model, options), timeout=timeout)
 
-    async def copy(self, model: str, to: str) -> None:
+    async def copy(self, model: str, to: str, *, timeout: Timeout | float | None = None) -> None:
         """Give a model a second name (Ollama)."""
-        await self._change(model, "copy", "copy a model", model, to)
+        await self._change(model, "copy", "copy a model", model, to, timeout=timeout)
 
-    async def delete(self, model: str) -> None:
+    async def delete(self, model: str, *, timeout: Timeout | float | None = None) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        await self._change(model, "delete", "delete a model", model)
+        await self._change(model, "delete", "delete a model", model, timeout=timeout)
 
-    async def slots(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
+    async def slots(
+        self, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
-        return await self._of_model(model, "slots", "show its slots")
+        return await self._of_model(model, "slots", "show its slots", timeout=timeout)
 
-    async def save_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+    async def save_slot(
+        self, slot: int, file: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Keep what a slot has read in a file of the server's folder (llama.cpp, started with `--slot-save-path`)."""
-        return await self._of_model(model, "save_slot", "save a slot", slot, file)
+        return await self._of_model(model, "save_slot", "save a slot", slot, file, timeout=timeout)
 
-    async def restore_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+    async def restore_slot(
+        self, slot: int, file: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Put what `save_slot` kept into a slot: a prompt that begins so is read from there on (llama.cpp)."""
-        return await self._of_model(model, "restore_slot", "restore a slot", slot, file)
+        return await self._of_model(model, "restore_slot", "restore a slot", slot, file, timeout=timeout)
 
-    async def erase_slot(self, slot: int, *, model: str | None = None) -> Mapping[str, Any]:
+    async def erase_slot(
+        self, slot: int, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Forget what a slot has read (llama.cpp, started with `--slot-save-path`)."""
-        return await self._of_model(model, "erase_slot", "erase a slot", slot)
+        return await self._of_model(model, "erase_slot", "erase a slot", slot, timeout=timeout)
 
-    async def metrics(self, *, model: str | None = None) -> dict[str, float]:
+    async def metrics(self, *, model: str | None = None, timeout: Timeout | float | None = None) -> dict[str, float]:
         """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
-        return await self._of_model(model, "metrics", "show its metrics")
+        return await self._of_model(model, "metrics", "show its metrics", timeout=timeout)
 
-    async def lora_adapters(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
+    async def lora_adapters(
+        self, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
-        return await self._of_model(model, "lora_adapters", "show LoRA adapters")
+        return await self._of_model(model, "lora_adapters", "show LoRA adapters", timeout=timeout)
 
-    async def scale_lora(self, scales: Mapping[int, float]) -> None:
+    async def scale_lora(self, scales: Mapping[int, float], *, timeout: Timeout | float | None = None) -> None:
         """Set the scale of LoRA adapters by id (llama.cpp with one model)."""
-        await self._of_model(None, "scale_lora", "scale LoRA adapters", scales)
+        await self._of_model(None, "scale_lora", "scale LoRA adapters", scales, timeout=timeout)
 
-    def wait_until_ready(self, timeout: float | None = 300.0) -> AsyncGenerator[Progress]:
+    def wait_until_ready(self, timeout: Timeout | float | None = 300.0) -> AsyncGenerator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
         waiting = Waiting(timeout)
         return self._session.watch(operations.wait_until_ready(self.target, waiting), waiting=waiting)
@@ -298,8 +308,10 @@ class AsyncClient:
             operations.of_model(self.target, model, name, needs, *arguments), model, timeout=timeout
         )
 
-    async def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
-        await self._session.run(operations.change(self.target, name, needs, *arguments), about)
+    async def _change(
+        self, about: str, name: str, needs: str, *arguments: Any, timeout: Timeout | float | None = None
+    ) -> None:
+        await self._session.run(operations.change(self.target, name, needs, *arguments), about, timeout=timeout)
 
 
 def _rebuilt(target: Target) -> AsyncClient:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from vessel_core.backends.base import Flow
-from vessel_core.drive import Clock, Tries, begun, log, tried
+from vessel_core.drive import Clock, Tries, begun, log, looking, tried
 from vessel_core.errors import VesselError
 from vessel_core.keeping import Keeping
 from vessel_core.retry import Open, Outcome, Retries, Send, Wait, attempts
@@ -246,7 +246,7 @@ async def awatch(
                         for progress in lines.close():
                             yield progress
                 else:
-                    reply = await _atried(step, transport, retries)
+                    reply = await _atried(step, transport, looking(retries, waiting))
                 step = steps.throw(reply) if isinstance(reply, VesselError) else steps.send(reply)
         except StopIteration:
             return

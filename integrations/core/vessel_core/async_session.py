@@ -78,11 +78,17 @@ class AsyncSession:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> AsyncGenerator[Progress]:
+    def watch(
+        self,
+        steps: Steps,
+        model: str | None = None,
+        waiting: Waiting | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> AsyncGenerator[Progress]:
         """Hand on how far something slow is; if it is `waiting`, the server needn't be there yet."""
 
         async def begin() -> tuple[Steps, AsyncTransport, Retries]:
-            patience = self.target.patience(waiting is None)
+            patience = self.target.patience(waiting is None, timeout)
             return forgetting(self.target, steps), await self._connected(patience), patience
 
         return awatch(begin, self._explained(model), waiting)

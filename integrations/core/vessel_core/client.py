@@ -193,73 +193,81 @@ class Client:
         """Say what a model can do on this server; remembered."""
         return self.model_info(model, timeout=timeout).capabilities
 
-    def health(self) -> bool:
+    def health(self, *, timeout: Timeout | float | None = None) -> bool:
         """Say whether the server answers and a model can be used; never raises for a server that isn't there."""
         try:
-            return self._session.run(operations.health(self.target), patient=False)
+            return self._session.run(operations.health(self.target), patient=False, timeout=timeout)
         except VesselError:
             return False
 
-    def info(self) -> ServerInfo:
+    def info(self, *, timeout: Timeout | float | None = None) -> ServerInfo:
         """Say how the server is: connected with version and models, or not, with the error's text."""
         try:
-            return self._session.run(operations.info(self.target), patient=False)
+            return self._session.run(operations.info(self.target), patient=False, timeout=timeout)
         except VesselError as error:
             return self.target.disconnected(error)
 
-    def load(self, model: str, **options: Any) -> Generator[Progress]:
+    def load(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> Generator[Progress]:
         """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
-        return self._session.watch(operations.load(self.target, model, options), model)
+        return self._session.watch(operations.load(self.target, model, options, timeout), model, timeout=timeout)
 
-    def unload(self, model: str) -> None:
+    def unload(self, model: str, *, timeout: Timeout | float | None = None) -> None:
         """Unload a model."""
-        self._change(model, "unload", "unload a model", model)
+        self._change(model, "unload", "unload a model", model, timeout=timeout)
 
-    def pull(self, model: str, **options: Any) -> Generator[Progress]:
+    def pull(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> Generator[Progress]:
         """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
-        return self._session.watch(operations.pull(self.target, model, options))
+        return self._session.watch(operations.pull(self.target, model, options), timeout=timeout)
 
-    def create(self, model: str, **options: Any) -> Generator[Progress]:
+    def create(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> Generator[Progress]:
         """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
-        return self._session.watch(operations.create(self.target, model, options))
+        return self._session.watch(operations.create(self.target, model, options), timeout=timeout)
 
-    def copy(self, model: str, to: str) -> None:
+    def copy(self, model: str, to: str, *, timeout: Timeout | float | None = None) -> None:
         """Give a model a second name (Ollama)."""
-        self._change(model, "copy", "copy a model", model, to)
+        self._change(model, "copy", "copy a model", model, to, timeout=timeout)
 
-    def delete(self, model: str) -> None:
+    def delete(self, model: str, *, timeout: Timeout | float | None = None) -> None:
         """Remove a model from the server's disk (Ollama)."""
-        self._change(model, "delete", "delete a model", model)
+        self._change(model, "delete", "delete a model", model, timeout=timeout)
 
-    def slots(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
+    def slots(self, *, model: str | None = None, timeout: Timeout | float | None = None) -> list[Mapping[str, Any]]:
         """Return the state of each slot (llama.cpp)."""
-        return self._of_model(model, "slots", "show its slots")
+        return self._of_model(model, "slots", "show its slots", timeout=timeout)
 
-    def save_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+    def save_slot(
+        self, slot: int, file: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Keep what a slot has read in a file of the server's folder (llama.cpp, started with `--slot-save-path`)."""
-        return self._of_model(model, "save_slot", "save a slot", slot, file)
+        return self._of_model(model, "save_slot", "save a slot", slot, file, timeout=timeout)
 
-    def restore_slot(self, slot: int, file: str, *, model: str | None = None) -> Mapping[str, Any]:
+    def restore_slot(
+        self, slot: int, file: str, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Put what `save_slot` kept into a slot: a prompt that begins so is read from there on (llama.cpp)."""
-        return self._of_model(model, "restore_slot", "restore a slot", slot, file)
+        return self._of_model(model, "restore_slot", "restore a slot", slot, file, timeout=timeout)
 
-    def erase_slot(self, slot: int, *, model: str | None = None) -> Mapping[str, Any]:
+    def erase_slot(
+        self, slot: int, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> Mapping[str, Any]:
         """Forget what a slot has read (llama.cpp, started with `--slot-save-path`)."""
-        return self._of_model(model, "erase_slot", "erase a slot", slot)
+        return self._of_model(model, "erase_slot", "erase a slot", slot, timeout=timeout)
 
-    def metrics(self, *, model: str | None = None) -> dict[str, float]:
+    def metrics(self, *, model: str | None = None, timeout: Timeout | float | None = None) -> dict[str, float]:
         """Return the server's counters by name (llama.cpp, started with `--metrics`)."""
-        return self._of_model(model, "metrics", "show its metrics")
+        return self._of_model(model, "metrics", "show its metrics", timeout=timeout)
 
-    def lora_adapters(self, *, model: str | None = None) -> list[Mapping[str, Any]]:
+    def lora_adapters(
+        self, *, model: str | None = None, timeout: Timeout | float | None = None
+    ) -> list[Mapping[str, Any]]:
         """Return the LoRA adapters with `id`, `path` and `scale` (llama.cpp)."""
-        return self._of_model(model, "lora_adapters", "show LoRA adapters")
+        return self._of_model(model, "lora_adapters", "show LoRA adapters", timeout=timeout)
 
-    def scale_lora(self, scales: Mapping[int, float]) -> None:
+    def scale_lora(self, scales: Mapping[int, float], *, timeout: Timeout | float | None = None) -> None:
         """Set the scale of LoRA adapters by id (llama.cpp with one model)."""
-        self._of_model(None, "scale_lora", "scale LoRA adapters", scales)
+        self._of_model(None, "scale_lora", "scale LoRA adapters", scales, timeout=timeout)
 
-    def wait_until_ready(self, timeout: float | None = 300.0) -> Generator[Progress]:
+    def wait_until_ready(self, timeout: Timeout | float | None = 300.0) -> Generator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
         waiting = Waiting(timeout)
         return self._session.watch(operations.wait_until_ready(self.target, waiting), waiting=waiting)
@@ -303,8 +311,10 @@ class Client:
             operations.of_model(self.target, model, name, needs, *arguments), model, timeout=timeout
         )
 
-    def _change(self, about: str, name: str, needs: str, *arguments: Any) -> None:
-        self._session.run(operations.change(self.target, name, needs, *arguments), about)
+    def _change(
+        self, about: str, name: str, needs: str, *arguments: Any, timeout: Timeout | float | None = None
+    ) -> None:
+        self._session.run(operations.change(self.target, name, needs, *arguments), about, timeout=timeout)
 
 
 def _rebuilt(target: Target) -> Client:

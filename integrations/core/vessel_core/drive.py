@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from threading import Event
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -228,10 +229,15 @@ def watch(
                             yield from lines.feed(data)
                         yield from lines.close()
                 else:
-                    reply = _tried(step, transport, retries)
+                    reply = _tried(step, transport, looking(retries, waiting))
                 step = steps.throw(reply) if isinstance(reply, VesselError) else steps.send(reply)
         except StopIteration:
             return
+
+
+def looking(retries: Retries, waiting: Waiting | None) -> Retries:
+    """Return how often and how long to try while a server is waited for."""
+    return retries if waiting is None else replace(retries, timeout=waiting.look(retries.timeout))
 
 
 def _tried(call: Call, transport: Transport, retries: Retries) -> Reply | VesselError:

@@ -25,6 +25,7 @@ from vessel_core.types import (
     Progress,
     Ranked,
     ServerInfo,
+    Timeout,
     TokenCount,
 )
 from vessel_core.watching import Steps, Waiting, until_well
@@ -146,10 +147,10 @@ def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
     return target.server.backend.feature(name, needs)
 
 
-def load(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
-    """Load a model, as long as the client waits for one."""
+def load(target: Target, model: str, options: Mapping[str, Any], timeout: Timeout | float | None) -> Steps:
+    """Load a model, as long as the call or the client waits for one."""
     given = target.steady(model, said(options))
-    yield from feature(target, "load", "load a model", model, given, target.timeout.load)
+    yield from feature(target, "load", "load a model", model, given, target.within(timeout).timeout.load)
 
 
 def pull(target: Target, model: str, options: Mapping[str, Any]) -> Steps:

@@ -80,11 +80,17 @@ class Session:
             for result in pool.map(one, flows):
                 take(result)
 
-    def watch(self, steps: Steps, model: str | None = None, waiting: Waiting | None = None) -> Generator[Progress]:
+    def watch(
+        self,
+        steps: Steps,
+        model: str | None = None,
+        waiting: Waiting | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> Generator[Progress]:
         """Hand on how far something slow is; if it is `waiting`, the server needn't be there yet."""
 
         def begin() -> tuple[Steps, Transport, Retries]:
-            patience = self.target.patience(waiting is None)
+            patience = self.target.patience(waiting is None, timeout)
             return forgetting(self.target, steps), self._connected(patience), patience
 
         return watch(begin, self._explained(model), waiting)

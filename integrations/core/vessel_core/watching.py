@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from vessel_core.errors import (
@@ -17,7 +19,7 @@ from vessel_core.errors import (
 )
 from vessel_core.records import record
 from vessel_core.retry import Wait
-from vessel_core.types import Progress, time_limit
+from vessel_core.types import Progress, Timeout, time_limit
 from vessel_core.wire import Call, Reply
 from vessel_core.wire.failures import check_health, error_from, json_body
 from vessel_core.wire.framing import Lines
@@ -26,6 +28,7 @@ from vessel_core.wire.reading import count, mapping, mappings, string
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+SHORTEST_LOOK = 1.0
 NO_NEWS = 8 * 1024 * 1024
 """Bytes that may come in a row without any news: hours of a server that says the same each time."""
 
@@ -104,27 +107,41 @@ def read_status(fields: Mapping[str, Any]) -> Progress:
 
 
 class Waiting:
-    """How long a server has been waited for; `pause` is how many seconds to wait next."""
+    """How long a server has been waited for, since it was first looked for; `pause` is how many seconds to wait next."""
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: Timeout | float | None) -> None:
         self.pause: float = FIRST_PAUSE / 1.5
-        self._limit = time_limit(limit)
-        self._waited = 0.0
+        self._limit = limit.load if isinstance(limit, Timeout) else time_limit(limit)
+        self._since: float | None = None
+
+    @property
+    def _waited(self) -> float:
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        return now - self._since
 
     @property
     def left(self) -> float | None:
         """How many seconds are left to wait."""
         return None if self._limit is None else max(0.0, self._limit - self._waited)
 
+    def look(self, usual: Timeout) -> Timeout:
+        """Return how long one look may take: no longer than what is left, but for a moment."""
+        left = self.left
+        if left is None or (usual.request is not None and usual.request <= left):
+            return usual
+        return replace(usual, request=max(left, SHORTEST_LOOK))
+
     def after(self, error: VesselError) -> Progress:
         """Return what to say after one more look in vain; raise the error when the time is over."""
-        limit = self._limit
-        if limit is not None and self._waited >= limit:
+        waited, limit = self._waited, self._limit
+        if limit is not None and waited >= limit:
             raise error
-        progress = Progress(_what(error), int(self._waited), None if limit is None else int(limit), "seconds")
         self.pause = min(self.pause * 1.5, LONGEST_PAUSE)
-        self._waited += self.pause
-        return progress
+        if limit is not None:
+            self.pause = min(self.pause, limit - waited)
+        return Progress(_what(error), int(waited), None if limit is None else int(limit), "seconds")
 
 
 def until_well(health: str, waiting: Waiting) -> Steps:
@@ -147,9 +164,10 @@ def _what(error: VesselError) -> str:
 
 def until_loaded(model: str, limit: float | None) -> Steps:
     """Follow a llama.cpp router's list until it says that a model is loaded."""
-    waited = 0.0
+    since = time.monotonic()
     while True:
         reply = yield Call("GET", "/v1/models")
+        waited = time.monotonic() - since
         status = _router_status(reply, model)
         if status.get("failed"):
             raise ModelLoading(
@@ -163,7 +181,6 @@ def until_loaded(model: str, limit: float | None) -> Steps:
             raise ModelLoading(f"The model {model!r} did not load within {limit:g} s.", hint="See the router's log.")
         yield Progress(string(status.get("value")) or "loading", int(waited), None, "seconds")
         yield Wait(0.2)
-        waited += 0.2
 
 
 def _router_status(reply: Reply | None, model: str) -> Mapping[str, Any]:
