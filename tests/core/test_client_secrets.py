@@ -57,6 +57,29 @@ def test_a_user_name_in_the_url_is_sent_as_a_header(connect: Connect) -> None:
         assert server.requests[0].headers["authorization"].startswith("Basic ")
 
 
+LONG_KEY = "sk-" + "Ab3/x+Q9" * 15 + "=="
+REPEATED = {
+    "PHP": json.dumps(f"wrong key {LONG_KEY}").replace("/", "\\/"),
+    ".NET": json.dumps(f"wrong key {LONG_KEY}").replace("+", "\\u002B"),
+    "a URL": json.dumps(f"see /login?key={quote(LONG_KEY, safe='')}"),
+    "cut": json.dumps("word " * 90 + LONG_KEY),
+    "cut, without spaces": json.dumps("x" * 420 + LONG_KEY + "y" * 300),
+}
+
+
+@pytest.mark.parametrize("how", REPEATED)
+def test_a_key_that_is_spelt_in_another_way_or_cut_shows_in_no_error(how: str, connect: Connect) -> None:
+    said = Response(400, {"content-type": "application/json"}, f'{{"error": {{"message": {REPEATED[how]}}}}}'.encode())
+    with FakeServer({("POST", "/v1/chat/completions"): said}) as server:
+        client = connect("openai", base_url=server.base_url, model="m", api_key=LONG_KEY)
+        with pytest.raises(VesselError) as caught:
+            client.chat(HELLO)
+    told = "\n".join(f"{each} {each.args} {vars(each)}" for each in chained(caught.value))
+    assert LONG_KEY[:20] not in told
+    assert quote(LONG_KEY[:20], safe="") not in told
+    assert LONG_KEY[:20].replace("/", "\\/") not in told
+
+
 def test_a_key_that_comes_back_as_a_vector_shows_in_no_error(connect: Connect) -> None:
     repeated = Response.json({"data": [{"index": 0, "embedding": KEY}]})
     with FakeServer({("POST", "/v1/embeddings"): repeated}) as server:

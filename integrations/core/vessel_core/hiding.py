@@ -8,7 +8,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
+from itertools import takewhile
 from typing import Any, cast
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -18,6 +20,9 @@ SHORTEST = 6
 """Shorter texts than this are words rather than keys, and stay in what a server says."""
 
 HIDDEN = "…"
+
+BEGINNING = 8
+"""As many characters of a secret are one where a text was cut."""
 
 TELLING = (
     *("api", "auth", "bearer", "cookie", "credential", "jwt", "key"),
@@ -35,10 +40,10 @@ def secret_texts(secrets: Iterable[SecretStr | None]) -> list[str]:
     """Return what must not be shown of header values, longest first: the whole ones, and the keys in them.
 
     `Bearer k`, `session=k; theme=dark` and the user name and password of `Basic …` hold secrets in the middle; a part of
-    letters only is a word, unless it stands where a key or password does. Each counts as JSON and Python write it too.
+    letters only is a word, unless it stands where a key or password does. Each counts as it is written elsewhere too.
     """
     found = {part for secret in secrets if secret is not None for part in _parts(secret.get_secret_value())}
-    written = {form for text in found for form in (text, json.dumps(text)[1:-1], repr(text)[1:-1])}
+    written = {form for text in found for form in _spellings(text)}
     return sorted((text for text in written if len(text) >= SHORTEST), key=len, reverse=True)
 
 
@@ -57,10 +62,25 @@ def _parts(value: str) -> Iterator[str]:
         yield pair.partition(":")[2]
 
 
+def _spellings(text: str) -> Iterator[str]:
+    """Yield a text as it is, and as JSON, Python, URLs, and the JSON of PHP and .NET write it."""
+    written = json.dumps(text)[1:-1]
+    yield from (text, written, repr(text)[1:-1], quote(text, safe=""), written.replace("/", "\\/"))
+    yield "".join(f"\\u{ord(each):04X}" if each in "+&<>'`" else each for each in written)
+
+
 def hidden(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without secrets."""
+    """Return a text without secrets, nor what is left of one where the text was cut."""
+    secrets = list(secrets)
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
+    for secret in secrets:
+        at = text.find(secret[:BEGINNING]) if len(secret) > BEGINNING else -1
+        while at >= 0:
+            end = at + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(secret, text[at:], strict=False)))
+            if text[end : end + 1] in ("", HIDDEN, "'", '"'):
+                text = text[:at] + HIDDEN + text[end:]
+            at = text.find(secret[:BEGINNING], at + 1)
     return text
 
 
