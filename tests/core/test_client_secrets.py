@@ -80,6 +80,37 @@ def test_a_key_that_is_spelt_in_another_way_or_cut_shows_in_no_error(how: str, c
     assert LONG_KEY[:20].replace("/", "\\/") not in told
 
 
+#: What no answer can be, with what was sent in it.
+PAGES = {
+    "a page": Response.text(f"<html>You sent: Authorization: Bearer {KEY}</html>"),
+    "JSON that is cut": Response(200, {"content-type": "application/json"}, f'{{"sent": "{KEY}", "data": ['.encode()),
+    "JSON of another kind": Response.json({"sent": {"headers": {"Authorization": f"Bearer {KEY}"}}, "data": KEY}),
+    "an encoding": Response(200, {"content-type": "application/json", "content-encoding": KEY}, b"{}"),
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("chat", [HELLO]), ("complete", ["x"]), ("embed", [["x"]]), ("rerank", ["x", ["y"]])],
+)
+def test_a_key_in_what_is_no_answer_shows_in_no_frame(
+    name: str, arguments: list[Any], page: str, connect: Connect
+) -> None:
+    with FakeServer(otherwise=PAGES[page]) as server:
+        client = connect("openai", base_url=server.base_url, model="m", max_retries=0, **SECRETS)
+        with pytest.raises(VesselError) as caught:
+            getattr(client, name)(*arguments)
+    frames = [frame for each in chained(caught.value) for frame, _ in traceback.walk_tb(each.__traceback__)]
+    held = [
+        f"{key}={value!r}"
+        for frame in frames
+        if "vessel_core" in frame.f_code.co_filename
+        for key, value in frame.f_locals.items()
+    ]
+    assert not [text for text in held if KEY in text]
+
+
 def test_a_key_that_comes_back_as_a_vector_shows_in_no_error(connect: Connect) -> None:
     repeated = Response.json({"data": [{"index": 0, "embedding": KEY}]})
     with FakeServer({("POST", "/v1/embeddings"): repeated}) as server:

@@ -109,6 +109,7 @@ async def adeltas_of(
             except AskAgain as other:
                 flow = other.flow()
             except VesselError as error:
+                data = b""  # which may hold the key: this frame goes on, and is on the error
                 flow = _begun_again(again if transport.era is era else None, error, begun=incoming is not None)
 
 

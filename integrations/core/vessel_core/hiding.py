@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from itertools import takewhile
+from traceback import clear_frames
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -92,6 +93,12 @@ def hide_in(error: VesselError, secrets: Iterable[str]) -> None:
         held: dict[str, Any] = getattr(each, "__dict__", {})
         ours = isinstance(each, VesselError)
         held.update({name: _without(value, secrets) for name, value in held.items() if ours or isinstance(value, str)})
+
+
+def empty_frames(error: VesselError) -> None:
+    """Empty the frames that an error and what it came from went through, once they have ended: they hold what came."""
+    for each in chain(error):
+        clear_frames(each.__traceback__)
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:

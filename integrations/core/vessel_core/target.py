@@ -22,7 +22,7 @@ from vessel_core.errors import (
     ServerUnreachable,
     VesselError,
 )
-from vessel_core.hiding import hide_in, is_secret, secret_texts
+from vessel_core.hiding import empty_frames, hide_in, is_secret, secret_texts
 from vessel_core.pool import HostPool
 from vessel_core.records import record
 from vessel_core.request import checked_timeout
@@ -245,7 +245,9 @@ class Target:
         error.elapsed = time.monotonic() - since
         if received and error.partial is None:
             error.partial = unfinished(ChatReply.gather(received))
-        hide_in(error, self.secrets())
+        if secrets := self.secrets():
+            hide_in(error, secrets)
+            empty_frames(error)
         address = self.known.address if self.known else self.address
         backend = self.known.backend if self.known else self.backend
         if address is not None and (error.url is None or error.backend is None):
