@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -211,3 +212,34 @@ def test_vectors_may_be_longer_than_other_documents(connect: Connect) -> None:
         server.routes["GET", "/v1/models"] = models
         with pytest.raises(ResponseTooLarge, match="500 bytes"):
             client.models()
+
+
+REPEATING: dict[str, tuple[list[str], dict[str, str]]] = {
+    "Chinese": (["向量" * 5_000] * 64, {}),
+    "ASCII": (["ab " * 27_000] * 64, {}),
+    "many": (["a"] * 60_000, {"pad": "x" * 10}),
+}
+
+
+@pytest.mark.parametrize("what", REPEATING)
+def test_a_reply_may_repeat_what_was_sent_beside_its_vectors(connect: Connect, what: str) -> None:
+    texts, more = REPEATING[what]
+
+    def embed(request: Request) -> Response:
+        data = [
+            {"index": at, "embedding": [at, 1.0], "text": text, **more}
+            for at, text in enumerate(request.json()["input"])
+        ]
+        return Response(
+            200, {"content-type": "application/json"}, json.dumps({"data": data}, ensure_ascii=False).encode()
+        )
+
+    def rank(request: Request) -> Response:
+        documents = request.json()["documents"]
+        found = [{"index": at, "relevance_score": -at, "document": {"text": text}} for at, text in enumerate(documents)]
+        return Response(200, {"content-type": "application/json"}, json.dumps({"results": found}).encode())
+
+    with openai_server(routes={("POST", "/v1/embeddings"): embed, ("POST", "/v1/rerank"): rank}) as server:
+        client = connect("openai", base_url=server.base_url, model="m")
+        assert client.embed(texts, batch_size=len(texts)).vectors[-1] == [len(texts) - 1, 1.0]
+        assert client.rerank("q", texts)[-1].index == len(texts) - 1

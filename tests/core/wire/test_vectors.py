@@ -240,3 +240,15 @@ def test_a_text_of_wide_characters_counts_four_times(wide: str) -> None:
     with pytest.raises(ResponseTooLarge, match="so long a text"):
         loads(text)
     assert len(loads(text, most=MAX_COST + 100)) == 1 + MAX_COST // 4
+
+
+@pytest.mark.parametrize("numbers", [[1e308, 1e308], [-1e308, -1e308, 0.5]])
+def test_numbers_whose_sum_is_infinite_are_numbers(numbers: list[float]) -> None:
+    assert read(numbers, numbers).vectors == [numbers, numbers]
+
+
+@pytest.mark.parametrize("said", [{"embedding": "no model " * 20}, {"message": "no model", "trace": [0.5] * 100}])
+def test_an_error_among_vectors_is_told_as_it_came(said: dict[str, Any]) -> None:
+    with pytest.raises(ServerError) as caught:
+        openai.decode_embed(json.dumps({"error": said}).encode(), 1, None)
+    assert "no model" in str(caught.value)

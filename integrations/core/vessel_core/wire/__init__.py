@@ -5,13 +5,13 @@ A dialect is a module with the names of `Dialect`; a stream of one reply is an o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Protocol
 
 from vessel_core.options import EmbedOptions
 from vessel_core.records import record
-from vessel_core.types import ChatRequest, Delta, Embeddings, Limits
+from vessel_core.types import ChatRequest, Delta, Embeddings, Limits, Timeout
 from vessel_core.wire.quirks import Quirks
 
 __all__ = ["Call", "Dialect", "Quirks", "Reply", "ReplyStream"]
@@ -36,7 +36,11 @@ class Call:
     picture: bool = False
     vectors: int = 0
     tops: int = 0
-    read: Callable[[bytes], Any] | None = None
+    read: Reader | None = None
+
+    def longest(self, timeout: Timeout) -> float | None:
+        """Return how many seconds its reply may take: a generation to begin, anything else in all."""
+        return timeout.first_token if self.stream else timeout.request
 
 
 @record
@@ -53,7 +57,19 @@ class Reply:
 
     def read(self, call: Call) -> Reply:
         """Return this reply to a call with its document, if it is good and the call says how that is read."""
-        return self if call.read is None or self.status >= 300 else replace(self, document=call.read(self.body))
+        return (
+            self
+            if call.read is None or self.status >= 300
+            else replace(self, document=call.read(self.body, more=self.more))
+        )
+
+
+class Reader(Protocol):
+    """Makes of a body what it means; that may take `more` memory, in bytes, than is usual."""
+
+    def __call__(self, body: bytes, *, more: int) -> Any:
+        """Return what it means, or raise what is wrong."""
+        ...
 
 
 class ReplyStream(Protocol):
@@ -104,6 +120,7 @@ class Dialect(Protocol):
         """Write an embedding request."""
         ...
 
-    def decode_embed(self, body: bytes, count: int, dimensions: int | None) -> Embeddings:
-        """Read its reply: `count` vectors in the order of the inputs, or `ProtocolError`."""
+    def decode_embed(self, body: bytes, count: int, dimensions: int | None, more: int = 0) -> Embeddings:
+        """Read its reply: `count` vectors in the order of the inputs, or `ProtocolError`. It may take `more` bytes of memory
+        than is usual."""
         ...

@@ -189,9 +189,9 @@ def _interrupted(started: bool) -> StreamInterrupted:
     return error
 
 
-def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
+def decode_embed(body: bytes, count: int, dimensions: int | None, more: int = 0) -> Embeddings:
     """Read vectors, which come in the order of the inputs."""
-    vectors = Vectors(body, count)
+    vectors = Vectors(body, count, more)
     fields = mapping(vectors.document)
     found = fields.get("embeddings", ())
     if not isinstance(found, list | tuple):

@@ -253,9 +253,9 @@ def _progress(progress: Any) -> Progress:
     return Progress("reading the prompt", count(fields.get("processed")), count(fields.get("total")), "tokens")
 
 
-def decode_embed(body: bytes, count: int, dimensions: int | None) -> Embeddings:
+def decode_embed(body: bytes, count: int, dimensions: int | None, more: int = 0) -> Embeddings:
     """Read vectors into the order of the inputs, floats or base64 as they came (quirks 75 to 78)."""
-    vectors = Vectors(body, count)
+    vectors = Vectors(body, count, more)
     document = vectors.document
     items = mappings(document if isinstance(document, list) else mapping(document).get("data"))
     check_count(items, count)

@@ -32,9 +32,10 @@ def encode_rerank(query: str, documents: Sequence[str], model: str | None, top_n
     return Call("POST", "/v1/rerank", body)
 
 
-def decode_rerank(body: bytes, count: int, top_n: int | None) -> list[Ranked]:
-    """Read the ranking, best first: each index once and inside the list, or `ProtocolError`."""
-    document = json_body(Reply(200, body=body, more=count * RANKED))
+def decode_rerank(body: bytes, count: int, top_n: int | None, more: int = 0) -> list[Ranked]:
+    """Read the ranking, best first: each index once and inside the list, or `ProtocolError`. It may take `more` bytes of
+    memory than is usual."""
+    document = json_body(Reply(200, body=body, more=count * RANKED + more))
     found = cast("dict[str, Any]", document).get("results") if isinstance(document, dict) else document
     if not isinstance(found, list):
         raise ProtocolError("The reply holds no ranking.", hint="Is it a reranking model? Start it with `--reranking`.")

@@ -15,8 +15,9 @@ from pydantic_core import SchemaValidator, core_schema, from_json, to_json
 from vessel_core.errors import ProtocolError, ResponseTooLarge
 from vessel_core.matrix import Matrix
 from vessel_core.wire import Reply
+from vessel_core.wire.failure_shapes import failure_in
 from vessel_core.wire.failures import json_body, not_json
-from vessel_core.wire.jsontext import MAX_TEXT_COST, TEXT, loads
+from vessel_core.wire.jsontext import MAX_TEXT_COST, TEXT, WIDE, loads
 
 BATCH = 64
 """Texts a request, where the server does not say how many it works on at once."""
@@ -31,7 +32,10 @@ SHORT = 64
 """Bytes up to which a list stays where it is: it may be no vector, but an error's or nothing."""
 
 MOST_BESIDE = 4 * 1024 * 1024
-"""Bytes a reply may have beside its vectors."""
+"""Bytes a reply may have beside its vectors, and what it may repeat of their texts."""
+
+BESIDE = 256
+"""Bytes it may have more for each vector: its number, its names."""
 
 COST_BESIDE = 2048
 """Bytes of memory that what stands beside each vector may take, its number and its names, in a long reply."""
@@ -57,23 +61,26 @@ class Vectors:
     """The vectors of a reply, and apart from them its `document`, in which a mark stands for each.
 
     So they are read one by one into arrays: a reply takes its body and eight bytes a number, where Python's numbers in lists
-    take four times as many. Raises as `json_body` does, and `ResponseTooLarge` if there is too much beside the vectors.
+    take four times as many. It may take `more` memory, in bytes, than is usual. Raises as `json_body` does, and
+    `ResponseTooLarge` if there is too much beside the vectors.
     """
 
-    def __init__(self, body: bytes, texts: int) -> None:
+    def __init__(self, body: bytes, texts: int, more: int = 0) -> None:
         self._body = body
         self._spans = list(_spans(body, MOST_LISTS + 2 * texts))
         beside = len(body) - sum(end - start for start, end in self._spans)
-        if beside > MOST_BESIDE:
+        if beside > MOST_BESIDE + BESIDE * texts + more // WIDE:
             raise ResponseTooLarge(
                 f"The reply to {texts} texts has {beside:,} bytes beside their vectors.",
-                hint="This is no LLM server's answer, or one without pooling (llama-server `--pooling mean`).",
+                hint="This is no LLM server's answer, or one without pooling (llama-server `--pooling mean`). "
+                "If it is right, `limits=Limits(document=…)` takes more in.",
             )
         try:
-            document = loads(self._beside(), most=MAX_TEXT_COST + COST_BESIDE * texts)
+            document = loads(self._beside(), most=MAX_TEXT_COST + COST_BESIDE * texts + more)
         except ValueError as error:
             raise not_json(body) from error
-        self.document: Any = json_body(Reply(200, body=body, document=document))
+        said = document if failure_in(document) is None else None  # an error is read as it came, without marks
+        self.document: Any = json_body(Reply(200, body=body, document=said, more=more))
 
     def _beside(self) -> bytes:
         """Return the reply with marks where its vectors stood."""
@@ -221,10 +228,14 @@ def check_widths(widths: set[int], dimensions: int | None) -> None:
 
 def _are_finite(numbers: array[float]) -> bool:
     """Tell by their sum, which shows NaN and infinity in a fiftieth of the time of looking at each. numpy adds them up, if the
-    program has loaded it."""
+    program has loaded it. Each is looked at if the sum is none: that of large ones may be infinite."""
+    return math.isfinite(_sum(numbers)) or all(map(math.isfinite, numbers))
+
+
+def _sum(numbers: array[float]) -> float:
     if "numpy" not in sys.modules:
-        return math.isfinite(sum(numbers))
+        return sum(numbers)
     import numpy  # which waits for a thread that is still loading it
 
     with numpy.errstate(invalid="ignore", over="ignore"):
-        return math.isfinite(numpy.frombuffer(numbers, numbers.typecode).sum(dtype="d"))
+        return float(numpy.frombuffer(numbers, numbers.typecode).sum(dtype="d"))
