@@ -14,7 +14,7 @@ from vessel_core.transport import incoming
 from vessel_core.transport.incoming import Body, Incoming
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, ProgressLines, read_status
-from vessel_core.wire import Call, Reply
+from vessel_core.wire import Call
 
 from tests.fake_server import SSE, FakeServer, Request, Response, llamacpp_server, openai_server
 
@@ -106,7 +106,7 @@ def test_20_000_models_may_be_listed_and_no_more() -> None:
     ids=["blank lines", "the same each time"],
 )
 def test_progress_that_says_nothing_new_is_bounded_and_news_begins_anew(nothing_new: bytes, times: int) -> None:
-    lines = ProgressLines(Follow(Call("POST", "/api/pull"), read_status, "success"), Reply(200), good=True)
+    lines = ProgressLines(Follow(Call("POST", "/api/pull"), read_status, "success"))
     for status in ("pulling", "resting", "pulling"):
         assert lines.feed(b'{"status": "%s"}\n' % status.encode()) == [Progress(status)]
         for _ in range(times if status == "pulling" else 0):

@@ -63,6 +63,7 @@ class Played:
         policy: Retries | None = None,
         health: Iterable[Any] = (GOOD,),
         slow: float = 0.0,
+        call: Call = CHAT,
     ) -> None:
         self.sent = 0
         self.asked = 0
@@ -72,7 +73,7 @@ class Played:
         self.progress: list[str] = []
         self.error: VesselError | None = None
         answers, states = list(outcomes), list(health)
-        steps = attempts(CHAT, replace(policy or Retries(draw=lambda: 1.0), clock=lambda: self.now))
+        steps = attempts(call, replace(policy or Retries(draw=lambda: 1.0), clock=lambda: self.now))
         outcome: Any = None
         came: Reply | None = None
         try:
@@ -84,7 +85,7 @@ class Played:
                     self.now += step.seconds
                     if step.progress is not None:
                         self.progress.append(step.progress.status)
-                elif step.call is CHAT:
+                elif step.call is call:
                     outcome = answers[min(self.sent, len(answers) - 1)]
                     self.sent += 1
                 else:
@@ -183,6 +184,17 @@ def test_too_long_a_wait_is_left_to_the_caller() -> None:
     played = Played([reply(429, None, retry_after="3600")])
     assert isinstance(played.error, RateLimited)
     assert (played.sent, played.waits, played.error.retry_after) == (1, [], 3600.0)
+
+
+@pytest.mark.parametrize("timeout", [Timeout(first_token=5, request=60), Timeout(first_token=60, request=5)])
+def test_a_wait_that_is_longer_than_an_answer_may_take_is_left_to_the_caller(timeout: Timeout) -> None:
+    for stream in (True, False):
+        played = Played(
+            [reply(429, None, retry_after="30"), GOOD], Retries(timeout=timeout), call=replace(CHAT, stream=stream)
+        )
+        waited = (timeout.first_token if stream else timeout.request) == 60
+        assert (played.sent, played.waits) == ((2, [30.0]) if waited else (1, []))
+        assert waited or isinstance(played.error, RateLimited)
 
 
 def test_a_refusal_is_tried_once_more_and_a_server_that_has_answered_is_given_time_to_start_anew() -> None:

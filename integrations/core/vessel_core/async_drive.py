@@ -16,6 +16,7 @@ from vessel_core.retry import Open, Outcome, Retries, Send, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+from vessel_core.wire.failures import error_from
 from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
@@ -240,7 +241,8 @@ async def awatch(
                     await _wait(step, era)
                 elif isinstance(step, Follow):
                     async with transport.open(step.call, retries.timeout) as incoming:
-                        lines = ProgressLines(step, incoming.reply, good=incoming.good)
+                        await _check(incoming, transport)
+                        lines = ProgressLines(step)
                         async for data in transport.pieces(incoming):
                             for progress in lines.feed(data):
                                 yield progress
@@ -251,6 +253,12 @@ async def awatch(
                 step = steps.throw(reply) if isinstance(reply, VesselError) else steps.send(reply)
         except StopIteration:
             return
+
+
+async def _check(incoming: Incoming, transport: AsyncTransport) -> None:
+    """Raise what a reply says is wrong by its status."""
+    if not incoming.good:
+        raise error_from(await transport.read(incoming))
 
 
 async def _atried(call: Call, transport: AsyncTransport, retries: Retries) -> Reply | VesselError:

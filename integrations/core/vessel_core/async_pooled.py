@@ -30,7 +30,6 @@ from vessel_core.pooled import (
 from vessel_core.target import Target
 from vessel_core.transport.async_shell import AsyncHTTPTransport, AsyncTransport, Eras
 from vessel_core.transport.begun import abegin_body
-from vessel_core.transport.calls import longest_queue
 from vessel_core.transport.faults import client_closed
 from vessel_core.transport.incoming import Incoming
 from vessel_core.types import Timeout
@@ -206,6 +205,6 @@ def _waker(loop: asyncio.AbstractEventLoop, what: Callable[[], object]) -> Calla
 
 async def _in_time(woken: asyncio.Future[None], call: Call, timeout: Timeout) -> None:
     """Wait for a place, as long as such a call may."""
-    await asyncio.wait([woken], timeout=longest_queue(call, timeout))
+    await asyncio.wait([woken], timeout=call.longest(timeout))
     if not woken.done():
         raise none_free(call)

@@ -269,9 +269,8 @@ class Client:
 
     def wait_until_ready(self, timeout: Timeout | float | None = 300.0) -> Generator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
-        waiting = Waiting(timeout, self.target.timeout)
-        steps = operations.wait_until_ready(self.target, waiting)
-        return self._session.watch(steps, waiting=waiting, timeout=waiting.timeout)
+        waiting = Waiting(timeout)
+        return self._session.watch(operations.wait_until_ready(self.target, waiting), waiting=waiting)
 
     def to_async(self) -> AsyncClient:
         """Return an async client of the same server and model: what one has found, the other knows."""

@@ -18,6 +18,7 @@ from vessel_core.retry import Open, Outcome, Retries, Send, Step, Wait, attempts
 from vessel_core.types import Delta, Progress, Timeout, Timings
 from vessel_core.watching import NOT_YET, Follow, ProgressLines, Steps, Waiting
 from vessel_core.wire import Call, Reply, ReplyStream
+from vessel_core.wire.failures import error_from
 from vessel_core.wire.forcing import AskAgain
 
 if TYPE_CHECKING:
@@ -224,7 +225,8 @@ def watch(
                     _wait(step, era)
                 elif isinstance(step, Follow):
                     with transport.open(step.call, retries.timeout) as incoming:
-                        lines = ProgressLines(step, incoming.reply, good=incoming.good)
+                        _check(incoming, transport)
+                        lines = ProgressLines(step)
                         for data in transport.pieces(incoming):
                             yield from lines.feed(data)
                         yield from lines.close()
@@ -233,6 +235,12 @@ def watch(
                 step = steps.throw(reply) if isinstance(reply, VesselError) else steps.send(reply)
         except StopIteration:
             return
+
+
+def _check(incoming: Incoming, transport: Transport) -> None:
+    """Raise what a reply says is wrong by its status."""
+    if not incoming.good:
+        raise error_from(transport.read(incoming))
 
 
 def looking(retries: Retries, waiting: Waiting | None) -> Retries:

@@ -20,7 +20,6 @@ from vessel_core.pool import HostPool
 from vessel_core.retry import Retries
 from vessel_core.target import Target
 from vessel_core.transport.begun import begin_body
-from vessel_core.transport.calls import longest_queue
 from vessel_core.transport.incoming import Incoming
 from vessel_core.transport.sync_shell import HTTPTransport, Transport
 from vessel_core.types import Timeout
@@ -96,7 +95,7 @@ class PooledTransport(Transport):
         ticket = self._host_pool.enter(time.monotonic(), woken.set, **place_for(call, timeout, self._host_pool))
         try:
             self._look_after()
-            if ticket.host is None and not woken.wait(longest_queue(call, timeout)):
+            if ticket.host is None and not woken.wait(call.longest(timeout)):
                 raise none_free(call)
             if ticket.error is not None:
                 raise ticket.error
@@ -175,7 +174,7 @@ def place_for(call: Call, timeout: Timeout, pool: HostPool) -> PlaceOptions:
     return {
         "prefix": beginnings(call) if pool.routing.affinity else (),
         "counted": call.method != "GET",
-        "longest": longest_queue(call, timeout),
+        "longest": call.longest(timeout),
         "avoid": tried_by(call),
     }
 

@@ -149,7 +149,9 @@ def attempts(call: Call, policy: Retries, ask: type[Send] = Send) -> Attempts:
             yield from loading.wait(error)
         elif not stale and isinstance(error, ServerUnreachable) and error.stale:
             stale = True
-        elif (delay := retry_delay(error, retries, policy)) is None or not policy.host.spend():
+        elif (
+            delay := retry_delay(error, retries, policy, call.longest(policy.timeout))
+        ) is None or not policy.host.spend():
             raise error
         else:
             retries += 1
@@ -162,12 +164,14 @@ def _error(outcome: Outcome) -> VesselError | None:
     return error_from(outcome) if outcome is not None and outcome.status >= 300 else None
 
 
-def retry_delay(error: VesselError, retries: int, policy: Retries) -> float | None:
-    """Return how many seconds to wait before the next attempt, or `None` if there should be none."""
+def retry_delay(error: VesselError, retries: int, policy: Retries, longest: float | None) -> float | None:
+    """Return how many seconds to wait before the next attempt, or `None` if there should be none. Who waits `longest` for an
+    answer doesn't wait longer to ask for it."""
     if retries >= policy.most:
         return None
     if isinstance(error, RateLimited | ServerBusy | ServerError) and (asked := _asked(error)) is not None:
-        return asked if asked <= LONGEST_RETRY_AFTER else None
+        most = LONGEST_RETRY_AFTER if longest is None else min(longest, LONGEST_RETRY_AFTER)
+        return asked if asked <= most else None
     if isinstance(error, ServerUnreachable) and error.refused:
         return _after_refusal(retries, policy)
     return policy.draw() * min(FIRST_DELAY * 2**retries, LONGEST_DELAY) if _may_pass(error, retries) else None

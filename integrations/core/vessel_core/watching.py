@@ -18,11 +18,10 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.records import record
-from vessel_core.request import checked_timeout
 from vessel_core.retry import Wait
 from vessel_core.types import Progress, Timeout, time_limit
 from vessel_core.wire import Call, Reply
-from vessel_core.wire.failures import check_health, error_from, json_body
+from vessel_core.wire.failures import check_health, json_body
 from vessel_core.wire.framing import Lines
 from vessel_core.wire.jsontext import cut_off
 from vessel_core.wire.reading import count, mapping, mappings, string
@@ -57,20 +56,14 @@ Steps = Generator[Call | Follow | Wait | Progress, Reply | None, None]
 class ProgressLines:
     """Reads the reply of a `Follow`: lines of JSON in, progress out; an error that a line holds is raised."""
 
-    def __init__(self, follow: Follow, reply: Reply, *, good: bool) -> None:
+    def __init__(self, follow: Follow) -> None:
         self._follow = follow
         self._said = Progress("")
         self._quiet = 0
         self._lines = Lines()
-        self._status = reply.status
-        self._failed = bytearray()
-        self._good = good
 
     def feed(self, data: bytes) -> list[Progress]:
         """Return the progress that `data` completes."""
-        if not self._good:
-            self._failed += data
-            return []
         lines = self._lines.feed(data)
         before = self._said
         progress = [self._progress(line) for line in lines if line.strip()]
@@ -83,8 +76,6 @@ class ProgressLines:
 
     def close(self) -> list[Progress]:
         """Take the end of the reply."""
-        if not self._good:
-            raise error_from(Reply(self._status, body=bytes(self._failed)))
         rest = self._lines.close()
         progress = [self._progress(rest)] if rest.strip() and not cut_off(rest) else []
         if self._said.status != self._follow.last:
@@ -108,16 +99,10 @@ def read_status(fields: Mapping[str, Any]) -> Progress:
 
 
 class Waiting:
-    """How long a server has been waited for, since it was first looked for; `pause` is how many seconds to wait next.
+    """How long a server has been waited for, since it was first looked for; `pause` is how many seconds to wait next."""
 
-    A number of seconds bounds the wait alone; of a `Timeout` that is `load`, and the rest is for each look.
-    """
-
-    def __init__(self, limit: Timeout | float | None, usual: Timeout | None = None) -> None:
+    def __init__(self, limit: Timeout | float | None) -> None:
         self.pause: float = FIRST_PAUSE / 1.5
-        self.timeout: Timeout | None = None
-        if isinstance(limit, Timeout):
-            self.timeout = limit = checked_timeout(limit, usual)
         self._limit = limit.load if isinstance(limit, Timeout) else time_limit(limit)
         self._since: float | None = None
 

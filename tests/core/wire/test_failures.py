@@ -356,8 +356,22 @@ def test_quirk_19_a_page_is_shown_by_its_words() -> None:
     assert error(502, page).message == "The server failed: 502 Bad Gateway"
     with pytest.raises(ProtocolError, match="502 Bad Gateway"):
         json_body(Reply(200, body=page))
-    with pytest.raises(ProtocolError, match="empty"):
-        json_body(Reply(200, body=b" "))
+    heading, much = b"<html><h1>502 Bad Gateway</h1>", b"<p>more</p>" * 10_000
+    assert error(502, heading + much).message.startswith("The server failed: 502 Bad Gateway more")
+    styles = b"<style>" + b"p{color:red}" * 2_000
+    assert error(502, styles + b"</style>" + heading).message == "The server failed: 502 Bad Gateway"
+    assert error(502, heading + styles * 10).message == "The server failed: 502 Bad Gateway"
+
+
+def test_a_long_text_is_cut_between_words_if_it_has_any() -> None:
+    assert error(400, ("word " * 1_000).encode()).message.endswith(" word ")
+    assert error(400, ("内存不足" * 1_000).encode()).message.endswith("内存不足" * 125)
+
+
+def test_what_came_of_an_error_that_was_cut_is_read() -> None:
+    whole = '{"error": {"code": 400, "message": "invalid api key: \\"caf\\u00e9\\" é", "type": "x"}}'.encode()
+    for end in range(whole.index(b":", whole.index(b"invalid")), len(whole)):
+        assert error(400, whole[:end]).message.startswith("The key is missing or wrong: invalid api key")
 
 
 @pytest.mark.parametrize(
@@ -370,6 +384,10 @@ def test_quirk_19_a_page_is_shown_by_its_words() -> None:
         ({"retry-after": "Mon, 23 Nov 2026 10:00:07 -0000", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, None),
         ({"retry-after": "Mon, 23 Nov 2026 10:00:07 GMT"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "soon", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after": "3, 7"}, 7.0),
+        ({"retry-after": "-3"}, 0.0),
         ({"retry-after": "1.2.3"}, None),
         ({"retry-after": "Mon, 23 Nov 2026 10:00:" + "3" * 40 + " GMT", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, None),
         ({}, None),

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
-from vessel_core.errors import VesselError
-from vessel_core.transport.calls import LAST_BYTES, LAST_READS, Watch, head_stage, longest_queue, most_at_once, no_turn
+from vessel_core.errors import ResponseTooLarge, VesselError
+from vessel_core.transport.calls import LAST_BYTES, LAST_READS, Watch, head_stage, most_at_once, no_turn
 from vessel_core.transport.connection import Connection
 from vessel_core.transport.faults import HUNG_UP, mapped, translated
 from vessel_core.transport.incoming import Incoming, Response
@@ -78,14 +78,27 @@ class AsyncTransport:
             return (await self.read(incoming)).read(call)
 
     async def read(self, incoming: Incoming) -> Reply:
-        """Read the whole body of a reply."""
+        """Read the whole body of a reply, or of an error what comes of it."""
         body = BytesIO()  # a list of pieces would take as much again when they are joined
-        async for data in self.pieces(incoming):
-            body.write(data)
-            if incoming.enough is not None and body.tell() > incoming.enough:
-                break
+        if incoming.good:
+            async for data in self.pieces(incoming):
+                body.write(data)
+        else:
+            await self._read_error(incoming, body)
         head = incoming.reply
         return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
+
+    async def _read_error(self, incoming: Incoming, body: BytesIO) -> None:
+        """Read what an error says; that this is cut or stalls takes nothing from its status."""
+        era = self.era
+        try:
+            async for data in self.pieces(incoming):
+                body.write(data)
+                if body.tell() > incoming.enough:
+                    return
+        except VesselError as error:
+            if isinstance(error, ResponseTooLarge) or self.era is not era:  # it was cut at this end
+                raise
 
     def open(self, call: Call, timeout: Timeout) -> AbstractAsyncContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
@@ -93,7 +106,7 @@ class AsyncTransport:
 
     def pieces(self, incoming: Incoming) -> AsyncIterator[bytes]:
         """Read the body as it comes, one piece a read."""
-        if incoming.streams:
+        if incoming.streams or not incoming.good:
             incoming.wait_patiently()
         return _Pieces(incoming)
 
@@ -199,7 +212,7 @@ class _Exchange:
             await turns.acquire()
             return
         try:
-            async with asyncio.timeout(longest_queue(self._call, self._timeout)):
+            async with asyncio.timeout(self._call.longest(self._timeout)):
                 await turns.acquire()
         except TimeoutError:
             raise no_turn(self._call) from None

@@ -11,7 +11,6 @@ from weakref import WeakSet
 
 from vessel_core.errors import FirstTokenTimeout, ServerTimeout, VesselError
 from vessel_core.transport.faults import Stage
-from vessel_core.types import Timeout
 from vessel_core.wire import Call
 
 LAST_BYTES = 0.03
@@ -113,11 +112,6 @@ def most_at_once() -> int:
 def head_stage(call: Call) -> Stage:
     """Return what is waited for before a reply begins."""
     return "generation" if call.stream else "call"
-
-
-def longest_queue(call: Call, timeout: Timeout) -> float | None:
-    """Return how many seconds a call may wait for its turn."""
-    return timeout.first_token if call.stream else timeout.request
 
 
 def no_turn(call: Call) -> VesselError:

@@ -7,6 +7,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -36,6 +37,9 @@ REPEATED = 2
 ERROR = 64 * 1024
 """Bytes of an error that are read, beside what it may repeat; more of it says nothing more."""
 
+ERROR_SECONDS = 5.0
+"""How long the text of an error may take behind its status, which tells most."""
+
 DEARER = 4.5
 """How many times its size a document may take in memory, beyond what any may."""
 
@@ -54,13 +58,16 @@ class Body:
         self._taken = 0
         self._due = limit + 1
         self._grown: Callable[[], None] = lambda: None
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", "gzip", "deflate"):
+        self._packing = headers.get("content-encoding", "").strip().lower()
+        self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if self._packing in ("gzip", "deflate") else None
+
+    def refuse_foreign_packing(self) -> None:
+        """Raise `ProtocolError` if it is packed in a way that is not known."""
+        if self._packing not in ("", "identity", "gzip", "deflate"):
             raise ProtocolError(
-                f"The reply is compressed with {encoding!r}, which was not asked for.",
+                f"The reply is compressed with {self._packing!r}, which was not asked for.",
                 hint="Is there a proxy on the way? Let it pass replies on as they are.",
             )
-        self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32) if encoding in ("gzip", "deflate") else None
 
     def plain(self, data: bytes) -> bytes:
         """Return the next bytes, unpacked; raise `ResponseTooLarge` above the limit."""
@@ -158,7 +165,7 @@ class Response:
 class Incoming:
     """A response whose body is still coming: `reply` has its status and headers.
 
-    `good` tells that it is no error, of which `enough` bytes are read; `streams` that its body is a stream and no document;
+    `good` tells that it is no error, of whose body `enough` bytes are read; `streams` that its body is a stream and no document;
     `patience` hears of what comes; `since` is when the call began. `heard` is called with each read, where several hosts are
     looked after. A document may repeat what was `sent`, so many bytes of JSON.
     """
@@ -178,16 +185,20 @@ class Incoming:
         self.streams: bool = self.good and call.stream and kind not in ("application/json", "text/html")
         document = limits.document + REPEATED * sent + VECTOR * call.vectors
         limit = limits.body if self.streams else min(document, limits.body)
-        self.enough: int | None = None if self.good else ERROR + REPEATED * sent
+        self.enough: int = ERROR + REPEATED * sent
         self.more: int = max(0, int(DEARER * (limits.document + REPEATED * sent)) - MAX_COST)
         self.answer: tuple[int, int] = limits.answer, call.tops
         self.body: Body = Body(self.reply.headers, limit, FEWER if call.vectors > 1 else MORE)
         self.patience: Patience = Patience(timeout, since)
-        longest = timeout.first_token if call.stream else timeout.request
+        longest = call.longest(timeout)
         self._deadline = None if longest is None else since + longest
+        if not self.good:
+            self.patience.last = ERROR_SECONDS
+            self._deadline = min(self._deadline or inf, time.monotonic() + ERROR_SECONDS)
 
     def taker(self) -> Callable[[bytes], bytes]:
         """Return what takes the next bytes: a document must also be whole in time, however its bytes drip."""
+        self.body.refuse_foreign_packing()
         take = self.body.plain if self.streams else self._in_time
         return take if self.heard is None else self._noted(take, self.heard)
 

@@ -13,14 +13,13 @@ from typing import Self
 
 import httpx
 
-from vessel_core.errors import VesselError
+from vessel_core.errors import ResponseTooLarge, VesselError
 from vessel_core.transport.calls import (
     LAST_BYTES,
     LAST_READS,
     Networks,
     Watch,
     head_stage,
-    longest_queue,
     most_at_once,
     no_turn,
 )
@@ -72,17 +71,26 @@ class Transport:
             return self.read(incoming).read(call)
 
     def read(self, incoming: Incoming) -> Reply:
-        """Read the whole body of a reply."""
+        """Read the whole body of a reply, or of an error what comes of it."""
         body = BytesIO()  # a list of pieces would take as much again when they are joined
-        if incoming.enough is None:
+        if incoming.good:
             body.writelines(self.pieces(incoming))
         else:
+            self._read_error(incoming, body)
+        head = incoming.reply
+        return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
+
+    def _read_error(self, incoming: Incoming, body: BytesIO) -> None:
+        """Read what an error says; that this is cut or stalls takes nothing from its status."""
+        era = self.era
+        try:
             for data in self.pieces(incoming):
                 body.write(data)
                 if body.tell() > incoming.enough:
-                    break
-        head = incoming.reply
-        return Reply(head.status, head.headers, body.getvalue(), head.url, more=incoming.more)
+                    return
+        except VesselError as error:
+            if isinstance(error, ResponseTooLarge) or self.era is not era:  # it was cut at this end
+                raise
 
     def open(self, call: Call, timeout: Timeout) -> AbstractContextManager[Incoming]:
         """Make a call; leaving the context before the end of its reply closes the connection, which stops the server."""
@@ -92,7 +100,7 @@ class Transport:
 
     def pieces(self, incoming: Incoming) -> Iterator[bytes]:
         """Read the body as it comes, one piece a read."""
-        if incoming.streams:
+        if incoming.streams or not incoming.good:
             incoming.wait_patiently()
         return _Pieces(incoming)
 
@@ -186,7 +194,7 @@ class _Exchange:
 
     def __enter__(self) -> Incoming:
         try:
-            self._turns.get(timeout=longest_queue(self._call, self._timeout))
+            self._turns.get(timeout=self._call.longest(self._timeout))
         except Empty:
             raise no_turn(self._call) from None
         since = time.monotonic()

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 from vessel_core.errors import ResponseTooLarge
 from vessel_core.records import record
 from vessel_core.wire import Reply
-from vessel_core.wire.jsontext import loads
+from vessel_core.wire.jsontext import loads, loads_beginning
 from vessel_core.wire.reading import mapping
 
 MAX_TEXT = 500
+"""Characters of what a server says that are told."""
+
+MOST_READ = 64 * 1024
+"""Bytes of a page in which its text is looked for: styles may stand before it."""
 
 
 @record
@@ -48,8 +53,8 @@ def failure_in(document: Any) -> Failure | None:
 def failure_of(reply: Reply) -> Failure:
     """Return what a reply that is an error says, whatever its form."""
     try:
-        document = loads(reply.body) if reply.body.strip() else None
-    except (ValueError, ResponseTooLarge):
+        document = _as_far_as_it_came(reply.body) if reply.body.strip() else None
+    except ValueError:
         return Failure(readable(reply.body))
     if (failure := failure_in(document)) is not None:
         return failure
@@ -60,6 +65,14 @@ def failure_of(reply: Reply) -> Failure:
         if status := fields.get("status"):
             return Failure(_detail(status))
     return Failure(readable(reply.body))
+
+
+def _as_far_as_it_came(body: bytes) -> Any:
+    """Parse a JSON object, of which the end may be missing: only so much of an error is read."""
+    if body.rstrip().endswith(b"}"):
+        with suppress(ValueError, ResponseTooLarge):
+            return loads(body)
+    return loads_beginning(body)
 
 
 def failure_alone(fields: Mapping[str, Any]) -> Failure | None:
@@ -102,17 +115,21 @@ def _detail(value: Any) -> str:
 
 def readable(body: bytes) -> str:
     """Return the readable part of HTML or text."""
-    text = beginning_of(body)
-    readable = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]{0,2000}>", " ", text) if "<" in text else text
+    text = beginning_of(body, MOST_READ)
+    readable = re.sub(r"(?is)<(script|style)\b.*?(</\1>|\Z)|<[^<>]{0,2000}(>|\Z)", " ", text) if "<" in text else text
     return shortened(" ".join((readable.strip() or text).split()))
 
 
 def beginning_of(body: bytes, most: int = 20 * MAX_TEXT) -> str:
     """Return the text a body begins with, cut between words."""
-    cut = body if len(body) <= most else re.sub(rb"(?<=\s)\S++\Z", b"", body[: most + 1])[:most]
-    return cut.decode("utf-8", "replace")
+    return (
+        body.decode("utf-8", "replace")
+        if len(body) <= most
+        else shortened(body[: most + 1].decode("utf-8", "ignore"), most)
+    )
 
 
 def shortened(text: str, most: int = MAX_TEXT) -> str:
-    """Return the beginning of a text, cut between words: of a key, half would be told from no other word."""
-    return text if len(text) <= most else re.sub(r"(?<=\s)\S++\Z", "", text[: most + 1])[:most]
+    """Return the beginning of a text, cut between words: of a key, half would be told from no other word. Some scripts have
+    no spaces, so that a long word is cut."""
+    return text if len(text) <= most else re.sub(r"(?<=\s)\S{1,99}\Z", "", text[: most + 1])[:most]

@@ -169,15 +169,19 @@ def _search(pattern: str, text: str) -> int | None:
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return how many seconds the server asks to wait (`retry-after-ms`, `Retry-After` in seconds or as a date)."""
+    milliseconds = _longest(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after", "")
+    seconds = _longest(value)
+    return _until(value, headers.get("date")) if seconds is None else seconds
+
+
+def _longest(value: str) -> float | None:
+    """Return the largest number of a header, which may have come several times; `None` if it isn't of numbers."""
     try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        value = headers.get("retry-after")
-        if value is None:
-            return None
-        is_number = value.strip().replace(".", "").isdigit()
-        return max(0.0, float(value)) if is_number else _until(value, headers.get("date"))
-    except (ValueError, TypeError, OverflowError):  # no date, huge numbers, one with a time zone and one without
+        return max(0.0, *map(float, value.split(",")))
+    except ValueError:
         return None
 
 
@@ -185,7 +189,10 @@ def _until(value: str, now: str | None) -> float | None:
     """Return the seconds between the reply's own `Date` and a date: no clock of ours is needed."""
     if now is None:
         return None
-    return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(now)).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # no date, huge numbers, one with a time zone and one without
+        return None
 
 
 def json_body(reply: Reply) -> Any:

@@ -18,6 +18,9 @@ MAX_DEPTH = 128
 SMALL = 128 * 1024
 """Characters up to which a document may hold what it likes."""
 
+BEGINNING = 16 * 1024
+"""Bytes of a document that was cut off which may hold what they like: a server may send one for each half of a batch."""
+
 MAX_COST = 18 * 1024 * 1024
 """Bytes of memory that the values of a larger document may take, beside its texts: `[]` takes thirty times its own."""
 
@@ -91,6 +94,18 @@ def loads(data: bytes | str, *, nan: bool = True, most: int = MAX_COST) -> Any:
     if not nan:
         json.dumps(document, allow_nan=False)  # 1e999 is read as infinity
     return document
+
+
+def loads_beginning(data: bytes) -> Any:
+    """Parse what there is of a JSON document that was cut off, as `loads` does; its last text may be cut too. Of one with very
+    many values the first are enough."""
+    if len(data) > BEGINNING and (_dearer(32 * BEGINNING, data) or _wider(MAX_COST, data)):
+        data = data[:BEGINNING]
+    _refuse_depth(data)
+    try:
+        return from_json(data.decode("utf-8", "ignore"), allow_partial="trailing-strings")
+    except TypeError:
+        raise ValueError("half a character") from None
 
 
 def _weigh(data: bytes, most: int) -> None:
