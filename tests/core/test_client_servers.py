@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -295,6 +296,23 @@ def test_ollama_makes_copies_deletes_loads_and_unloads_models(connect: Connect) 
         ("POST", "/api/copy", {"source": "m", "destination": "n"}),
         ("DELETE", "/api/delete", {"model": "n"}),
     ]
+
+
+def test_what_there_is_instead_of_a_missing_model_is_asked_for_no_longer_than_the_call_may_take(
+    connect: Connect,
+) -> None:
+    missing = Response.json({"error": "model 'x' not found"}, 404)
+    routes: Routes = {("POST", "/api/chat"): missing, ("POST", "/api/embed"): missing}
+    with FakeServer(routes, otherwise=Response(wait=threading.Event())) as server:
+        client = connect("ollama", base_url=server.base_url, model="x", timeout=600)
+        for ask in (
+            lambda: client.chat(HELLO, timeout=0.05),
+            lambda: client.embed(["x"], timeout=0.05),
+            lambda: list(client.load("x", timeout=0.05)),
+        ):
+            with pytest.raises(ModelNotFound, match="'x' not found"):
+                ask()
+        assert len(server.asked("/api/tags")) == 3
 
 
 def test_a_missing_model_is_answered_with_the_nearest(connect: Connect) -> None:

@@ -361,6 +361,15 @@ def test_what_is_set_later_counts_from_the_next_call_on() -> None:
         assert chat.invoke("x").text == "Ho"
 
 
+async def test_what_a_profile_is_made_of_is_asked_for_no_longer_than_the_call_may_take() -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        chat: Any = ChatVessel(backend="llamacpp", base_url=server.base_url, model="m", timeout=600)
+        chat._connections.profile_wanted = True  # as after a look at the profile where nothing may block
+        with pytest.raises(TimeoutError):
+            await chat.ainvoke("x", timeout=0.05)
+        assert len(server.requests) > 1
+
+
 def test_a_timeout_that_is_set_later_bounds_the_next_call() -> None:
     with llamacpp_server(Response(wait=threading.Event())) as server:
         chat = ChatVessel(base_url=server.base_url, model="m", max_retries=0, timeout=20)

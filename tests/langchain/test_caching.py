@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from langchain_vessel import ChatVessel, VesselLLM
 from langchain_vessel.errors import VesselInvalidOutput
 from PIL import Image
 from pydantic import BaseModel, Field
-from vessel_core import Client
+from vessel_core import Client, Timeout
 
 from tests.fake_server import FakeServer, Request, Response, llamacpp_server
 from tests.langchain.scripted import answer
@@ -137,6 +138,18 @@ async def test_the_key_of_the_cache_finds_the_server_without_blocking_the_loop(
         assert len(server.asked("/v1/chat/completions")) == 1
 
 
+@pytest.mark.parametrize("given", [{"timeout": 0.05}, {"request_timeout": Timeout(request=0.05)}], ids=str)
+@pytest.mark.parametrize("cls", [ChatVessel, VesselLLM])
+async def test_the_search_for_the_model_takes_no_longer_than_the_call_may(cls: Any, given: dict[str, Any]) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        model = cls(backend="llamacpp", base_url=server.base_url, timeout=600, cache=InMemoryCache())
+        with pytest.raises(TimeoutError):
+            model.invoke("x", **given)
+        with pytest.raises(TimeoutError):
+            await model.ainvoke("x", **given)
+        assert [request.path for request in server.requests] == ["/v1/models"] * 2
+
+
 def test_a_server_that_lists_no_models_is_cached_too() -> None:
     with FakeServer({("POST", "/v1/chat/completions"): Response.stream(answer("Hi"))}) as server:
         chat = ChatVessel(backend="openai", base_url=server.base_url, cache=InMemoryCache())
@@ -177,7 +190,7 @@ def test_cached_completions_go_over_one_connection_to_a_server_found_once() -> N
         made.invoke("a")
         before = server.connections, len(server.requests)
         made.invoke("b", max_tokens=3)
-        made.invoke("c", max_tokens=4)
+        made.invoke("c", max_tokens=4, timeout=30)
         assert (server.connections, len(server.requests)) == (before[0], before[1] + 2)
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from langchain_core.exceptions import ModelInvalidRequestError
 from langchain_vessel import VesselEmbeddings
+from vessel_core import Timeout
 from vessel_core.local import LocalServer
 
-from tests.fake_server import Request, Response, llamacpp_server, ollama_server, openai_embeddings, vector_of
+from tests.fake_server import (
+    FakeServer,
+    Request,
+    Response,
+    llamacpp_server,
+    ollama_server,
+    openai_embeddings,
+    vector_of,
+)
 from tests.metering import Meter
 
 
@@ -34,6 +44,20 @@ async def test_async_vectors_are_the_sync_ones(embedding_server: LocalServer) ->
     texts = ["a cat", "a train"]
     for mine, theirs in zip(await embeddings.aembed_documents(texts), embeddings.embed_documents(texts), strict=True):
         assert mine == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("timeout", [0.05, Timeout(request=0.05), (0.05, 0.05)])
+async def test_a_call_has_a_timeout_of_its_own(timeout: Any) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        embeddings = VesselEmbeddings(backend="llamacpp", base_url=server.base_url, model="m", timeout=600)
+        with pytest.raises(TimeoutError):
+            embeddings.embed_documents(["x"], timeout=timeout)
+        with pytest.raises(TimeoutError):
+            embeddings.embed_query("x", timeout=timeout)
+        with pytest.raises(TimeoutError):
+            await embeddings.aembed_documents(["x"], timeout=timeout)
+        with pytest.raises(TimeoutError):
+            await embeddings.aembed_query("x", timeout=timeout)
 
 
 def test_no_texts_are_no_request() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from langchain_core.runnables import RunnablePassthrough
 from langchain_vessel import ChatVessel, VesselEmbeddings, VesselRerank
 from vessel_core.local import LocalServer
 
-from tests.fake_server import llamacpp_server
+from tests.fake_server import FakeServer, Response, llamacpp_server
 from tests.langchain.scripted import answer
 
 DOCUMENTS = [
@@ -86,6 +87,15 @@ def test_a_least_score_leaves_out_the_rest(rerank_server: LocalServer) -> None:
     ranking = reranker.rerank([document.page_content for document in DOCUMENTS], "What do cats do at night?")
     reranker.min_score = ranking[0].score
     assert len(reranker.compress_documents(DOCUMENTS, "What do cats do at night?")) == 1
+
+
+async def test_a_ranking_has_a_timeout_of_its_own() -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        reranker = VesselRerank(backend="llamacpp", base_url=server.base_url, model="m", timeout=600)
+        with pytest.raises(TimeoutError):
+            reranker.compress_documents(DOCUMENTS, "x", timeout=0.05)
+        with pytest.raises(TimeoutError):
+            await reranker.acompress_documents(DOCUMENTS, "x", timeout=0.05)
 
 
 def test_nothing_to_rank_is_no_request() -> None:

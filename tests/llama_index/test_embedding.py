@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.vessel import VesselEmbedding
-from vessel_core import AsyncClient, Client
+from vessel_core import AsyncClient, Client, Timeout
 from vessel_core.errors import InvalidRequest, ModelNotFound
 
 from tests.fake_server import FakeServer, Request, Response, ollama_server, openai_embeddings, openai_server, vector_of
@@ -166,6 +167,29 @@ async def test_concurrency_set_later_or_on_a_copy_counts_in_the_same_loop(monkey
         assert most == 3 * 2
         for each in copies:
             await each.aclose()
+
+
+@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize("cached", [False, True])
+async def test_a_call_has_a_timeout_of_its_own(cached: bool, size: int) -> None:
+    released, cache = threading.Event(), SimpleKVStore() if cached else None
+
+    def late(request: Request) -> Response:
+        return replace(openai_embeddings(request), wait=released)
+
+    with counted(late, timeout=600, max_retries=0, embed_batch_size=size, embeddings_cache=cache) as (embedding, _):
+        with pytest.raises(TimeoutError):
+            embedding.get_text_embedding_batch(TEXTS, timeout=0.05)
+        with pytest.raises(TimeoutError):
+            embedding([TextNode(text="boats")], timeout=Timeout(request=0.05))
+        with pytest.raises(TimeoutError):
+            await embedding.aget_text_embedding_batch(TEXTS, timeout=0.05)
+        asked = asyncio.create_task(embedding.aget_text_embedding_batch(TEXTS))
+        done, _ = await asyncio.wait([asked], timeout=0.1)
+        assert not done  # that was of those calls alone
+        released.set()
+        assert len(await asked) == len(embedding.get_text_embedding_batch(TEXTS)) == len(TEXTS)
+        await embedding.aclose()
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])

@@ -49,7 +49,7 @@ class AsyncSession:
         timeout: Timeout | float | None = None,
     ) -> T:
         """Drive a flow to its result; it is about `model`, by default the client's."""
-        async with self._explained(model or self.target.model):
+        async with self._explained(model or self.target.model, timeout):
             transport = await self._connected(self.target.patience(patient, timeout))
             return await arun(flow, transport, self.target.patience(patient, timeout))
 
@@ -91,7 +91,7 @@ class AsyncSession:
             patience = self.target.patience(waiting is None, timeout)
             return forgetting(self.target, steps), await self._connected(patience), patience
 
-        return awatch(begin, self._explained(model), waiting)
+        return awatch(begin, self._explained(model, timeout), waiting)
 
     def deltas(
         self,
@@ -117,7 +117,9 @@ class AsyncSession:
 
             pool, most = self.target.pool, self.target.max_retries
             again = Anew(pool, flow, received, most, whole=whole) if pool else None
-            return adeltas_of(begin, self._explained(model or self.target.model, received, check), received, again)
+            return adeltas_of(
+                begin, self._explained(model or self.target.model, timeout, received, check), received, again
+            )
 
         return deltas()
 
@@ -150,6 +152,10 @@ class AsyncSession:
         return self._transport
 
     def _explained(
-        self, model: str | None, received: Sequence[Delta] = (), check: Check | None = None
+        self,
+        model: str | None,
+        timeout: Timeout | float | None,
+        received: Sequence[Delta] = (),
+        check: Check | None = None,
     ) -> AsyncExplained:
-        return AsyncExplained(self.target, self._connected, model, received, check)
+        return AsyncExplained(self.target, self._connected, model, timeout, received, check)

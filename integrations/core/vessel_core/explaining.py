@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vessel_core.checking import Check
     from vessel_core.retry import Retries
     from vessel_core.target import Target
-    from vessel_core.types import Delta
+    from vessel_core.types import Delta, Timeout
 
 __all__ = ["AsyncExplained", "Explained", "shortened"]
 
@@ -41,26 +41,33 @@ class shortened:  # noqa: N801 - reads as what it does: `with shortened():`
 
 
 class _Explaining(shortened):
-    """What goes wrong with a call on `target` by `model` is explained; `received` is what came before, which is checked at
-    its end."""
+    """What goes wrong with a call on `target` by `model` is explained, within the call's `timeout`; `received` is what came
+    before, which is checked at its end."""
 
     def __init__(
         self,
         target: Target,
         connected: Callable[[Retries], Any],
         model: str | None,
+        timeout: Timeout | float | None = None,
         received: Sequence[Delta] = (),
         check: Check | None = None,
     ) -> None:
         self._target = target
         self._connected = connected
         self._model = model
+        self._timeout = timeout
         self._received = received
         self._check = check
 
     def __enter__(self) -> None:
         """Begin."""
         self._since = time.monotonic()
+
+    @property
+    def _look(self) -> Retries:
+        """How long and how often what explains an error is asked for."""
+        return self._target.patience(patient=False, timeout=self._timeout)
 
     def _ended(self) -> None:
         """Learn from an answer that has come whole, and check it."""
@@ -83,7 +90,7 @@ class Explained(_Explaining):
             self._ended()
         elif isinstance(error, VesselError):
             if (asking := advice(target, error, self._model)) is not None:
-                run(asking, self._connected(target.look), target.look)
+                run(asking, self._connected(self._look), self._look)
             super().__exit__(kind, target.explain(error, self._since, self._received), trace)
 
 
@@ -101,5 +108,5 @@ class AsyncExplained(_Explaining):
             self._ended()
         elif isinstance(error, VesselError):
             if (asking := advice(target, error, self._model)) is not None:
-                await arun(asking, await self._connected(target.look), target.look)
+                await arun(asking, await self._connected(self._look), self._look)
             self.__exit__(kind, target.explain(error, self._since, self._received), trace)

@@ -55,7 +55,7 @@ class Session:
         timeout: Timeout | float | None = None,
     ) -> T:
         """Drive a flow to its result; it is about `model`, by default the client's."""
-        with self._explained(model or self.target.model):
+        with self._explained(model or self.target.model, timeout):
             transport = self._connected(self.target.patience(patient, timeout))
             return run(flow, transport, self.target.patience(patient, timeout))
 
@@ -93,7 +93,7 @@ class Session:
             patience = self.target.patience(waiting is None, timeout)
             return forgetting(self.target, steps), self._connected(patience), patience
 
-        return watch(begin, self._explained(model), waiting)
+        return watch(begin, self._explained(model, timeout), waiting)
 
     def deltas(
         self,
@@ -111,7 +111,7 @@ class Session:
 
         def deltas() -> Generator[Delta]:
             received: list[Delta] = []
-            with self._explained(model or self.target.model, received, check):
+            with self._explained(model or self.target.model, timeout, received, check):
                 known = self.target.known is not None
                 transport = (known and self._transport) or self._connected(self.target.within(timeout))
                 retries = self.target.within(timeout)
@@ -151,5 +151,11 @@ class Session:
         self._made.append(made)
         self._transport = self._made[0]
 
-    def _explained(self, model: str | None, received: Sequence[Delta] = (), check: Check | None = None) -> Explained:
-        return Explained(self.target, self._connected, model, received, check)
+    def _explained(
+        self,
+        model: str | None,
+        timeout: Timeout | float | None,
+        received: Sequence[Delta] = (),
+        check: Check | None = None,
+    ) -> Explained:
+        return Explained(self.target, self._connected, model, timeout, received, check)

@@ -230,11 +230,6 @@ class Target:
             backend.name if backend else "auto", address.root if address else "", False, error=error.message
         )
 
-    @property
-    def look(self) -> Retries:
-        """One look at how the server is: nothing is tried again or waited for."""
-        return self.patience(patient=False)
-
     def patience(self, patient: bool, timeout: Timeout | float | None = None) -> Retries:
         """Return the retries of a call, or none for who wants to know how things are now."""
         retries = self.within(timeout)

@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage
+from vessel_core import Timeout
 from vessel_core.errors import ResponseError, Unsupported
 
 from langchain_vessel.connection import ServerFields
@@ -42,18 +43,18 @@ def _storable(message: BaseMessage, at: int) -> BaseMessage:
     return message.model_copy(update={"content": pinned(message.content, f"messages[{at}].content")})
 
 
-def find(server: ServerFields, model: str | None) -> None:
-    """Find what is not known yet. A server that lists no models answers with the one it has."""
+def find(server: ServerFields, model: str | None, timeout: Timeout | float | None) -> None:
+    """Find what is not known yet, within the call's timeout. A server that lists no models answers with the one it has."""
     if _is_open(server, model):
         with langchain_errors(), suppress(ResponseError, Unsupported):
-            server.server.model_info(model)
+            server.server.model_info(model, timeout=timeout)
 
 
-async def afind(server: ServerFields, model: str | None) -> None:
+async def afind(server: ServerFields, model: str | None, timeout: Timeout | float | None) -> None:
     """Find what is not known yet, without blocking the event loop."""
     if _is_open(server, model):
         with langchain_errors(), suppress(ResponseError, Unsupported):
-            await server.aserver.model_info(model)
+            await server.aserver.model_info(model, timeout=timeout)
 
 
 def _is_open(server: ServerFields, model: str | None) -> bool:

@@ -94,7 +94,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         """
         with langchain_errors():
             asked = self.request_fields(stop, kwargs)
-        find(self, asked["model"])
+        find(self, asked["model"], asked.get("timeout"))
         said = {name: value for name, value in asked.items() if value is not None and name != "timeout"}
         where = {name: value for name, value in self._where().items() if name != "backend"}
         form = {"output_version": self.output_version, "type": self._llm_type, "validate": kwargs.get("validate", True)}
@@ -119,7 +119,9 @@ class ChatVessel(ToolBinding, ServerLimits):
     async def _agenerate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         """Do the same, and find the server if the key will need it, without blocking the event loop."""
         if is_cached(self):
-            await afind(self, kwargs.get("model") or self.model)
+            with langchain_errors():
+                asked = call_options(kwargs)
+            await afind(self, asked.get("model") or self.model, asked.get("timeout"))
             messages = await astorable(messages)
         return await super()._agenerate_with_cache(messages, *args, **kwargs)
 
@@ -157,9 +159,9 @@ class ChatVessel(ToolBinding, ServerLimits):
         forced = fields["tool_choice"] not in (None, "auto", "none")
         return {**fields, "validate": forced and given.get("validate", True)}
 
-    async def _said(self, messages: list[BaseMessage]) -> list[Message]:
+    async def _said(self, messages: list[BaseMessage], fields: Mapping[str, Any]) -> list[Message]:
         """Return the conversation as the core takes it, with files read beside the event loop."""
-        await self._learn()
+        await self._learn(fields.get("timeout"))
         return await asyncio.to_thread(to_messages, messages) if read_files(messages) else to_messages(messages)
 
     def _generate(
@@ -188,7 +190,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields = self._request(stop, kwargs)
             gathering = Gathering()
-            async with owned(self._async.stream(await self._said(messages), whole=True, **fields)) as deltas:
+            async with owned(self._async.stream(await self._said(messages, fields), whole=True, **fields)) as deltas:
                 async for delta in deltas:
                     gathering.add(delta)
                     if delta.progress is not None:
@@ -229,7 +231,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields = self._request(stop, kwargs)
             chunks = Chunks()
-            deltas = self._async.stream(await self._said(messages), **fields)
+            deltas = self._async.stream(await self._said(messages, fields), **fields)
             try:
                 async with owned(deltas) as pieces:
                     async for delta in pieces:
@@ -275,7 +277,7 @@ class ChatVessel(ToolBinding, ServerLimits):
         with langchain_errors():
             fields = self._request(stop, kwargs)
             events = Events(_message_id(run_manager))
-            deltas = self._async.stream(await self._said(messages), **fields)
+            deltas = self._async.stream(await self._said(messages, fields), **fields)
             async with owned(deltas) as pieces:
                 async for delta in pieces:
                     for event in events.of(delta):

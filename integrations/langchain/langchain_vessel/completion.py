@@ -21,7 +21,7 @@ from langchain_vessel.options import call_options
 from langchain_vessel.replies import Ending, combined, response_metadata, token_usage
 from langchain_vessel.sampling import OptionFields
 
-_OF_A_RUN = ("tags", "metadata", "run_name", "run_id", "timeout")
+_OF_A_RUN = ("tags", "metadata", "run_name", "run_id")
 _FIELDS = ("model", "suffix", "extra_body")
 
 
@@ -59,7 +59,7 @@ class VesselLLM(TokenCounts, OptionFields, LLM):
         if not is_cached(self):
             return super().generate(prompts, stop, callbacks, **kwargs)
         changed, rest = self._with(kwargs)
-        find(changed, changed.model)
+        find(changed, changed.model, rest.get("timeout"))
         return super(VesselLLM, changed).generate(prompts, stop, callbacks, **rest)
 
     async def agenerate(
@@ -69,7 +69,7 @@ class VesselLLM(TokenCounts, OptionFields, LLM):
         if not is_cached(self):
             return await super().agenerate(prompts, stop, callbacks, **kwargs)
         changed, rest = self._with(kwargs)
-        await afind(changed, changed.model)
+        await afind(changed, changed.model, rest.get("timeout"))
         return await super(VesselLLM, changed).agenerate(prompts, stop, callbacks, **rest)
 
     def _with(self, given: Mapping[str, Any]) -> tuple[VesselLLM, dict[str, Any]]:
@@ -77,6 +77,8 @@ class VesselLLM(TokenCounts, OptionFields, LLM):
         rest = {name: value for name, value in given.items() if name in _OF_A_RUN}
         with langchain_errors():
             options = call_options({name: value for name, value in given.items() if name not in rest})
+            if "timeout" in options:  # it changes no answer
+                rest["timeout"] = options.pop("timeout")
             checked_options({name: value for name, value in options.items() if name not in _FIELDS})
         changed = self.model_copy(update=options)
         changed._connections = self._connections  # noqa: SLF001 - it is one object's call

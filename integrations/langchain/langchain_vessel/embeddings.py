@@ -7,10 +7,12 @@ from typing import Any, Literal, cast
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
+from vessel_core import Timeout
 from vessel_core.options import EmbedOptions
 
 from langchain_vessel.connection import ServerFields
 from langchain_vessel.errors import langchain_errors
+from langchain_vessel.options import call_options
 
 
 class EmbedFields(EmbedOptions):
@@ -21,6 +23,7 @@ class EmbedFields(EmbedOptions):
     batch_size: int | None
     concurrency: int | None
     blank: Literal["refuse", "space"]
+    timeout: Timeout | float | None
 
 
 class VesselEmbeddings(ServerFields, Embeddings):
@@ -54,32 +57,36 @@ class VesselEmbeddings(ServerFields, Embeddings):
     ttl: int | None = None
     extra_body: dict[str, Any] | None = None
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return a vector for each text, in order; none for none. Raises `InvalidRequest` for an empty text."""
-        return self._embed(_prefixed(self.document_prefix, texts))
+    def embed_documents(self, texts: list[str], *, timeout: Timeout | float | None = None) -> list[list[float]]:
+        """Return a vector for each text, in order; none for none. Raises `InvalidRequest` for an empty text.
 
-    def embed_query(self, text: str) -> list[float]:
+        `timeout` is this call's own, as a chat's; the other three take it too.
+        """
+        return self._embed(_prefixed(self.document_prefix, texts), timeout)
+
+    def embed_query(self, text: str, *, timeout: Timeout | float | None = None) -> list[float]:
         """Return the vector of a question."""
-        return self._embed(_prefixed(self.query_prefix, [text]))[0]
+        return self._embed(_prefixed(self.query_prefix, [text]), timeout)[0]
 
-    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+    async def aembed_documents(self, texts: list[str], *, timeout: Timeout | float | None = None) -> list[list[float]]:
         """Return a vector for each text, as `embed_documents`."""
-        return await self._aembed(_prefixed(self.document_prefix, texts))
+        return await self._aembed(_prefixed(self.document_prefix, texts), timeout)
 
-    async def aembed_query(self, text: str) -> list[float]:
+    async def aembed_query(self, text: str, *, timeout: Timeout | float | None = None) -> list[float]:
         """Return the vector of a question."""
-        return (await self._aembed(_prefixed(self.query_prefix, [text])))[0]
+        return (await self._aembed(_prefixed(self.query_prefix, [text]), timeout))[0]
 
-    def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+    def _embed(self, texts: Sequence[str], timeout: Timeout | float | None) -> list[list[float]]:
         with langchain_errors():
-            return self._sync.embed(texts, **self._how()).vectors
+            return self._sync.embed(texts, **self._how(timeout)).vectors
 
-    async def _aembed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def _aembed(self, texts: Sequence[str], timeout: Timeout | float | None) -> list[list[float]]:
         with langchain_errors():
-            return (await self._async.embed(texts, **self._how())).vectors
+            return (await self._async.embed(texts, **self._how(timeout))).vectors
 
-    def _how(self) -> EmbedFields:
-        return cast("EmbedFields", {name: vars(self)[name] for name in EmbedFields.__annotations__})
+    def _how(self, timeout: Timeout | float | None) -> EmbedFields:
+        fields = {name: vars(self)[name] for name in EmbedFields.__annotations__}
+        return cast("EmbedFields", {**fields, **call_options({"timeout": timeout})})
 
 
 def _prefixed(prefix: str, texts: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import BaseMessage
 from pydantic import model_validator
-from vessel_core import ModelInfo, VesselError
+from vessel_core import ModelInfo, Timeout, VesselError
 
 from langchain_vessel.counting import TokenCounts
 from langchain_vessel.errors import langchain_errors
@@ -69,11 +70,12 @@ class ServerLimits(TokenCounts, ChatSettings, BaseChatModel):
             self._connections.profile_wanted = True
             return None
 
-    async def _learn(self) -> None:
-        """Ask for the profile if somebody looked at it where it could not be asked for."""
+    async def _learn(self, timeout: Timeout | float | None) -> None:
+        """Ask for what a profile is made of if somebody looked at it where that could not be asked for."""
         if self._connections.profile_wanted:
             self._connections.profile_wanted = False
-            await self.aprofile()
+            with suppress(VesselError):
+                await self._async.model_info(self.model, timeout=timeout)
 
     async def aprofile(self) -> ModelProfile | None:
         """Return `profile` without blocking the event loop; a look at `profile` after that takes no request."""

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self, cast
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from llama_index.llms.vessel.connection import CONNECTION_ALIASES, ServerConnect
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import Dispatcher
 from pydantic import Field, PrivateAttr
+from vessel_core import Timeout
 from vessel_core.abreast import Abreast
 from vessel_core.embedding import Blank
 from vessel_core.errors import InvalidRequest, did_you_mean
@@ -42,6 +44,20 @@ class Asked(EmbedOptions, total=False):
     dimensions: int | None
     batch_size: int
     blank: Blank
+    timeout: Timeout | float | None
+
+
+#: What a call of several batches was given: core's methods between it and a request take no more than the texts.
+_timeout: ContextVar[Timeout | float | None] = ContextVar("timeout", default=None)
+
+
+@contextmanager
+def _within(timeout: Timeout | float | None) -> Generator[None]:
+    token = _timeout.set(timeout)
+    try:
+        yield
+    finally:
+        _timeout.reset(token)
 
 
 #: What lets so many requests through at once, in each event loop.
@@ -107,10 +123,17 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """Return what traces show of this object: no key, no header."""
         return {**super().to_payload(), "backend": self.backend, "base_url": self.base_url}
 
-    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+    def get_text_embedding_batch(
+        self,
+        texts: list[str],
+        show_progress: bool = False,
+        *,
+        timeout: Timeout | float | None = None,
+        **kwargs: Any,
+    ) -> list[Embedding]:
         """Return a vector for each text, in order, `concurrency` batches at once; core's own takes one after the other.
 
-        After a batch that failed no other is begun.
+        After a batch that failed no other is begun. `timeout` is this call's own, for each of its requests.
         """
         batches, failures, stored = self._batches(texts), list[Exception](), self._stored(texts)
         unknown = [[text for text in batch if text not in stored] for batch in batches]
@@ -119,7 +142,8 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
             if failures:
                 raise failures[0]
             try:
-                return self._get_limited(batch) if batch else []
+                with _within(timeout):
+                    return self._get_limited(batch) if batch else []
             except Exception as error:
                 failures.append(error)
                 raise
@@ -134,13 +158,23 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         return vectors
 
     async def aget_text_embedding_batch(
-        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+        self,
+        texts: list[str],
+        show_progress: bool = False,
+        *,
+        timeout: Timeout | float | None = None,
+        **kwargs: Any,
     ) -> list[Embedding]:
         """Return a vector for each text, in order, as `get_text_embedding_batch`."""
         batches = self._batches(texts)
         keeps = self.embeddings_cache is not None
         embed = self._aget_text_embeddings_cached if keeps else self._aget_text_embeddings_rate_limited
-        tasks = [asyncio.create_task(embed(batch)) for batch in batches]
+
+        async def embedded(batch: list[str]) -> list[Embedding]:
+            with _within(timeout):
+                return await embed(batch)
+
+        tasks = [asyncio.create_task(embedded(batch)) for batch in batches]
         vectors: list[Embedding] = []
         try:
             made = iter(tasks)
@@ -222,7 +256,7 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
         """Return the options of one request. An empty page must not end an ingestion; an empty query is a mistake."""
         model = None if self.model_name in ("unknown", "") else self.model_name
         asked: Asked = {"model": model, "dimensions": self.dimensions, "batch_size": max(1, count), "blank": blank}
-        return {**asked, **self._options()}
+        return {**asked, "timeout": _timeout.get(), **self._options()}
 
     def _options(self) -> EmbedOptions:
         """Return the server's options: the fields, with `additional_kwargs` over them. Sampling has no part in a vector."""
