@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 import socket
-from dataclasses import replace
+import threading
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from vessel_core import AsyncClient, Client, Limits, Registry, Timeout
 from vessel_core.backends import BACKENDS, COMPATIBLE, find_backend
-from vessel_core.errors import InvalidConfig, NoServerFound
+from vessel_core.errors import FirstTokenTimeout, InvalidConfig, NoServerFound, ServerTimeout
 from vessel_core.settings import make_target
 
 from tests.core.driving import Connect
 from tests.core.hosting import HELLO
-from tests.fake_server import llamacpp_server, nobody, transcript
+from tests.fake_server import FakeServer, Response, llamacpp_server, nobody, transcript
 
 URL = "http://127.0.0.1:9"
 
@@ -112,6 +114,38 @@ def test_what_no_system_counts_to_is_for_ever(seconds: float) -> None:
     assert make_target(timeout=seconds).timeout == Timeout(first_token=None, request=None)
     assert make_target().within(seconds).timeout == Timeout(first_token=None, request=None)
     assert Timeout(load=7 * 86400).load == 7 * 86400
+
+
+def test_a_timeout_of_a_call_changes_what_it_was_given() -> None:
+    usual = Timeout(connect=1, first_token=20, between_tokens=2, load=4, request=5)
+    target = make_target(timeout=usual)
+    for given in ({"first_token": 600.0}, {"load": None, "connect": 3.0}, {}):
+        for timeout in (Timeout(**given), replace(Timeout(), **given), pickle.loads(pickle.dumps(Timeout(**given)))):
+            assert target.within(timeout).timeout == replace(usual, **given)
+    assert target.within(Timeout(9, 9, 9, 9, 9)).timeout == Timeout(9, 9, 9, 9, 9)
+    with pytest.raises(InvalidConfig, match="connect=0"):
+        target.within(Timeout(connect=0))
+
+
+def test_a_timeout_that_was_not_given_a_field_is_as_one_that_was() -> None:
+    given = Timeout(3.0, 600.0, 60.0, 300.0, 120.0)
+    assert (Timeout(), hash(Timeout()), repr(Timeout())) == (given, hash(given), repr(given))
+    assert json.dumps(asdict(Timeout())) == json.dumps(asdict(given))
+
+
+def test_a_client_waits_as_it_was_told_where_the_timeout_of_a_call_says_nothing(connect: Connect) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("llamacpp", base_url=server.base_url, model="m", timeout=Timeout(first_token=0.1))
+        with pytest.raises(FirstTokenTimeout):
+            client.chat(HELLO, timeout=Timeout(between_tokens=30))
+
+
+def test_who_waits_for_a_server_says_how_long_one_look_may_take(connect: Connect) -> None:
+    with FakeServer(otherwise=Response(wait=threading.Event())) as server:
+        client = connect("llamacpp", base_url=server.base_url, timeout=Timeout(load=0.3))
+        with pytest.raises(ServerTimeout):
+            list(client.wait_until_ready(Timeout(request=0.05)))
+        assert len(server.requests) > 1
 
 
 def test_who_waits_for_ever_gets_an_answer(connect: Connect) -> None:

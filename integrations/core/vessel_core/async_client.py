@@ -274,8 +274,9 @@ class AsyncClient:
 
     def wait_until_ready(self, timeout: Timeout | float | None = 300.0) -> AsyncGenerator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
-        waiting = Waiting(timeout)
-        return self._session.watch(operations.wait_until_ready(self.target, waiting), waiting=waiting)
+        waiting = Waiting(timeout, self.target.timeout)
+        steps = operations.wait_until_ready(self.target, waiting)
+        return self._session.watch(steps, waiting=waiting, timeout=waiting.timeout)
 
     def hosts(self) -> list[HostStatus]:
         """Return how each of several hosts is, as far as known; asks nothing, and is empty for a client of one."""

@@ -269,8 +269,9 @@ class Client:
 
     def wait_until_ready(self, timeout: Timeout | float | None = 300.0) -> Generator[Progress]:
         """Follow a server until it answers and its model is loaded, and say how far it is; it needn't be there yet."""
-        waiting = Waiting(timeout)
-        return self._session.watch(operations.wait_until_ready(self.target, waiting), waiting=waiting)
+        waiting = Waiting(timeout, self.target.timeout)
+        steps = operations.wait_until_ready(self.target, waiting)
+        return self._session.watch(steps, waiting=waiting, timeout=waiting.timeout)
 
     def to_async(self) -> AsyncClient:
         """Return an async client of the same server and model: what one has found, the other knows."""

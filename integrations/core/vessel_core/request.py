@@ -14,7 +14,7 @@ from vessel_core.errors import InvalidConfig, InvalidRequest, Unsupported, did_y
 from vessel_core.merging import said
 from vessel_core.options import OPTION_NAMES as OPTION_NAMES
 from vessel_core.options import ChatOptions, checked_extra, wrong_option
-from vessel_core.types import ChatRequest, Message, ResponseFormat, Timeout, Tool
+from vessel_core.types import ChatRequest, Message, ResponseFormat, Timeout, Tool, Usual
 from vessel_core.wire import Quirks
 from vessel_core.wire.completion import CompletionRequest
 from vessel_core.wire.reading import mapping
@@ -134,12 +134,15 @@ def refuse_unsupported(options: ChatOptions, server: str, quirks: Quirks) -> Non
 def checked_timeout(timeout: Timeout | float | None, usual: Timeout | None = None) -> Timeout:
     """Return a timeout that can be one; raise `InvalidConfig` for what can't be.
 
-    A number of seconds is how long an answer may take to begin, the rest is as usual.
+    A number of seconds is how long an answer may take to begin. The rest, and what a `Timeout` was not given, is as usual.
     """
     usual = usual or Timeout()
     if timeout is None:
         return usual
-    if not isinstance(timeout, Timeout):
+    if isinstance(timeout, Timeout):
+        given = {each.name: getattr(timeout, each.name) for each in fields(timeout)}
+        timeout = replace(usual, **{name: value for name, value in given.items() if not isinstance(value, Usual)})
+    else:
         timeout = replace(usual, first_token=timeout, request=timeout)
     for each in fields(timeout):
         seconds = getattr(timeout, each.name)

@@ -220,9 +220,18 @@ def time_limit(seconds: float | None) -> float | None:
     return None if isinstance(seconds, int | float) and seconds > LONGEST else seconds
 
 
+class Usual(float):
+    """Seconds that nobody gave: a number as any other, for which a call takes what its client has."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """How long to wait, in seconds; `None` waits for ever, and so do `math.inf` and more than a week, which become `None`.
+
+    Given for a call it changes what it was given and leaves the rest as the client has it: `Timeout(first_token=5)` bounds
+    the wait for the answer alone.
 
     `first_token` runs from sending to the first token of an answer (a local model may think about a long prompt for
     minutes), and anew whenever a server that was asked for it tells that it has read more of the prompt; `between_tokens` is
@@ -230,11 +239,11 @@ class Timeout:
     a generation.
     """
 
-    connect: float | None = 3.0
-    first_token: float | None = 600.0
-    between_tokens: float | None = 60.0
-    load: float | None = 300.0
-    request: float | None = 120.0
+    connect: float | None = Usual(3.0)
+    first_token: float | None = Usual(600.0)
+    between_tokens: float | None = Usual(60.0)
+    load: float | None = Usual(300.0)
+    request: float | None = Usual(120.0)
 
     def __post_init__(self) -> None:
         for each in fields(self):

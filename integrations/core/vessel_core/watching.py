@@ -18,6 +18,7 @@ from vessel_core.errors import (
     VesselError,
 )
 from vessel_core.records import record
+from vessel_core.request import checked_timeout
 from vessel_core.retry import Wait
 from vessel_core.types import Progress, Timeout, time_limit
 from vessel_core.wire import Call, Reply
@@ -99,10 +100,16 @@ def read_status(fields: Mapping[str, Any]) -> Progress:
 
 
 class Waiting:
-    """How long a server has been waited for, since it was first looked for; `pause` is how many seconds to wait next."""
+    """How long a server has been waited for, since it was first looked for; `pause` is how many seconds to wait next.
 
-    def __init__(self, limit: Timeout | float | None) -> None:
+    A number of seconds bounds the wait alone; of a `Timeout` that is `load`, and the rest is for each look.
+    """
+
+    def __init__(self, limit: Timeout | float | None, usual: Timeout | None = None) -> None:
         self.pause: float = FIRST_PAUSE / 1.5
+        self.timeout: Timeout | None = None
+        if isinstance(limit, Timeout):
+            self.timeout = limit = checked_timeout(limit, usual)
         self._limit = limit.load if isinstance(limit, Timeout) else time_limit(limit)
         self._since: float | None = None
 
