@@ -30,27 +30,40 @@ from tests.fake_server import (
 TEXT = transcript("llamacpp/text.sse")
 
 
+LULL = 0.2
+"""Seconds between two pieces of a stream whose tokens may be three and a half times as far apart."""
+
+
+def slow(between: bytes) -> Response:
+    """A stream with a second of silence between two tokens, or of comments now and then."""
+    first, end, rest = TEXT.partition(b"\n\n")
+    passing = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield first + end + rest[: rest.index(b"\n\n") + 2]
+        for _ in range(5):
+            passing.wait(LULL)
+            yield between
+        yield rest[rest.index(b"\n\n") + 2 :]
+
+    return Response(headers={"content-type": SSE}, pieces=pieces())
+
+
 @pytest.mark.parametrize(
     "comment", [b":\n\n", b": keep-alive\n\n", b": keepalive 12/512\n\n", b": ping - 2026\r\n\r\n"]
 )
 def test_quirk_06_comments_are_no_silence(connect: Connect, comment: bytes) -> None:
     """Between two tokens more time passes than may; a comment now and then shows that the server is still at work."""
-    first, end, rest = TEXT.partition(b"\n\n")
-    passing = threading.Event()
+    with llamacpp_server(lambda _: slow(comment)) as server:
+        client = connect(base_url=server.base_url, model="x", timeout=Timeout(between_tokens=3.5 * LULL))
+        assert client.chat([HELLO]).text == "Hello"
 
-    def slow(between: bytes) -> Iterator[bytes]:
-        yield first + end + rest[: rest.index(b"\n\n") + 2]
-        for _ in range(5):
-            passing.wait(0.2)
-            yield between
-        yield rest[rest.index(b"\n\n") + 2 :]
 
-    timeout = Timeout(between_tokens=0.7)
-    with llamacpp_server(lambda _: Response(headers={"content-type": SSE}, pieces=slow(comment))) as server:
-        assert connect(base_url=server.base_url, model="x", timeout=timeout).chat([HELLO]).text == "Hello"
-    with llamacpp_server(lambda _: Response(headers={"content-type": SSE}, pieces=slow(b""))) as server:
+def test_silence_between_two_tokens_is_a_stall(connect: Connect) -> None:
+    with llamacpp_server(lambda _: slow(b"")) as server:
+        client = connect(base_url=server.base_url, model="x", timeout=Timeout(between_tokens=3.5 * LULL))
         with pytest.raises(StreamStalled):
-            connect(base_url=server.base_url, model="x", timeout=timeout).chat([HELLO])
+            client.chat([HELLO])
 
 
 def test_quirk_13_a_body_without_length_ends_with_the_connection(connect: Connect) -> None:
