@@ -46,7 +46,7 @@ TEXT = transcript("llamacpp/text.sse")
 
 def secrets(port: int) -> dict[str, Any]:
     """Return the arguments that hold the key."""
-    names = [f"X-{word.title()}" for word in TELLING]
+    names = [f"X-{word.strip('-').title()}" for word in TELLING]
     headers = {**dict.fromkeys(names, KEY), "Cookie": f"session={KEY}", "X-Auth-Token": KEY}
     return {"base_url": f"http://ann:{KEY}@127.0.0.1:{port}/v1", "api_key": KEY, "headers": headers, "model": "m"}
 

@@ -26,15 +26,16 @@ BEGINNING = 8
 """As many characters of a secret are one where a text was cut."""
 
 TELLING = (
-    *("api", "auth", "bearer", "cookie", "credential", "jwt", "key"),
-    *("pass", "secret", "session", "sid", "signature", "token"),
+    *("api", "auth", "bearer", "cookie", "credential", "jwt", "key", "otp", "-pat-"),
+    *("pass", "pwd", "secret", "session", "sid", "signature", "token", "vault"),
 )
-"""What the name of a header has in it whose value is secret."""
+"""What the name of a header has in it, with a dash at both ends, whose value is secret."""
 
 
 def is_secret(header: str) -> bool:
     """Tell by its name whether a header holds a secret."""
-    return any(word in header.lower() for word in TELLING)
+    name = f"-{header.lower()}-".replace("_", "-")
+    return any(word in name for word in TELLING)
 
 
 def secret_texts(secrets: Iterable[SecretStr | None]) -> list[str]:
