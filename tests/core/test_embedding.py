@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from vessel_core import Limits
-from vessel_core.errors import InputTooLarge, InvalidRequest, ResponseTooLarge
+from vessel_core.errors import InputTooLarge, InvalidRequest, ResponseTooLarge, ServerTimeout
 from vessel_core.local import LocalServer
 
 from tests.core.driving import Connect, Tap
@@ -138,18 +138,28 @@ def test_of_two_texts_that_are_too_long_the_first_is_told_though_the_other_is_fo
 
     def embed(request: Request) -> Response:
         (text,) = request.json()["input"]
-        if text == "fine":  # it is asked for when the second is known to be too long
-            later.set()
-            return openai_embeddings(request)
         if text == "long and slow":
             later.wait(30)
+        later.set()
         return Response.json({"error": {"code": 500, "message": "input is too large to process"}}, 500)
 
     with llamacpp_server(routes={EMBED: embed}) as server:
         client = connect(base_url=server.base_url, model="m")
         with pytest.raises(InputTooLarge) as caught:
             client.embed(["long and slow", "long", "fine"], batch_size=1, concurrency=2)
-    assert (caught.value.index, later.is_set()) == (0, True)
+        assert caught.value.index == 0
+        assert sorted(request.json()["input"] for request in server.asked("/v1/embeddings")) == [
+            ["long"],
+            ["long and slow"],
+        ]
+
+
+def test_after_a_batch_that_failed_no_other_is_begun(connect: Connect) -> None:
+    with llamacpp_server(routes={EMBED: Response(wait=threading.Event())}) as server:
+        client = connect(base_url=server.base_url, model="m", timeout=0.2)
+        with pytest.raises(ServerTimeout):
+            client.embed(TEXTS, batch_size=10, concurrency=4)
+        assert len(server.asked("/v1/embeddings")) <= 4
 
 
 @pytest.mark.parametrize("name", ["batch_size", "concurrency"])

@@ -116,6 +116,14 @@ def test_no_server_found_names_where_it_was_looked_for(monkeypatch: pytest.Monke
         ChatVessel().invoke("x")
 
 
+def test_after_an_input_of_a_batch_that_failed_no_other_is_asked() -> None:
+    missing = Response.json({"error": {"message": "no such model", "code": 404, "type": "not_found_error"}}, 404)
+    with llamacpp_server(missing, model="m") as server:
+        with pytest.raises(ModelNotFoundError):
+            ChatVessel(base_url=server.base_url, model="x").batch(["Hello"] * 10, {"max_concurrency": 2})
+        assert len(server.asked("/v1/chat/completions")) <= 2
+
+
 def test_silence_is_langchains_timeout() -> None:
     with llamacpp_server(Response.stream(threading.Event())) as server:
         with pytest.raises(ModelTimeoutError) as caught:

@@ -15,14 +15,14 @@ AGAIN = 0.02
 
 
 class Abreast(ThreadPoolExecutor):
-    """Threads for calls of one client. An error waits for the calls under way, as with any executor; an interrupt does not:
-    nothing more is begun, and `hang_up` ends what is under way, so that the server stops."""
+    """Threads for calls of one client. After one that failed no other is begun. An error waits for the calls under way, as
+    with any executor; an interrupt does not: `hang_up` ends what is under way, so that the server stops."""
 
     def __init__(self, at_once: int | None, hang_up: Callable[[], None], name: str = "vessel") -> None:
         super().__init__(at_once, thread_name_prefix=name)
         self._hang_up = hang_up
         self._under_way: set[object] = set()
-        self._interrupted = False
+        self._ended = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a function called, as the executor does."""
@@ -32,9 +32,12 @@ class Abreast(ThreadPoolExecutor):
         call = object()
         self._under_way.add(call)
         try:
-            if self._interrupted:
+            if self._ended:
                 raise CancelledError
             return fn(*args, **kwargs)
+        except BaseException:
+            self._ended = True
+            raise
         finally:
             self._under_way.discard(call)
 
@@ -43,7 +46,7 @@ class Abreast(ThreadPoolExecutor):
     ) -> bool | None:
         if error is None or isinstance(error, Exception):
             return super().__exit__(kind, error, traceback)
-        self._interrupted = True
+        self._ended = True
         self.shutdown(wait=False, cancel_futures=True)
         end(self._under_way, self._hang_up)
         return None

@@ -61,12 +61,21 @@ class AsyncSession:
         timeout: Timeout | float | None,
         take: Callable[[T], None],
     ) -> None:
-        """Drive flows, `at_once` at a time, and have their results taken in order; the first error, in order too, ends it."""
+        """Drive flows, `at_once` at a time, and have their results taken in order; after an error no other is begun, and the
+        first one in order is raised."""
         room = asyncio.Semaphore(max(1, at_once))
+        failed = False
 
         async def one(flow: Flow[T]) -> T:
+            nonlocal failed
             async with room:
-                return await self.run(flow, model, timeout=timeout)
+                if failed:
+                    raise asyncio.CancelledError
+                try:
+                    return await self.run(flow, model, timeout=timeout)
+                except BaseException:
+                    failed = True
+                    raise
 
         tasks = deque(asyncio.ensure_future(one(flow)) for flow in flows)
         try:

@@ -67,7 +67,8 @@ class Session:
         timeout: Timeout | float | None,
         take: Callable[[T], None],
     ) -> None:
-        """Drive flows, `at_once` at a time, and have their results taken in order; the first error, in order too, ends it."""
+        """Drive flows, `at_once` at a time, and have their results taken in order; after an error no other is begun, and the
+        first one in order is raised."""
         if len(flows) <= 1 or at_once == 1:
             for flow in flows:
                 take(self.run(flow, model, timeout=timeout))

@@ -135,18 +135,12 @@ class VesselEmbedding(ServerConnection, BaseEmbedding):
 
         After a batch that failed no other is begun. `timeout` is this call's own, for each of its requests.
         """
-        batches, failures, stored = self._batches(texts), list[Exception](), self._stored(texts)
+        batches, stored = self._batches(texts), self._stored(texts)
         unknown = [[text for text in batch if text not in stored] for batch in batches]
 
         def embedded(batch: list[str]) -> list[Embedding]:
-            if failures:
-                raise failures[0]
-            try:
-                with _within(timeout):
-                    return self._get_limited(batch) if batch else []
-            except Exception as error:
-                failures.append(error)
-                raise
+            with _within(timeout):
+                return self._get_limited(batch) if batch else []
 
         vectors: list[Embedding] = []
         with self._workers(len(batches)) as apply:
