@@ -9,7 +9,7 @@ from vessel_core.errors import InvalidRequest, ModelNotFound, Unsupported
 
 from tests.core.driving import Connect
 from tests.core.wire.play import HELLO
-from tests.fake_server import Request, Response, Routes, lmstudio_server, ollama_server, transcript
+from tests.fake_server import FakeServer, Request, Response, Routes, lmstudio_server, ollama_server, transcript
 
 LOADED = Response.json({"model": "qwen3:8b", "done": True, "done_reason": "load"})
 NOTHING = Response.json({"models": []})
@@ -22,6 +22,56 @@ def test_ollama_loads_no_model_with_what_is_no_option_of_the_runner(connect: Con
             list(connect("ollama", base_url=server.base_url).load("m", **{name: 1}))
         assert server.asked("/api/chat") == []
     assert "num_ctx" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("backend", "method", "option", "meant", "known"),
+    [
+        ("ollama", "pull", "insecrue", "insecure", "It takes insecure."),
+        ("ollama", "create", "form_", "from_", "files, from_, license"),
+        ("ollama", "create", "stream", "template", "quantize, system, template"),
+        ("lmstudio", "load", "context_len", "context_length", "num_ctx, num_experts, offload_kv_cache_to_gpu"),
+        ("lmstudio", "pull", "quantisation", "quantization", "It takes quantization."),
+    ],
+)
+def test_what_a_server_is_not_known_to_take_is_refused_and_sent_where_one_insists(
+    connect: Connect, backend: str, method: str, option: str, meant: str, known: str
+) -> None:
+    done = {"status": "completed"} if backend == "lmstudio" else {"status": "success"}
+    with FakeServer(otherwise=Response.json(done)) as server:
+        client = connect(backend, base_url=server.base_url)
+        with pytest.raises(InvalidRequest, match=rf"with an option '{option.rstrip('_')}'") as caught:
+            list(getattr(client, method)("m", **{option: 1}))
+        assert server.requests == []
+        list(getattr(client, method)("m", extra_body={option: 1}))
+        (request,) = server.requests
+    assert known in str(caught.value.hint)
+    assert "extra_body" in str(caught.value.hint)
+    assert (f"did you mean '{meant}'" in str(caught.value)) == (option != "stream")
+    assert request.json() == {"model": "m", **({"stream": True} if backend == "ollama" else {}), option: 1}
+
+
+def test_every_option_that_a_server_documents_is_sent(connect: Connect) -> None:
+    done = Response.json({"status": "success"})
+    with FakeServer(otherwise=done) as server:
+        client = connect("ollama", base_url=server.base_url)
+        list(
+            client.create("m", from_="a", system="Be brief.", parameters={"seed": 1}, quantize="q4_K_M", license="MIT")
+        )
+        list(client.pull("m", insecure=True))
+        made, pulled = (request.json() for request in server.requests)
+    assert made.keys() == {"model", "stream", "from", "system", "parameters", "quantize", "license"}
+    assert pulled["insecure"] is True
+
+
+def test_what_goes_into_the_body_of_a_load_as_it_is(connect: Connect) -> None:
+    with ollama_server(routes={("POST", "/api/chat"): LOADED}) as server:
+        client = connect("ollama", base_url=server.base_url)
+        list(client.load("m", num_ctx=8192, extra_body={"options": {"low_vram": True}}))
+        (sent,) = server.asked("/api/chat")
+        with pytest.raises(InvalidRequest, match="extra_body is a list"):
+            list(client.load("m", extra_body=[]))
+    assert sent.json()["options"] == {"num_ctx": 8192, "low_vram": True}
 
 
 def test_ollama_is_told_of_shift_where_a_chat_tells_it_too(connect: Connect) -> None:

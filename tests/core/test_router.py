@@ -230,6 +230,8 @@ def test_a_router_loads_no_model_with_options_of_the_call(connect: Connect) -> N
             with pytest.raises(InvalidRequest, match=f"with an option '{next(iter(options))}'"):
                 list(connect(base_url=server.base_url).load("eyes", **options))
         assert server.asked("/models/load") == []
+        list(connect(base_url=server.base_url).load("chat", extra_body={"foo": 1}))
+        assert server.asked("/models/load")[0].json() == {"model": "chat", "foo": 1}
 
 
 def test_a_router_is_ready_once_the_named_model_is_loaded(connect: Connect) -> None:

@@ -211,7 +211,8 @@ class AsyncClient:
             return self.target.disconnected(error)
 
     def load(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
-        """Load a model, and say how far it is; `num_ctx` and what else the server takes are its options."""
+        """Load a model, and say how far it is. Ollama takes the runner's options (`num_ctx`…) and `keep_alive`, LM Studio
+        `num_ctx` and those of its own API; `extra_body` goes into the JSON body as it is. Raises `InvalidRequest` on others."""
         return self._session.watch(operations.load(self.target, model, options, timeout), model, timeout=timeout)
 
     async def unload(self, model: str, *, timeout: Timeout | float | None = None) -> None:
@@ -219,11 +220,11 @@ class AsyncClient:
         await self._change(model, "unload", "unload a model", model, timeout=timeout)
 
     def pull(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
-        """Fetch a model (Ollama, LM Studio), and say how far it is, in bytes."""
+        """Fetch a model (Ollama: `insecure`; LM Studio: `quantization`), and say how far it is, in bytes; as `load`."""
         return self._session.watch(operations.pull(self.target, model, options), timeout=timeout)
 
     def create(self, model: str, *, timeout: Timeout | float | None = None, **options: Any) -> AsyncGenerator[Progress]:
-        """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…, and say how far it is."""
+        """Make a model of another one (Ollama): `from_`, `system`, `parameters`, `quantize`…; as `load`."""
         return self._session.watch(operations.create(self.target, model, options), timeout=timeout)
 
     async def copy(self, model: str, to: str, *, timeout: Timeout | float | None = None) -> None:

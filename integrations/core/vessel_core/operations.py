@@ -13,7 +13,7 @@ from vessel_core.counting import estimate_chat, estimate_text
 from vessel_core.errors import AuthFailed, InvalidRequest, ModelLoading, VesselError
 from vessel_core.hiding import hidden
 from vessel_core.merging import said
-from vessel_core.options import ChatOptions
+from vessel_core.options import ChatOptions, checked_extra
 from vessel_core.request import refuse_unsupported
 from vessel_core.retry import Wait
 from vessel_core.target import Target
@@ -149,19 +149,27 @@ def _of_host(target: Target, name: str, needs: str) -> Callable[..., Any]:
 
 def load(target: Target, model: str, options: Mapping[str, Any], timeout: Timeout | float | None) -> Steps:
     """Load a model, as long as the call or the client waits for one."""
-    given = target.steady(model, said(options))
-    yield from feature(target, "load", "load a model", model, given, target.within(timeout).timeout.load)
+    given, extra = _given(options)
+    given = target.steady(model, given, extra)
+    yield from feature(target, "load", "load a model", model, given, extra, target.within(timeout).timeout.load)
 
 
 def pull(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
     """Fetch a model."""
-    yield from feature(target, "pull", "fetch a model", model, said(options))
+    yield from feature(target, "pull", "fetch a model", model, *_given(options))
 
 
 def create(target: Target, model: str, options: Mapping[str, Any]) -> Steps:
     """Make a model of another one; `from_` is named so because `from` is a word of Python's."""
-    named = {name.rstrip("_"): value for name, value in said(options).items()}
-    yield from feature(target, "create", "create a model", model, named)
+    given, extra = _given(options)
+    named = {name.rstrip("_"): value for name, value in given.items()}
+    yield from feature(target, "create", "create a model", model, named, extra)
+
+
+def _given(options: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the options that say something, and what goes into the body as it is."""
+    given = said(options)
+    return given, checked_extra(given.pop("extra_body", None))
 
 
 def models(target: Target) -> Flow[list[ModelInfo]]:
@@ -217,6 +225,6 @@ def wait_until_ready(target: Target, waiting: Waiting) -> Steps:
             yield waiting.after(ModelLoading(f"The model {model!r} is still loading.", hint="See the server's log."))
             yield Wait(waiting.pause)
         else:
-            yield from feature(target, "load", "load a model", model, target.steady(model, {}), waiting.left)
+            yield from feature(target, "load", "load a model", model, target.steady(model, {}), {}, waiting.left)
             loads = False
     yield Progress("ready")

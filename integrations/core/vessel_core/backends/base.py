@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field, replace
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 from vessel_core.errors import (
@@ -163,13 +164,16 @@ def tell(path: str, body: Mapping[str, Any] | Sequence[Any], *, method: str = "P
         json_body(reply)
 
 
-def refuse_other_than(taken: Collection[str], options: Mapping[str, Any], server: str) -> None:
-    """Raise `InvalidRequest` naming an option that a server can't load a model with."""
-    for name, value in options.items():
-        if name not in taken and value is not None:
-            hint = f"It takes {', '.join(sorted(taken))}." if taken else "Start the server with it."
+def refuse_other_than(taken: Collection[str], options: Mapping[str, Any], what: str) -> None:
+    """Raise `InvalidRequest` naming an option that a server doesn't do something with, and those that it takes; `what` is such
+    as "Ollama loads no model"."""
+    for name in options:
+        if name not in taken:
+            known = [f"{each}_" if iskeyword(each) else each for each in sorted(taken)]
+            hint = f"It takes {', '.join(known)}." if known else "Start the server with it."
             raise InvalidRequest(
-                f"{server} loads no model with an option {name!r}{did_you_mean(name, taken)}", hint=hint
+                f"{what} with an option {name!r}{did_you_mean(name, known)}",
+                hint=f"{hint} What else it knows goes into `extra_body={{…}}`.",
             )
 
 

@@ -183,11 +183,11 @@ def scale_lora(scales: Mapping[int, float], model: str | None) -> Flow[None]:
         ) from error
 
 
-def load(model: str, options: Mapping[str, Any], limit: float | None) -> Steps:
+def load(model: str, options: Mapping[str, Any], extra: Mapping[str, Any], limit: float | None) -> Steps:
     """Load a model of a router, which has set how; one that runs already is loaded."""
-    refuse_other_than((), options, "A llama.cpp router")
+    refuse_other_than((), options, "A llama.cpp router loads no model")
     try:
-        yield from tell("/models/load", {"model": model})
+        yield from tell("/models/load", {"model": model, **extra})
     except BadRequest as error:
         if "already running" not in error.message:
             raise

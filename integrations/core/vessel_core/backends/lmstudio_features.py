@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from vessel_core.backends.base import Flow, get_json, items, tell
+from vessel_core.backends.base import Flow, get_json, items, refuse_other_than, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
 from vessel_core.errors import ServerError, Unsupported
 from vessel_core.retry import Wait
@@ -19,13 +19,22 @@ from vessel_core.wire.reading import count, mapping, string
 
 POLL = 0.5
 
+LOADING = frozenset(
+    {
+        *("num_ctx", "context_length", "eval_batch_size", "flash_attention", "num_experts"),
+        *("offload_kv_cache_to_gpu", "echo_load_config"),
+    }
+)
+"""What a model can be loaded with, by LM Studio's documentation of its REST API."""
 
-def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
+
+def load(model: str, options: Mapping[str, Any], extra: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model; `num_ctx` is its `context_length`, other options go as LM Studio names them."""
+    refuse_other_than(LOADING, options, "LM Studio loads no model")
     body = {"context_length" if name == "num_ctx" else name: value for name, value in options.items()}
     yield Progress("loading")
     with _of_newer_ones():
-        reply = yield Call("POST", "/api/v1/models/load", {"model": model, **body}, stream=True)
+        reply = yield Call("POST", "/api/v1/models/load", {"model": model, **body, **extra}, stream=True)
         seconds = mapping(json_body(reply or Reply(500))).get("load_time_seconds")
     yield Progress("loaded" if seconds is None else f"loaded in {seconds} s")
 
@@ -39,10 +48,11 @@ def unload(model: str) -> Flow[None]:
             yield from tell("/api/v1/models/unload", {"instance_id": name})
 
 
-def pull(model: str, options: Mapping[str, Any]) -> Steps:
+def pull(model: str, options: Mapping[str, Any], extra: Mapping[str, Any]) -> Steps:
     """Fetch a model and follow the job until it is done."""
+    refuse_other_than({"quantization"}, options, "LM Studio fetches no model")
     with _of_newer_ones():
-        reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options})
+        reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options, **extra})
         job = mapping(json_body(reply or Reply(500)))
     while True:
         status = string(job.get("status")) or "downloading"

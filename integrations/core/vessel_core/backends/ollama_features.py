@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from vessel_core.backends.base import Flow, items, refuse_other_than, same_model, tell, try_json
 from vessel_core.errors import ProtocolError, ResponseError, Unsupported
+from vessel_core.merging import merged
 from vessel_core.options import ChatOptions
 from vessel_core.types import Progress
 from vessel_core.watching import Follow, Steps, read_status
@@ -20,6 +21,11 @@ from vessel_core.wire.reading import count, mapping
 LOADING = RUNNER | {"keep_alive"}
 """What a model can be loaded with."""
 
+CREATING = frozenset(
+    {"adapters", "files", "from", "license", "messages", "parameters", "quantize", "system", "template"}
+)
+"""What a model can be made of, by Ollama's documentation of `/api/create`."""
+
 
 def allocated(model: str | None, runner: Mapping[str, Any]) -> Flow[int | None]:
     """Return the context that is really allocated for a model, in tokens; `None` where Ollama doesn't say.
@@ -30,7 +36,7 @@ def allocated(model: str | None, runner: Mapping[str, Any]) -> Flow[int | None]:
     context = yield from _allocated(model)
     if context is None and model and not model.endswith("cloud"):
         with suppress(ResponseError, Unsupported, ProtocolError):  # the chat itself will say what is wrong
-            json_body((yield _load(model, runner)))
+            json_body((yield _load(model, runner, {})))
         context = yield from _allocated(model)
     return context
 
@@ -41,34 +47,37 @@ def _allocated(model: str | None) -> Flow[int | None]:
     return count(mapping(next(loaded, None)).get("context_length"))
 
 
-def pull(model: str, options: Mapping[str, Any]) -> Steps:
-    """Fetch a model from its registry."""
-    yield Follow(
-        Call("POST", "/api/pull", {"model": model, "stream": True, **options}, stream=True), read_status, "success"
-    )
+def pull(model: str, options: Mapping[str, Any], extra: Mapping[str, Any]) -> Steps:
+    """Fetch a model from its registry; `insecure` lets it be one without TLS."""
+    refuse_other_than({"insecure"}, options, "Ollama fetches no model")
+    yield _followed("/api/pull", model, merged(options, extra))
 
 
-def create(model: str, options: Mapping[str, Any]) -> Steps:
+def create(model: str, options: Mapping[str, Any], extra: Mapping[str, Any]) -> Steps:
     """Make a model of another one: `from`, `system`, `template`, `parameters`, `quantize`…"""
-    yield Follow(
-        Call("POST", "/api/create", {"model": model, "stream": True, **options}, stream=True), read_status, "success"
-    )
+    refuse_other_than(CREATING, options, "Ollama makes no model")
+    yield _followed("/api/create", model, merged(options, extra))
 
 
-def load(model: str, options: Mapping[str, Any], _limit: float | None) -> Steps:
+def _followed(path: str, model: str, fields: Mapping[str, Any]) -> Follow:
+    call = Call("POST", path, {"model": model, "stream": True, **fields}, stream=True)
+    return Follow(call, read_status, "success")
+
+
+def load(model: str, options: Mapping[str, Any], extra: Mapping[str, Any], _limit: float | None) -> Steps:
     """Load a model: an empty chat does it. `num_ctx` and `keep_alive` are kept for it; what is no option of the runner is
     refused."""
-    refuse_other_than(LOADING, options, "Ollama")
+    refuse_other_than(LOADING, options, "Ollama loads no model")
     yield Progress("loading")
-    reply = yield _load(model, options)
+    reply = yield _load(model, options, extra)
     json_body(reply or Reply(500))
     yield Progress("loaded")
 
 
-def _load(model: str, options: Mapping[str, Any]) -> Call:
+def _load(model: str, options: Mapping[str, Any], extra: Mapping[str, Any]) -> Call:
     body: dict[str, Any] = {"model": model, "messages": [], "stream": False}
     body |= written(cast("ChatOptions", options), OLLAMA)
-    return Call("POST", "/api/chat", body, stream=True)
+    return Call("POST", "/api/chat", merged(body, extra), stream=True)
 
 
 def unload(model: str) -> Flow[None]:
