@@ -147,6 +147,7 @@ def test_reading_vectors_as_lists_changes_nothing_of_what_they_equal() -> None:
     assert other == one
     assert asdict(other)["rows"] == one.vectors
     assert Matrix(numbers, 2) not in (Matrix(numbers, 4), [[0.5, 1.0]], [[0.5, 1.0], [2.0, 3.0]], 7)
+    assert Matrix(numbers, 2) not in ([None, None], [1, 2], "ab", [[0.5, 1.0], None])
 
 
 def test_no_vectors_are_a_matrix_without_rows() -> None:

@@ -6,7 +6,7 @@ import pickle
 from typing import Any, cast
 
 import pytest
-from vessel_core.backends import BACKENDS, OLLAMA, find_backend
+from vessel_core.backends import BACKENDS, OLLAMA, find_backend, lmstudio_features
 from vessel_core.backends.base import find_model, get_json, items, same_model, try_json
 from vessel_core.errors import (
     AuthFailed,
@@ -171,6 +171,23 @@ def test_a_download_that_fails_says_why(connect: Connect, error: dict[str, str],
     with lmstudio_server(routes={("POST", "/api/v1/models/download"): job}) as server:
         with pytest.raises(ServerError, match=said):
             list(connect("lmstudio", base_url=server.base_url).pull("m"))
+
+
+@pytest.mark.parametrize("state", ["verifying", "", None, 7])
+def test_a_download_in_a_state_that_is_not_known_is_not_asked_about_for_ever(
+    connect: Connect, state: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lmstudio_features, "POLL", 0.0)
+    job: dict[str, Any] = {"job_id": "1", "status": "paused"}
+    states = [{**job, "status": "downloading"}, {**job, "status": state}]
+    routes: Routes = {
+        ("POST", "/api/v1/models/download"): Response.json(job),
+        ("GET", "/api/v1/models/download/status/1"): [Response.json(each) for each in states],
+    }
+    with lmstudio_server(routes=routes) as server:
+        with pytest.raises(ProtocolError, match=f"{state if state == 'verifying' else ''}' of the download of 'm'"):
+            list(connect("lmstudio", base_url=server.base_url).pull("m"))
+        assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize(

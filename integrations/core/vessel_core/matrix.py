@@ -28,7 +28,9 @@ class Matrix(Sequence["array[float]"]):
         if not isinstance(other, Sequence):
             return NotImplemented
         rows = cast("Sequence[Any]", other)
-        return len(self) == len(rows) and all(list(one) == list(two) for one, two in zip(self, rows, strict=True))
+        if len(self) != len(rows):
+            return False
+        return all(hasattr(two, "__iter__") and list(one) == list(two) for one, two in zip(self, rows, strict=True))
 
     def __len__(self) -> int:
         return len(self.numbers) // self.width if self.width else 0

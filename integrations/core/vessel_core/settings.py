@@ -122,7 +122,10 @@ def _headers(given: Mapping[str, str | SecretStr]) -> dict[str, SecretStr]:
     headers = {name: value if isinstance(value, SecretStr) else SecretStr(value) for name, value in given.items()}
     for name, value in headers.items():
         if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-            raise InvalidConfig(f"{name!r} is no name of a header.")
+            raise InvalidConfig(  # which isn't shown: a key may stand in its place
+                "A name in headers holds characters that can't stand in one.",
+                hint="Give: headers={'Authorization': 'Bearer …'}.",
+            )
         _check_header(f"headers[{name!r}]", value)
         if name.lower() in _FRAMING:
             raise InvalidConfig(

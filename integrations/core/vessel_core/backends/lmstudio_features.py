@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vessel_core.backends.base import Flow, get_json, items, refuse_other_than, tell
 from vessel_core.backends.openai_features import FEATURES as OPENAI_FEATURES
-from vessel_core.errors import ServerError, Unsupported
+from vessel_core.errors import ProtocolError, ServerError, Unsupported
 from vessel_core.retry import Wait
 from vessel_core.types import Progress
 from vessel_core.watching import Steps
@@ -18,6 +18,10 @@ from vessel_core.wire.failures import json_body
 from vessel_core.wire.reading import count, mapping, string
 
 POLL = 0.5
+
+UNDER_WAY = ("downloading", "paused")
+ENDED = ("completed", "already_downloaded", "failed")
+"""The states of a download, by LM Studio's documentation."""
 
 LOADING = frozenset(
     {
@@ -55,16 +59,21 @@ def pull(model: str, options: Mapping[str, Any], extra: Mapping[str, Any]) -> St
         reply = yield Call("POST", "/api/v1/models/download", {"model": model, **options, **extra})
         job = mapping(json_body(reply or Reply(500)))
     while True:
-        status = string(job.get("status")) or "downloading"
+        status = string(job.get("status")) or ""
+        if status not in UNDER_WAY + ENDED:
+            raise ProtocolError(
+                f"LM Studio says {status[:50]!r} of the download of {model!r}, which is no state that is known.",
+                hint="See in LM Studio how far it is.",
+            )
         total = count(job.get("total_size_bytes"))
         yield Progress(status, count(job.get("downloaded_bytes")), total, "bytes")
         if status == "failed":
             raise ServerError(f"The download of {model!r} failed: {job.get('error') or 'no reason was given'}.")
-        if status in ("completed", "already_downloaded"):
+        if status in ENDED:
             return
         yield Wait(POLL)
         reply = yield Call("GET", f"/api/v1/models/download/status/{_one_part(str(job.get('job_id')))}")
-        job = {**job, **mapping(json_body(reply or Reply(500)))}
+        job = {**job, "status": None, **mapping(json_body(reply or Reply(500)))}
 
 
 @contextmanager
