@@ -80,7 +80,7 @@ _ENDS = ["", "", "", "", *"n r s t l m d k x ck ll nd ng nt rd rk rn rt sh ss st
 @cache
 def common() -> list[str]:
     """Return the word list of the hand-wired model: two thousand common English words."""
-    text = files("vessel_core.demo_models").joinpath("words.txt").read_text(encoding="utf-8")
+    text = files("vessel_demo_model").joinpath("words.txt").read_text(encoding="utf-8")
     return text.split()[120:]
 
 

@@ -116,10 +116,10 @@ def lora_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServe
 def write_adapter(path: Path) -> None:
     """Write a LoRA adapter of rank 1 for the chat model: it reads the constant, and adds to the logit of one token."""
     import numpy as np
-    from vessel_core.demo_models.behaviour import Place
-    from vessel_core.demo_models.chat import WIDTH
-    from vessel_core.demo_models.gguf_file import write
-    from vessel_core.demo_models.tokenizer import vocabulary
+    from vessel_demo_model.behaviour import Place
+    from vessel_demo_model.chat import WIDTH
+    from vessel_demo_model.gguf_file import write
+    from vessel_demo_model.tokenizer import vocabulary
 
     words = vocabulary()
     reads, adds = np.zeros((1, WIDTH), np.float32), np.zeros((len(words.tokens), 1), np.float32)

@@ -112,21 +112,14 @@ def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: p
     assert not demo_models.default_directory().is_relative_to(tmp_path)
 
 
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(ServerStartError, match=r"'gguf'.*\n.*vessel-core\[server\]"):
-        demo_models.path("chat", tmp_path)
-
-
-def test_where_the_trained_model_is_not_installed_it_is_named_and_the_others_are_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "vessel_demo_model", None)
-    with pytest.raises(
-        ServerStartError, match=r"'vessel-demo-model'.*\n.*vessel-core\[demo\].*integrations/demo-model"
-    ):
-        demo_models.path("assistant", tmp_path)
-    assert demo_models.path("vision", tmp_path).is_file()
+@pytest.mark.parametrize("module", ["gguf", "vessel_demo_model"])
+@pytest.mark.parametrize("folder", [True, False])
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, folder: bool) -> None:
+    monkeypatch.setenv(demo_models.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, module, None)
+    what = rf"'{module.replace('_', '-')}'.*\n.*vessel-core\[demo\].*integrations/demo-model"
+    with pytest.raises(ServerStartError, match=what):
+        demo_models.path("chat", tmp_path if folder else None)
 
 
 def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:

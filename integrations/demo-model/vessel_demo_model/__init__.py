@@ -1,1 +1,4 @@
-"""The trained demo model of Vessel, and nothing else: `assistant.gguf.gz`, for `LocalServer.demo("assistant")` to serve."""
+"""What the demo models of Vessel are made from: the trained one, `assistant.gguf.gz`, and what builds the others.
+
+`vessel_core.demo_models` makes files of them, and `LocalServer.demo` serves these.
+"""

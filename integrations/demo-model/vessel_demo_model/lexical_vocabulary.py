@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from vessel_core.demo_models.tokenizer import lexicon
+from vessel_demo_model.tokenizer import lexicon
 
 __all__ = ["SPECIAL", "Piece", "pieces"]
 
@@ -70,7 +70,7 @@ def _fragments() -> list[str]:
 
 @cache
 def _synonyms() -> tuple[frozenset[str], ...]:
-    text = files("vessel_core.demo_models").joinpath("synonyms.txt").read_text(encoding="utf-8")
+    text = files("vessel_demo_model").joinpath("synonyms.txt").read_text(encoding="utf-8")
     return tuple(frozenset(line.split()) for line in text.splitlines())
 
 

@@ -15,10 +15,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vessel_core.demo_models import phrases
-from vessel_core.demo_models.behaviour import FLAGGED, Behaviour, Place, Variant, behaviour, value_code
-from vessel_core.demo_models.gguf_file import Setting, write
-from vessel_core.demo_models.tokenizer import CONTROL, END, VISIBLE, Vocabulary, vocabulary
+from vessel_demo_model import phrases
+from vessel_demo_model.behaviour import FLAGGED, Behaviour, Place, Variant, behaviour, value_code
+from vessel_demo_model.gguf_file import Setting, write
+from vessel_demo_model.tokenizer import CONTROL, END, VISIBLE, Vocabulary, vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def write_chat(path: Path, variant: Variant = "plain") -> None:
         **_layer(),
     }
     template = "chat.jinja" if variant == "plain" else f"{variant}.jinja"
-    text = files("vessel_core.demo_models").joinpath("templates", template).read_text(encoding="utf-8")
+    text = files("vessel_demo_model").joinpath("templates", template).read_text(encoding="utf-8")
     write(
         path,
         "llama",

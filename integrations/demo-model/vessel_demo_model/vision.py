@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vessel_core.demo_models.behaviour import Place
-from vessel_core.demo_models.chat import CONSTANT, FLAG, WIDTH
-from vessel_core.demo_models.gguf_file import Setting, write
+from vessel_demo_model.behaviour import Place
+from vessel_demo_model.chat import CONSTANT, FLAG, WIDTH
+from vessel_demo_model.gguf_file import Setting, write
 
 if TYPE_CHECKING:
     import numpy as np

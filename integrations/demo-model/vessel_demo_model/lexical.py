@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from vessel_core.demo_models.gguf_file import Setting, eight_bit, write
-from vessel_core.demo_models.lexical_vocabulary import SPECIAL, Piece, pieces
+from vessel_demo_model.gguf_file import Setting, eight_bit, write
+from vessel_demo_model.lexical_vocabulary import SPECIAL, Piece, pieces
 
 if TYPE_CHECKING:
     import numpy as np

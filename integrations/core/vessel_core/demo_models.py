@@ -1,10 +1,10 @@
 """Small GGUF models for tests, examples and a first look: real files for a real llama.cpp server, without a download.
 
 One is trained: the assistant answers questions about Vessel, calls tools, copies an answer out of a passage, writes JSON.
-It comes in a distribution of its own, `vessel-demo-model`, whose README says how well. The others are built here in a
-second or two, their weights wired by hand. The chat model answers with sentences of ours, makes valid tool calls, writes
-JSON to a schema, sees the colour of a picture. It knows nothing: what it puts into an argument
-or a field has the right type, and unless it is one of sixteen cities that the conversation names, no meaning.
+The others are built in a second or two, their weights wired by hand. The chat model answers with sentences of ours, makes
+valid tool calls, writes JSON to a schema, sees the colour of a picture. It knows nothing: what it puts into an argument
+or a field has the right type, and unless it is one of sixteen cities that the conversation names, no meaning. What they
+are made from is a distribution of its own, `vessel-demo-model`, whose README says how good the assistant is.
 
     >>> from vessel_core import demo_models
     >>> demo_models.path("chat")  # doctest: +SKIP
@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -34,8 +33,8 @@ CACHE_VARIABLE = "VESSEL_CACHE_DIR"
 Kind = Literal["assistant", "chat", "vision", "thinking", "thinking_forced", "embedding", "rerank"]
 Progress = Callable[[str], None]
 
-#: What each kind needs beyond the standard library, all part of the `server` extra.
-_MODULES = ("gguf", "numpy", "tokenizers")
+#: What the models are made with, all part of the `demo` extra.
+_MODULES = ("vessel_demo_model", "gguf", "numpy", "tokenizers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ def build(directory: Path | None = None, *, progress: Progress | None = None) ->
 def path(kind: Kind, directory: Path | None = None, *, progress: Progress | None = None) -> Path:
     """Return the file of one demo model, built first if need be, or unpacked.
 
-    Arguments and errors are those of `build`; only the assistant needs more than the `server` extra. Several
-    processes may ask at once: each file appears whole, and its bytes are the same whoever wrote it.
+    Arguments and errors are those of `build`. Several processes may ask at once: each file appears whole, and its
+    bytes are the same whoever wrote it.
     """
     if kind not in get_args(Kind):
         raise ServerStartError(f"There is no demo model {kind!r}.", hint=f"There are: {', '.join(get_args(Kind))}.")
@@ -97,30 +96,22 @@ def default_directory() -> Path:
 @cache
 def _version() -> str:
     """Return a digest of what the models are made from, so that a file of another Vessel is never taken for ours."""
-    here = Path(__file__).parent
-    sources = sorted(file for file in here.rglob("*") if file.suffix in {".py", ".txt", ".jinja"})
-    with suppress(ServerStartError):
-        sources.append(_trained())
+    sources = sorted(file for file in _sources().rglob("*") if file.suffix in {".py", ".txt", ".jinja", ".gz"})
     return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
 
 
-def _trained() -> Path:
-    """Return the packed file of the trained model."""
-    try:
-        return Path(str(files("vessel_demo_model"))) / "assistant.gguf.gz"
-    except ModuleNotFoundError as error:
-        raise ServerStartError(
-            "The demo assistant needs the package 'vessel-demo-model', which is not installed.",
-            hint="Install it with: pip install 'vessel-core[demo]', in a checkout: pip install ./integrations/demo-model",
-        ) from error
+def _sources() -> Path:
+    """Return the folder of what the models are made from."""
+    _require("vessel_demo_model")
+    return Path(str(files("vessel_demo_model")))
 
 
 def _write(kind: Kind, file: Path) -> None:
-    from vessel_core.demo_models import chat, gguf_file, lexical, vision
+    from vessel_demo_model import chat, gguf_file, lexical, vision
 
     match kind:
         case "assistant":
-            gguf_file.unpack(_trained(), file)
+            gguf_file.unpack(_sources() / "assistant.gguf.gz", file)
         case "chat":
             chat.write_chat(file, "plain")
         case "thinking" | "thinking_forced":
@@ -143,6 +134,6 @@ def _require(module: str) -> None:
         import_module(module)
     except ImportError as error:
         raise ServerStartError(
-            f"The demo models need the package {module!r}, which is not installed.",
-            hint="Install it with: pip install 'vessel-core[server]'",
+            f"The demo models need the package '{module.replace('_', '-')}', which is not installed.",
+            hint="Install it with: pip install 'vessel-core[demo]', in a checkout: pip install ./integrations/demo-model",
         ) from error

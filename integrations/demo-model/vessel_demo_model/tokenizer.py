@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from vessel_core.demo_models import phrases
+from vessel_demo_model import phrases
 
 __all__ = ["CONTROL", "END", "VISIBLE", "Vocabulary", "lexicon", "vocabulary"]
 
@@ -51,7 +51,7 @@ class Vocabulary:
 @cache
 def lexicon() -> tuple[str, ...]:
     """Return our word list: common English words, the function words first."""
-    return tuple(files("vessel_core.demo_models").joinpath("words.txt").read_text(encoding="utf-8").split())
+    return tuple(files("vessel_demo_model").joinpath("words.txt").read_text(encoding="utf-8").split())
 
 
 def sentences() -> list[str]:

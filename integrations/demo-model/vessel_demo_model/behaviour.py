@@ -11,8 +11,8 @@ from enum import IntEnum, auto
 from itertools import pairwise
 from typing import Literal
 
-from vessel_core.demo_models import phrases
-from vessel_core.demo_models.tokenizer import CONTROL, END, VISIBLE, Vocabulary
+from vessel_demo_model import phrases
+from vessel_demo_model.tokenizer import CONTROL, END, VISIBLE, Vocabulary
 
 __all__ = ["FLAGGED", "Behaviour", "Place", "Variant", "behaviour", "value_code"]
 
