@@ -51,6 +51,16 @@ def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
     listener.close()
 
 
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_document_in_the_place_of_a_stream_names_the_time_that_bounds_it(connect: Connect, kind: str) -> None:
+    answer = Response(headers={"content-type": kind}, pieces=[b"{", threading.Event()])
+    with llamacpp_server(answer) as server:
+        client = connect(base_url=server.base_url, model="m", timeout=Timeout(first_token=0.2), max_retries=0)
+        with pytest.raises(ServerTimeout) as caught:
+            client.chat([HELLO])
+    assert caught.value.hint == "Raise `Timeout(first_token=…)`."
+
+
 def test_discovery_ends_in_time_and_leaves_no_thread(dripping: str) -> None:
     before = set(threading.enumerate())
     (found,) = discover(0.3, [at(LMSTUDIO, dripping, "LMSTUDIO_URL")])

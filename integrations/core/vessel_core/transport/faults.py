@@ -26,9 +26,9 @@ from vessel_core.hiding import chain
 HUNG_UP = "the connection was closed at this end"
 """What httpx's error says if it was not the server."""
 
-Stage = Literal["call", "generation", "document", "stream", "answer"]
-"""What is waited for: the head of a reply, the head of a generation; then the rest of a document, the first token of a
-stream, or its next one."""
+Stage = Literal["call", "generation", "document", "generated", "stream", "answer"]
+"""What is waited for: the head of a reply, the head of a generation; then the rest of a document, of one in the place of a
+stream, the first token of a stream, or its next one."""
 
 
 class Watched(Protocol):
@@ -93,7 +93,7 @@ def _error_for(error: httpx.TransportError, stage: Stage, watch: Watched | None)
             f"The connection broke in the middle of the answer: {error}.",
             hint="The server stopped or was cut off; see its log. What came is in `partial`.",
         )
-    if stage == "document":
+    if stage in ("document", "generated"):
         cut = ProtocolError(f"The reply was cut: {error}.", hint="See the server's log.")
         cut.cut = True
         return cut
@@ -126,7 +126,8 @@ def _timeout(stage: Stage) -> VesselError:
             "Not one token in time.",
             hint="Raise `Timeout(first_token=…)`: a long prompt, a queue or a model that loads may take minutes.",
         )
-    return ServerTimeout("No answer in time.", hint="Raise `Timeout(request=…)`.")
+    bound = "first_token" if stage == "generated" else "request"
+    return ServerTimeout("No answer in time.", hint=f"Raise `Timeout({bound}=…)`.")
 
 
 _OTHER_NAME = "Write the host of the URL as the certificate has it, or give the server one for this name."

@@ -190,6 +190,7 @@ class Incoming:
         self.answer: tuple[int, int] = limits.answer, call.tops
         self.body: Body = Body(self.reply.headers, limit, FEWER if call.vectors > 1 else MORE)
         self.patience: Patience = Patience(timeout, since)
+        self._document: Stage = "generated" if call.stream else "document"
         longest = call.longest(timeout)
         self._deadline = None if longest is None else since + longest
         if not self.good:
@@ -217,7 +218,7 @@ class Incoming:
     def stage(self) -> Stage:
         """Return what is waited for."""
         if not self.streams:
-            return "document"
+            return self._document
         return "answer" if self.patience.answering else "stream"
 
     def wait_patiently(self) -> None:
