@@ -34,6 +34,13 @@ def test_a_token_takes_no_more_calls_than_the_baseline() -> None:
     assert counts.regressions(figures, baseline) == []
 
 
+@pytest.mark.parametrize(("place", "made"), [("vessel_core", 4), ("elsewhere", 0)])
+def test_what_our_code_calls_in_c_is_counted(place: str, made: int) -> None:
+    names: dict[str, Any] = {}
+    exec(compile("def work():\n ''.join(()).strip()\n return len(())", f"/{place}/planted.py", "exec"), names)
+    assert counts.calls(names["work"]) == made
+
+
 def test_a_call_more_for_each_token_is_a_regression() -> None:
     baseline = {"core: a text token": 44.0, "face: a text token": 20.0, "core: an answer": 200.0}
     assert counts.regressions({**baseline, "core: an answer": 209.0}, baseline) == []
