@@ -42,13 +42,15 @@ def stands_for(kind: type[BaseModel]) -> Callable[[type[M]], type[M]]:
 
     def standing(made: type[M]) -> type[M]:
         def equals(self: M, other: object) -> bool:
-            return plain(self).__eq__(plain(other))
+            return kind.__eq__(plain(self), plain(other))
 
         def reduced(self: M, protocol: Any) -> Any:
-            return copy, (plain(self),)
+            whole = plain(self)
+            return kind.__reduce_ex__(self, protocol) if whole is self else (copy, (whole,))
 
         made.__eq__ = equals
         made.__reduce_ex__ = reduced
+        made.__doc__ = kind.__doc__
         made.__module__, made.__name__, made.__qualname__ = kind.__module__, kind.__name__, kind.__qualname__
         _stood_for[made] = kind
         return made

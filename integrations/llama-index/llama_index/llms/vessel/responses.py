@@ -12,12 +12,10 @@ from llama_index.core.base.llms.types import (
     CompletionResponse,
     LogProb,
     MessageRole,
-    TextBlock,
-    ThinkingBlock,
     ToolCallBlock,
 )
 from llama_index.llms.vessel.partial import Arguments
-from llama_index.llms.vessel.so_far import Growing, LateCompletion, LateText, LateThinking, late
+from llama_index.llms.vessel.so_far import Growing, LateCompletion, LateText, LateThinking, LateThoughtful, late
 from vessel_core import Delta, Timings, Usage
 from vessel_core.partial_json import PartialJSON
 from vessel_core.types import ToolCallDelta
@@ -47,8 +45,7 @@ class Answer:
         self._raw: dict[str, Any] = {}
         self._extra: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
-        self._text_block: TextBlock = built(TextBlock, {"block_type": "text", "text": ""}, {"text"})
-        self._thinking_block: ThinkingBlock | None = None
+        self._thinking_tokens: int | None = None
         self._logprobs: list[list[LogProb]] = []
         self._newest: list[list[LogProb]] | None = None
 
@@ -56,10 +53,8 @@ class Answer:
         """Take the next piece."""
         if delta.text:
             self._text.add(delta.text)
-            self._text_block = late(LateText, self._text, {"block_type": "text"}, {"text"})
         if delta.reasoning:
             self._reasoning.add(delta.reasoning)
-            self._think(None)
         if delta.tool_calls:
             self._take_calls(delta.tool_calls)
         if delta.model or delta.response_id:
@@ -73,40 +68,46 @@ class Answer:
 
     def chat(self, delta: Delta | None = None) -> ChatResponse:
         """Return the answer so far as a chat response; with the `delta` that came last, as a chunk of a stream."""
-        extra = self._told
+        extra = _apart(self._told)
         if delta is not None and (delta.reasoning or delta.progress):
-            extra = {**extra, **_of_this_piece(delta)}
+            extra.update(_of_this_piece(delta))
         fields = {
             "message": self._message(whole=delta is None),
-            "raw": self._raw,
+            "raw": _apart(self._raw),
             "delta": None if delta is None else delta.text,
             "logprobs": (self._logprobs or None) if delta is None else self._newest,
-            "additional_kwargs": extra or {},
+            "additional_kwargs": extra,
         }
         return built(ChatResponse, fields, CHAT_FIELDS)
 
     def completion(self, delta: Delta | None = None) -> CompletionResponse:
         """Return the answer so far as a completion; its `additional_kwargs` hold the thinking so far."""
-        extra = {**self._extra, **self._told}
-        if self._reasoning.length:
-            extra["thinking"] = str(self._reasoning)
+        extra = {**self._extra, **_apart(self._told)}
         if delta is not None and (delta.reasoning or delta.progress):
             extra.update(_of_this_piece(delta))
-        fields = {
-            "additional_kwargs": extra,
-            "raw": self._raw,
+        fields: dict[str, Any] = {
+            "raw": _apart(self._raw),
             "logprobs": (self._logprobs or None) if delta is None else self._newest,
             "delta": None if delta is None else delta.text,
         }
-        made = late(LateCompletion, self._text, fields, COMPLETION_FIELDS)
+        text, thoughts = self._text, self._reasoning
+        if thoughts.length:
+            so_far = text, text.length, thoughts, thoughts.length, extra
+            made = late(LateThoughtful, fields, COMPLETION_FIELDS, *so_far)
+        else:
+            fields["additional_kwargs"] = extra
+            made = late(LateCompletion, fields, COMPLETION_FIELDS, text, text.length)
         return plain(made) if delta is None else made
 
     def _message(self, *, whole: bool) -> ChatMessage:
         """Return the answer so far as a message: thinking, one text, tool calls."""
-        blocks: list[Any] = [self._text_block]
         extra: dict[str, Any] = {}
-        if self._thinking_block is not None:
-            blocks.insert(0, self._thinking_block)
+        text, thoughts = self._text, self._reasoning
+        blocks: list[Any] = [late(LateText, {"block_type": "text"}, {"text"}, text, text.length)]
+        if thoughts.length:
+            fields: dict[str, Any] = {"num_tokens": self._thinking_tokens, "additional_information": {}}
+            fields["block_type"] = "thinking"
+            blocks.insert(0, late(LateThinking, fields, {"content", "num_tokens"}, thoughts, thoughts.length))
         if whole:
             blocks = [plain(block) for block in blocks]
         if self._calls:
@@ -143,7 +144,7 @@ class Answer:
             self._raw = {**self._raw, "finish_reason": delta.finish}
             self._told = {**self._told, "finish_reason": delta.finish}
             for call in self._calls:
-                call.finish()
+                call.ended = True
         if delta.usage is not None:
             self._count(delta.usage)
         if delta.timings is not None:
@@ -154,18 +155,14 @@ class Answer:
         """Put the counts where core looks for them (`raw["usage"]`) and where its users do."""
         counts = _said(usage, Usage.__dataclass_fields__)
         self._raw, self._told = {**self._raw, "usage": counts}, {**self._told, **counts}
-        if usage.reasoning_tokens is not None and self._thinking_block is not None:
-            self._think(usage.reasoning_tokens)
-
-    def _think(self, tokens: int | None) -> None:
-        fields: dict[str, Any] = {"block_type": "thinking", "num_tokens": tokens, "additional_information": {}}
-        self._thinking_block = late(LateThinking, self._reasoning, fields, {"content", "num_tokens"})
+        if usage.reasoning_tokens is not None:
+            self._thinking_tokens = usage.reasoning_tokens
 
 
 class _Call:
     """One tool call as it comes; `repaired` is the text as the model wrote it, if its arguments were mended."""
 
-    __slots__ = ("_block", "_plain", "_reader", "arguments", "error", "id", "name", "repaired", "whole")
+    __slots__ = ("_reader", "arguments", "ended", "error", "id", "name", "repaired")
 
     def __init__(self) -> None:
         self.id = ""
@@ -173,10 +170,8 @@ class _Call:
         self.arguments = ""
         self.error: str | None = None
         self.repaired: str | None = None
-        self.whole: dict[str, Any] | None = None
+        self.ended = False
         self._reader = PartialJSON()
-        self._block: ToolCallBlock | None = None
-        self._plain: dict[str, Any] | None = None
 
     def take(self, piece: ToolCallDelta) -> None:
         self.id = piece.id or self.id
@@ -184,28 +179,23 @@ class _Call:
         self.error = piece.error or self.error
         self.repaired = piece.repaired or self.repaired
         self.arguments += piece.arguments
-        self._block = self._plain = None
-
-    def finish(self) -> None:
-        if self.error is None:
-            self.whole = parse_arguments(self.arguments)
-            self._block = None
 
     def block(self) -> ToolCallBlock:
-        if self._block is None:
-            arguments = Arguments.read_by(self.arguments, self._reader) if self.whole is None else self.whole
-            said = {"tool_call_id": self.id, "tool_name": self.name, "tool_kwargs": arguments}
-            self._block = built(ToolCallBlock, {"block_type": "tool_call", **said}, set(said))
-        return self._block
+        coming = self.error is not None or not self.ended
+        arguments = Arguments.read_by(self.arguments, self._reader) if coming else parse_arguments(self.arguments)
+        said = {"tool_call_id": self.id, "tool_name": self.name, "tool_kwargs": arguments}
+        return built(ToolCallBlock, {"block_type": "tool_call", **said}, set(said))
 
     def plain(self) -> dict[str, Any]:
-        if self._plain is None:
-            function = {"name": self.name, "arguments": self.arguments}
-            self._plain = {"id": self.id, "type": "function", "function": function}
-        return self._plain
+        return {"id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
 
     def invalid(self) -> dict[str, Any]:
         return {"id": self.id, "name": self.name, "arguments": self.arguments, "error": self.error}
+
+
+def _apart(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy: who changes one response changes no other."""
+    return {name: value.copy() if type(value) is dict else value for name, value in fields.items()}
 
 
 def _of_this_piece(delta: Delta) -> dict[str, Any]:
